@@ -1,0 +1,1 @@
+//! The login/bootstrap server: accounts, certificates, seeds.

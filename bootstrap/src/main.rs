@@ -1,0 +1,2 @@
+//! The login/bootstrap server.
+fn main() {}

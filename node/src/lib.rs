@@ -1,0 +1,1 @@
+//! The Callbook peer: a background daemon and its command line.

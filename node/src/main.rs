@@ -1,0 +1,2 @@
+//! The Callbook peer.
+fn main() {}

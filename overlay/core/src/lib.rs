@@ -1,0 +1,1 @@
+//! The overlay and directory protocol as a deterministic state machine.

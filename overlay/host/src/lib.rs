@@ -1,0 +1,1 @@
+//! Runs the overlay under libp2p: driver, clock, store, metrics.

@@ -1,0 +1,1 @@
+//! The overlay's streams as a libp2p behaviour.
