@@ -1,1 +1,30 @@
 //! The overlay and directory protocol as a deterministic state machine.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod api;
+pub mod cbor;
+pub mod certificate;
+mod counters;
+pub mod invalid;
+pub mod key;
+pub mod limits;
+mod lookup;
+mod map;
+pub mod name;
+pub mod network;
+mod overlay;
+pub mod record;
+pub mod sign;
+mod store;
+pub mod time;
+pub mod wire;
+
+pub use counters::{Counters, Lookups, Refusals, Requests};
+pub use invalid::Invalid;
+pub use name::Username;
+pub use overlay::Overlay;

@@ -1,0 +1,518 @@
+//! What goes into an [`Overlay`](crate::Overlay) and what comes out of it.
+//!
+//! One turn is `handle(now, input) -> Effects`. The driver performs the effects in their order; a
+//! durable [`Effect::Persist`] is complete before the later effects of the same list run. Every
+//! command is answered exactly once.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::certificate::NodeCertificate;
+use crate::key::{Key, PeerId, PublicKey};
+use crate::name::Username;
+use crate::network::Network;
+use crate::record::{DevicePayload, Entry};
+use crate::sign::Signer;
+use crate::time::Unix;
+use crate::wire::{Frame, Hint};
+
+/// Names one link (a stream to a neighbour) for the life of the process; the driver counts them up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Names one command until its reply; the driver counts them up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// Where a superpeer listens; QUIC (UDP) and TCP are both there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// Version 4 or 6.
+    pub ip: IpAddr,
+    /// The one port for UDP and TCP.
+    pub port: u16,
+}
+
+/// Which transport to dial first; the other one follows when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Between superpeers.
+    Quic,
+    /// From a child to its parent: a killed process is noticed within a millisecond.
+    Tcp,
+}
+
+/// Whether a peer acts as superpeer or child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Member of the overlay at the place that the certificate gives it.
+    Superpeer(NodeCertificate),
+    /// Attached to one parent.
+    Child,
+}
+
+/// All that an overlay is built from.
+pub struct Config {
+    /// The network's fixed facts and parameters.
+    pub network: Network,
+    /// Signs with the node key; its public half is this peer's [`PeerId`].
+    pub node: Box<dyn Signer>,
+    /// Seeds every random choice.
+    pub seed: [u8; 32],
+    /// The role at the start; [`Command::Act`] changes it.
+    pub role: Role,
+    /// Software name and version, as told to neighbours (at most 64 bytes).
+    pub agent: String,
+    /// Where others can dial us. Ours to advertise in hints while we are a superpeer.
+    pub addresses: Vec<Address>,
+    /// Binary multiaddrs that go into our device records; opaque here.
+    pub multiaddrs: Vec<Bytes>,
+    /// A login server: accepts children only while fewer than three other superpeers are known.
+    pub reluctant: bool,
+    /// How many storers a look-up asks at once.
+    pub parallelism: Parallelism,
+    /// What the last run left on disk.
+    pub restored: Restored,
+}
+
+/// How a look-up's requests are spread in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parallelism {
+    /// One request first; a further one whenever the expected round trip has passed without an
+    /// answer, up to α in flight.
+    #[default]
+    Hedged,
+    /// α requests at once.
+    AtOnce,
+}
+
+/// What was persisted by an earlier run.
+#[derive(Debug, Clone, Default)]
+pub struct Restored {
+    /// Stored records (values of [`Write::Record`]), in any order. Expired ones are dropped.
+    pub records: Vec<Bytes>,
+    /// Sequence numbers of own records, as of the last [`Write::Sequence`] per slot.
+    pub sequences: Vec<(Key, PublicKey, u64)>,
+    /// The host cache: values of [`Write::Contact`].
+    pub contacts: Vec<Bytes>,
+}
+
+/// What happened, or what the user wants.
+#[derive(Debug)]
+pub enum Input {
+    /// A local request; answered by exactly one [`Effect::Reply`].
+    Command(CommandId, Command),
+    /// A stream to `peer` is open (not yet greeted); `dialled` when we opened it.
+    Connected {
+        /// The new link.
+        link: LinkId,
+        /// The authenticated other end.
+        peer: PeerId,
+        /// True if this side dialled.
+        dialled: bool,
+    },
+    /// A frame arrived. Frames that cannot be read end the link instead.
+    Received {
+        /// Where it came from.
+        link: LinkId,
+        /// What it said.
+        frame: Frame,
+    },
+    /// A link ended, for whatever reason.
+    Disconnected {
+        /// The link that is gone.
+        link: LinkId,
+    },
+    /// No address of `peer` could be reached, or the stream was refused.
+    DialFailed {
+        /// Whom [`Effect::Dial`] named.
+        peer: PeerId,
+    },
+    /// The instant of `next_deadline` has come (or nothing in particular).
+    Tick,
+}
+
+/// A local request.
+#[derive(Debug)]
+pub enum Command {
+    /// Learn of these superpeers (from a login server or a file). → [`Reply::Done`]
+    Seeds(Vec<Hint>),
+    /// Change role. → [`Reply::Done`]
+    Act(Role),
+    /// Addresses changed. → [`Reply::Done`]
+    Addresses {
+        /// As [`Config::addresses`].
+        addresses: Vec<Address>,
+        /// As [`Config::multiaddrs`].
+        multiaddrs: Vec<Bytes>,
+    },
+    /// Hold a name: sign its record and publish it now, and again whenever needed, until
+    /// [`Command::Release`]. A second `Register` for the same name replaces certificate and content.
+    /// → [`Reply::Registered`] once a majority has stored it, or [`Reply::Failed`]; it goes on
+    /// trying after a failure.
+    Register(Box<Held>),
+    /// Stop holding a name; its record stays where it is until it expires. → [`Reply::Done`]
+    Release(Key),
+    /// Turn a name into its devices. → [`Reply::Resolved`] or [`Reply::Failed`]
+    Resolve {
+        /// Whom.
+        username: Username,
+        /// Pass over caches on the way.
+        fresh: bool,
+    },
+    /// Store a record that was signed elsewhere (the login server's `epoch`). → [`Reply::Stored`]
+    Put(Bytes),
+    /// → [`Reply::Status`]
+    Status,
+    /// → [`Reply::Peers`]
+    Peers,
+    /// Superpeers seen alive within the time, at most that many, ourselves last. → [`Reply::Seeds`]
+    Sample {
+        /// At most so many.
+        count: usize,
+        /// Heard from within this time.
+        within: Duration,
+    },
+    /// Say goodbye to every neighbour; the driver stops after the reply. → [`Reply::Done`]
+    Leave,
+}
+
+/// A name that this peer holds: what is needed to publish its device record.
+#[derive(Debug)]
+pub struct Held {
+    /// The name.
+    pub username: Username,
+    /// Signs with the device key.
+    pub device: Box<dyn Signer>,
+    /// Login certificate, then device certificate, as they travel.
+    pub chain: Vec<Bytes>,
+    /// Free-form display name, already prepared (RFC 8266); at most 64 bytes.
+    pub display: String,
+    /// Typed entries to publish.
+    pub entries: Vec<Entry>,
+    /// How long a cache may keep the record.
+    pub ttl: Duration,
+}
+
+/// What the driver has to do, in this order.
+#[derive(Debug, Default)]
+#[must_use = "effects are the only thing that a turn does to the world"]
+pub struct Effects(pub Vec<Effect>);
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Open a stream to `peer`. Ends in [`Input::Connected`] or [`Input::DialFailed`].
+    Dial {
+        /// Whom; the transport authenticates it.
+        peer: PeerId,
+        /// Where; not empty.
+        addresses: Vec<Address>,
+        /// Which transport first.
+        first: Transport,
+    },
+    /// Queue a frame on a link. A full queue drops the link.
+    Send {
+        /// On which link.
+        link: LinkId,
+        /// What to say.
+        frame: Frame,
+    },
+    /// End a link and its connection after what was queued has been sent.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+    /// Write to disk; when `durable`, later effects of this list wait until it is on disk.
+    Persist {
+        /// In this order.
+        writes: Vec<Write>,
+        /// Whether later effects wait.
+        durable: bool,
+    },
+    /// The one answer to a command.
+    Reply {
+        /// Which command.
+        command: CommandId,
+        /// Its answer.
+        reply: Reply,
+    },
+    /// Something an operator or a waiting program wants to know.
+    Notice(Notice),
+}
+
+/// One change of the store on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Keep (or replace) the record in its slot: key, kind and writer name it.
+    Record {
+        /// Where it belongs.
+        slot: Slot,
+        /// The whole record as it travels.
+        bytes: Bytes,
+    },
+    /// Forget the record of a slot.
+    Forget(Slot),
+    /// The sequence number of an own record; never goes down.
+    Sequence {
+        /// The name's key.
+        key: Key,
+        /// The device key.
+        device: PublicKey,
+        /// The number about to be used.
+        seq: u64,
+    },
+    /// A superpeer for the host cache: an encoded [`Hint`].
+    Contact {
+        /// Whose.
+        peer: PeerId,
+        /// The encoded hint.
+        bytes: Bytes,
+    },
+    /// Drop a superpeer from the host cache.
+    ForgetContact(PeerId),
+}
+
+/// What identifies a record among those of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    /// The record's key.
+    pub key: Key,
+    /// The record's kind as on the wire.
+    pub kind: u8,
+    /// The device key; zeroes for records that the login key writes.
+    pub writer: PublicKey,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Done; nothing to tell.
+    Done,
+    /// The own record is durable here and held by a majority.
+    Registered(Stored),
+    /// The record is held by a majority.
+    Stored(Stored),
+    /// The look-up ended with an answer.
+    Resolved(Resolution),
+    /// State of this peer.
+    Status(Box<Status>),
+    /// Neighbours.
+    Peers(Vec<Neighbour>),
+    /// A sample of superpeers.
+    Seeds(Vec<Hint>),
+    /// It did not work.
+    Failed(Failure),
+}
+
+/// How many storers hold a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// So many have validated and stored it.
+    pub stored: usize,
+    /// Of so many that should.
+    pub of: usize,
+}
+
+/// What became of a look-up.
+#[derive(Debug, Clone)]
+pub struct Resolution {
+    /// The devices of the name; empty when the name is absent.
+    pub devices: Vec<Device>,
+    /// Sequential requests after the parent (0 unless `source` is the overlay).
+    pub hops: u8,
+    /// Where the answer came from.
+    pub source: Source,
+    /// Denials counted, for an absent name.
+    pub denials: usize,
+}
+
+/// One device under a name.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// The device key.
+    pub key: PublicKey,
+    /// The opened payload.
+    pub payload: DevicePayload,
+    /// Version of the record.
+    pub seq: u64,
+    /// When it was signed.
+    pub not_before: Unix,
+    /// When it expires.
+    pub not_after: Unix,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A name of this daemon.
+    Own,
+    /// The parent's child.
+    Index,
+    /// The parent is a storer.
+    Store,
+    /// The parent's cache.
+    Cache,
+    /// Storers were asked.
+    Overlay,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The network: nobody could be reached yet.
+    #[error("not attached to any superpeer")]
+    Detached,
+    /// The network: too few answers came in time.
+    #[error("no answer in time: {answered} of {asked} storers answered")]
+    Timeout {
+        /// Answers that counted.
+        answered: usize,
+        /// Storers asked.
+        asked: usize,
+    },
+    /// The peer: what it answered did not pass verification, three times over.
+    #[error("the answer did not pass verification: {0}")]
+    Verification(String),
+    /// The peer refused.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Us or the user: the record handed in is not valid.
+    #[error("the record is not valid: {0}")]
+    Invalid(String),
+    /// The user, or the network: our clock and the neighbours' differ too much to sign anything.
+    #[error("the clock differs from the neighbours' by {seconds} s")]
+    Skewed {
+        /// Ours minus theirs, in seconds.
+        seconds: i64,
+    },
+    /// The peer is leaving.
+    #[error("the peer is shutting down")]
+    Leaving,
+}
+
+/// State of this peer, for `status`, `/readyz` and `wait`.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Who we are.
+    pub peer: PeerId,
+    /// Superpeer: our place.
+    pub node_id: Option<Key>,
+    /// Superpeer: until when our certificate is valid.
+    pub node_certificate_until: Option<Unix>,
+    /// Child: our parent.
+    pub parent: Option<Parent>,
+    /// Superpeers known to be alive, ourselves included if we are one.
+    pub superpeers: usize,
+    /// Superpeers with an open link.
+    pub superpeer_links: usize,
+    /// Children attached.
+    pub children: usize,
+    /// Records stored for others.
+    pub records: usize,
+    /// Names held by this peer.
+    pub names: Vec<HeldStatus>,
+    /// Clock skew against the median of the neighbours, in seconds (ours minus theirs).
+    pub skew_secs: i64,
+}
+
+/// A child's parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// Who.
+    pub peer: PeerId,
+    /// Where we know it to listen.
+    pub address: Option<Address>,
+    /// Smoothed round trip.
+    pub round_trip: Duration,
+}
+
+/// A held name's state.
+#[derive(Debug, Clone)]
+pub struct HeldStatus {
+    /// The name.
+    pub username: Username,
+    /// Its key.
+    pub key: Key,
+    /// The device key.
+    pub device: PublicKey,
+    /// Sequence number of the newest record.
+    pub seq: u64,
+    /// The newest acknowledgement by a majority; `None` until then.
+    pub stored: Option<Stored>,
+    /// When the newest record expires.
+    pub record_until: Unix,
+    /// When the device certificate expires.
+    pub certificate_until: Unix,
+}
+
+/// A neighbour, for `peers`.
+#[derive(Debug, Clone)]
+pub struct Neighbour {
+    /// Who.
+    pub peer: PeerId,
+    /// What it is to us.
+    pub relation: Relation,
+    /// Where a superpeer listens.
+    pub addresses: Vec<Address>,
+    /// Whether a stream is open.
+    pub linked: bool,
+    /// Smoothed round trip, once measured.
+    pub round_trip: Option<Duration>,
+    /// What it runs.
+    pub agent: String,
+}
+
+/// What a neighbour is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// A superpeer that we know.
+    Superpeer,
+    /// Our parent.
+    Parent,
+    /// A child attached to us.
+    Child,
+    /// Neither.
+    Other,
+}
+
+/// Something worth a log line, or worth waiting for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A parent accepted us.
+    Attached(PeerId),
+    /// The parent is gone; looking for another.
+    Detached(PeerId),
+    /// We act as a superpeer now.
+    Joined(Key),
+    /// A held name is acknowledged by a majority.
+    Registered {
+        /// Which name.
+        username: Username,
+        /// By how many.
+        stored: Stored,
+    },
+    /// Publishing a held name failed for good: its certificate was revoked or refused.
+    Rejected {
+        /// Which name.
+        username: Username,
+        /// Why.
+        reason: String,
+    },
+    /// The clock differs from the neighbours' by more than the tolerance: read-only until mended.
+    Skewed {
+        /// Ours minus theirs, in seconds.
+        seconds: i64,
+    },
+    /// Two records with the same version and different bodies were seen.
+    Equivocation(Slot),
+    /// Our node certificate no longer counts; we act as a child.
+    CertificateExpired,
+}

@@ -1,0 +1,111 @@
+//! What the overlay counts. Plain numbers; `overlay/host` exports them.
+
+/// Totals since the start, and gauges (marked *now*).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Local or children's look-ups, by how they ended.
+    pub lookups: Lookups,
+    /// Requests that peers made of us.
+    pub served: Requests,
+    /// Requests that we made of peers.
+    pub asked: Requests,
+    /// Requests that we refused, by reason.
+    pub refused: Refusals,
+    /// Requests of ours without an answer in time.
+    pub timeouts: u64,
+    /// Hedged requests: a second storer asked because the first was slow.
+    pub hedges: u64,
+    /// Publications of names held here that a majority acknowledged.
+    pub registrations_ok: u64,
+    /// Publications that failed; they are tried again.
+    pub registrations_failed: u64,
+    /// Records stored for others or ourselves.
+    pub records_stored: u64,
+    /// Records dropped at their expiry.
+    pub records_expired: u64,
+    /// Records dropped because an epoch record revoked them.
+    pub records_revoked: u64,
+    /// Pairs of records with one version and two bodies.
+    pub equivocations: u64,
+    /// Signatures checked.
+    pub verifications: u64,
+    /// Served records that a child rejected.
+    pub rejects: u64,
+    /// Times that we attached to a parent.
+    pub attachments: u64,
+    /// Times that we lost a parent.
+    pub parents_lost: u64,
+    /// Dials that failed.
+    pub dials_failed: u64,
+    /// *Now*: records in the store.
+    pub records: u64,
+    /// *Now*: bytes of the records in the store.
+    pub record_bytes: u64,
+    /// *Now*: bundles in the cache.
+    pub cached: u64,
+    /// *Now*: children attached.
+    pub children: u64,
+    /// *Now*: superpeers in the map, ourselves included.
+    pub superpeers: u64,
+    /// *Now*: open links.
+    pub links: u64,
+    /// *Now*: names held.
+    pub names: u64,
+    /// *Now*: 1 as a superpeer, 0 as a child.
+    pub superpeer: u64,
+}
+
+/// Look-ups by end; found ones by source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// Found, a name of this daemon.
+    pub own: u64,
+    /// Found in the index of children.
+    pub index: u64,
+    /// Found in the own store.
+    pub store: u64,
+    /// Found in the cache.
+    pub cache: u64,
+    /// Found in the overlay.
+    pub overlay: u64,
+    /// Denied by more than two thirds.
+    pub absent: u64,
+    /// Too few answers.
+    pub unknown: u64,
+    /// Answers that did not pass verification.
+    pub invalid: u64,
+}
+
+/// Requests by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Kind 2.
+    pub hello: u64,
+    /// Kind 3.
+    pub closest: u64,
+    /// Kind 4.
+    pub get: u64,
+    /// Kind 5.
+    pub put: u64,
+    /// Kind 6.
+    pub attach: u64,
+    /// Kind 7.
+    pub register: u64,
+    /// Kind 8.
+    pub resolve: u64,
+}
+
+/// Refusals by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// At a limit of children or requests.
+    pub busy: u64,
+    /// Not known, or not in this role.
+    pub unsupported: u64,
+    /// A quota is used up.
+    pub limit: u64,
+    /// Not valid.
+    pub invalid: u64,
+    /// A newer record is held.
+    pub stale: u64,
+}

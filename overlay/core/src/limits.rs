@@ -1,0 +1,244 @@
+//! Every bound of the protocol, in one place.
+//!
+//! At a bound the code refuses or evicts by a stated rule, and counts it. Each constant says where it
+//! is from: *paper*, *specification* (DESIGN or DETAILS), *measured* or *guess*. *Not here*: what the
+//! network file sets (k, r, α, β, d), which is [`Parameters`](crate::network::Parameters).
+
+use core::time::Duration;
+
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+
+// ---- Records ----------------------------------------------------------------------------------
+
+/// Size of a record with its chain. Specification: DESIGN §3.
+pub const RECORD_BYTES_MAX: usize = 1_200;
+
+/// Device records under one name. Specification: DESIGN §3.
+pub const DEVICES_PER_NAME_MAX: usize = 8;
+
+/// Certificates in a chain. Specification: DESIGN §3.
+pub const CHAIN_MAX: usize = 4;
+
+/// Life of a `device` record: 72 h, plus the 12 h between signings. Specification: DESIGN §3.
+pub const DEVICE_LIFE_MAX: Duration = Duration::from_secs(84 * HOUR);
+
+/// Life of an `epoch` record, longer than any device certificate. Specification: DESIGN §3.
+pub const EPOCH_LIFE: Duration = Duration::from_secs(8 * DAY);
+
+/// How long a cache may keep a record unless its writer says otherwise. Specification: DESIGN §3.
+pub const TTL_DEFAULT: Duration = Duration::from_secs(60);
+
+/// A shorter ttl counts as this. Specification: DESIGN §3.
+pub const TTL_MIN: Duration = Duration::from_secs(30);
+
+/// A longer ttl counts as this. Specification: DESIGN §3.
+pub const TTL_MAX: Duration = Duration::from_secs(HOUR);
+
+/// How far clocks may differ where something signed begins or ends. Specification: DESIGN §4.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(10 * 60);
+
+/// Multiaddrs in a device record. Guess: two transports × two versions × (local and global).
+pub const ADDRESSES_PER_RECORD_MAX: usize = 8;
+
+/// Size of one multiaddr in a device record. Guess: a QUIC address with PeerId takes 50.
+pub const ADDRESS_BYTES_MAX: usize = 128;
+
+/// Typed entries in a device record. Guess; [`RECORD_BYTES_MAX`] bounds their total.
+pub const ENTRIES_PER_RECORD_MAX: usize = 16;
+
+/// Size of an entry's service. Specification: RFC 6763 §7.2 needs `_` + 15 + `._tcp`; a label is ≤ 63.
+pub const SERVICE_BYTES_MAX: usize = 63;
+
+/// Size of an SRV entry's target. Specification: RFC 1035 §2.3.4, as text.
+pub const TARGET_BYTES_MAX: usize = 253;
+
+/// Size of a TXT entry. Specification: RFC 1035 §3.3, one character string.
+pub const TXT_BYTES_MAX: usize = 255;
+
+/// Size of a display name. Specification: the boundary promises 64.
+pub const DISPLAY_BYTES_MAX: usize = 64;
+
+/// Serials that an `epoch` record revokes one by one; more need a raised epoch. Guess: 64 serials of
+/// 9 bytes leave the record under [`RECORD_BYTES_MAX`], and serials are pruned after 7 days.
+pub const REVOKED_SERIALS_MAX: usize = 64;
+
+// ---- Certificates -----------------------------------------------------------------------------
+
+/// Life of a device certificate. Specification: DESIGN §3.
+pub const DEVICE_LIFE: Duration = Duration::from_secs(7 * DAY);
+
+/// Life of a node certificate. Specification: DESIGN §2.
+pub const NODE_LIFE: Duration = Duration::from_secs(7 * DAY);
+
+/// Life of a login key's certificate. Specification: DESIGN §3.
+pub const LOGIN_LIFE: Duration = Duration::from_secs(90 * DAY);
+
+/// A certificate with less than this left is renewed. Specification: DESIGN §3.
+pub const RENEW_BELOW: Duration = Duration::from_secs(6 * DAY);
+
+/// Size of one certificate. Guess: the largest kind takes 178.
+pub const CERTIFICATE_BYTES_MAX: usize = 256;
+
+/// Verified device chains that are remembered; the half that was used least recently goes first.
+/// Guess: as many as the map holds superpeers, about 2 MB when full.
+pub const CHAINS_CACHED_MAX: usize = 16_384;
+
+/// Verified login certificates that are remembered; the one that ends first goes first. Guess: a
+/// network has one or two login keys, each renewed a few times a year.
+pub const LOGINS_CACHED_MAX: usize = 16;
+
+// ---- CBOR -------------------------------------------------------------------------------------
+
+/// Nesting of arrays and maps in signed bytes. Guess: records need 3.
+pub const CBOR_DEPTH_MAX: usize = 8;
+
+// ---- Wire ------------------------------------------------------------------------------------------
+
+/// Longest frame. *Specification* (DESIGN §6).
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest encoded hint: certificate, one v4 and one v6 address, with room for later fields. *Guess*;
+/// DESIGN §4 asks for 160 bytes with the addresses that are usual.
+pub const HINT_BYTES_MAX: usize = 192;
+
+/// Addresses in a hint: one v4, one v6. *Specification* (DESIGN §4).
+pub const HINT_ADDRESSES_MAX: usize = 2;
+
+/// Longest agent string that is kept; the rest is cut. *Guess*.
+pub const AGENT_BYTES_MAX: usize = 64;
+
+// ---- Overlay ---------------------------------------------------------------------------------------
+
+/// Superpeers in the map. *Specification* (DESIGN §4).
+pub const MAP_MAX: usize = 16_384;
+
+/// Closest superpeers to which a stream is kept. *Specification* (DESIGN §4).
+pub const NEAR: usize = 20;
+
+/// Further superpeers to which a stream is kept. *Specification* (DESIGN §4).
+pub const WARM: usize = 128;
+
+/// Dials under way for upkeep at once. *Guess*: keeps a joining superpeer from a burst.
+pub const UPKEEP_DIALS: usize = 16;
+
+/// How often a superpeer looks for missing streams and new superpeers. *Guess*.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a superpeer looks itself up for neighbours that it doesn't know. *Guess*.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a hint can't bring back a superpeer that failed us. *Guess*.
+pub const GONE_FOR: Duration = Duration::from_secs(30);
+
+/// Superpeers remembered as gone. *Specification* (DESIGN §4, *Merging*).
+pub const GONE_MAX: usize = 1_024;
+
+/// Superpeers in the host cache on disk. *Guess*.
+pub const HOST_CACHE_MAX: usize = 256;
+
+/// A request without an answer has failed after this. *Guess*: far above any round trip; hedging does
+/// not wait for it.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A register or resolve through the parent has failed after this: the parent's own look-up or put
+/// must fit. *Guess*.
+pub const PARENT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A look-up or put that has not ended after this answers what it has. *Guess*.
+pub const WALK_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// A local look-up is answered after this at the latest. *Guess*.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shortest wait before a hedged request. *Guess*: above the jitter of a loaded event loop.
+pub const HEDGE_MIN: Duration = Duration::from_millis(5);
+
+/// Wait before a hedged request to a peer without a measured round trip. *Guess*.
+pub const HEDGE_UNMEASURED: Duration = Duration::from_millis(150);
+
+/// Requests in flight to one peer; further ones fail at once. *Guess*.
+pub const IN_FLIGHT_MAX: usize = 1_024;
+
+/// Requests of one child that are being worked on; at more it is told `Busy`. *Guess*.
+pub const SERVING_MAX: usize = 512;
+
+/// Hints taken from one answer. *Specification* (k, DESIGN §2).
+pub const HINTS_PER_ANSWER_MAX: usize = 20;
+
+/// Candidates in one walk. *Guess*: three times k.
+pub const CANDIDATES_MAX: usize = 60;
+
+/// Silence after which a hello goes out. *Specification* (DESIGN §4).
+pub const HELLO_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Silence after which a link is dead. *Specification* (DESIGN §4).
+pub const DEAD_AFTER: Duration = Duration::from_secs(40);
+
+/// A link that has not greeted is closed after this. *Guess*.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A child closes a link that it does not need after this long unused. *Guess*.
+pub const IDLE_CLOSE: Duration = Duration::from_secs(30);
+
+/// Clock difference to the median neighbour above which we only read. *Specification* (DESIGN §4).
+pub const SKEW_MAX_SECS: i64 = 600;
+
+// ---- Children --------------------------------------------------------------------------------------
+
+/// Children of one superpeer. *Specification* (DESIGN §5).
+pub const CHILDREN_MAX: usize = 512;
+
+/// Children without an account, as a share of the maximum. *Specification* (DESIGN §5).
+pub const CHILDREN_GUESTS_MAX: usize = CHILDREN_MAX / 4;
+
+/// Other superpeers that a login server must know before it refuses children. *Specification*
+/// (DESIGN §5).
+pub const RELUCTANT_FROM: usize = 3;
+
+/// How long an attachment holds. *Specification* (DESIGN §5).
+pub const ATTACHMENT_LIFE: Duration = Duration::from_secs(600);
+
+/// When an attachment is renewed. *Specification* (DESIGN §5).
+pub const ATTACHMENT_RENEW: Duration = Duration::from_secs(300);
+
+/// First wait after a failed attach; doubles up to [`ATTACH_RETRY_MAX`], jittered by half. *Guess*.
+pub const ATTACH_RETRY: Duration = Duration::from_millis(100);
+
+/// Longest wait between attempts to attach. *Guess*.
+pub const ATTACH_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Records that one child may have indexed; lifted by `limits = lab`. *Guess*.
+pub const RECORDS_PER_CHILD_MAX: usize = 64;
+
+/// Bundles in a superpeer's cache. *Guess*: at 1 KiB each some 16 MiB.
+pub const CACHE_MAX: usize = 16_384;
+
+/// Digests of records that have been verified, so that they are not verified again. *Guess*.
+pub const VERIFIED_MAX: usize = 16_384;
+
+/// Attempts of a child at a verifiable answer. *Guess*.
+pub const RESOLVE_ATTEMPTS: u8 = 3;
+
+// ---- Store and publishing --------------------------------------------------------------------------
+
+/// Records that one superpeer stores; lifted by nothing. *Guess*: 256 Ki records of 1 KiB fit memory.
+pub const STORED_MAX: usize = 262_144;
+
+/// A superpeer stores what it is among the so-many × r closest for. *Guess* (security.md §1.7).
+pub const REGION: usize = 3;
+
+/// How often expired records are swept out. *Guess*.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Records are signed again after this. *Specification* (DETAILS *Records*).
+pub const RESIGN_INTERVAL: Duration = Duration::from_secs(12 * 3_600);
+
+/// First wait after a failed publication; doubles up to [`PUBLISH_RETRY_MAX`]. *Guess*.
+pub const PUBLISH_RETRY: Duration = Duration::from_secs(1);
+
+/// Longest wait between publications that fail. *Guess*.
+pub const PUBLISH_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Times a publication adopts a higher sequence number before it counts as failed. *Guess*.
+pub const STALE_ATTEMPTS: u8 = 3;

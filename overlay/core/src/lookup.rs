@@ -1,0 +1,260 @@
+//! The iterative walk towards a key, as data: whom to ask next and when it is over.
+//!
+//! ```text
+//!            ask                 answered, nothing there            enough denials
+//!  fresh ─────────▶ asked ──────────────────────────▶ denied ─────────────────────▶ absent / nodes
+//!                     │ no answer in time ─▶ failed ─┐
+//!                     └ not reachable ─▶ left out    └─ nobody left to ask ────────▶ unknown
+//! ```
+//! Only the `width` closest candidates count and are asked; an answer may name closer ones. The walk
+//! starts narrow (one request, hedged, or α), goes on with α after the first denial and asks all that
+//! are left once α have answered. A candidate that can't be reached is dead and is left out, the next
+//! closest takes its place; one that is silent stays, and counts as no denial.
+//!
+//! Source: Kademlia §2.3 (paper); states after rust-libp2p's `ClosestPeersIter`. *Not here*: sending,
+//! clocks, records.
+
+use alloc::vec::Vec;
+
+use crate::api::Parallelism;
+use crate::key::{Distance, Key, PeerId};
+use crate::limits::CANDIDATES_MAX;
+
+/// What the walk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The bundle under the key.
+    Value,
+    /// The superpeers closest to the key.
+    Nodes,
+}
+
+/// Where the walk stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Requests are out, or can be.
+    Running,
+    /// Value: more than two thirds of the closest deny it.
+    Absent,
+    /// Value: nobody left to ask, and not enough denials.
+    Unknown,
+    /// Nodes: all that count have answered or failed.
+    Settled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Fresh,
+    Asked,
+    Denied,
+    Failed,
+}
+
+#[derive(Debug, Clone)]
+struct Candidate {
+    distance: Distance,
+    peer: PeerId,
+    state: State,
+    depth: u8,
+}
+
+#[derive(Debug)]
+pub(crate) struct Walk {
+    pub(crate) key: Key,
+    pub(crate) goal: Goal,
+    width: usize,
+    alpha: usize,
+    parallelism: Parallelism,
+    candidates: Vec<Candidate>,
+    left_out: Vec<PeerId>,
+}
+
+impl Walk {
+    pub(crate) fn new(key: Key, goal: Goal, width: usize, alpha: usize, parallelism: Parallelism) -> Self {
+        Self { key, goal, width, alpha, parallelism, candidates: Vec::new(), left_out: Vec::new() }
+    }
+
+    /// Adds a candidate found after `depth` requests in sequence.
+    pub(crate) fn add(&mut self, peer: PeerId, id: &Key, depth: u8) {
+        let distance = id.distance(&self.key);
+        if self.left_out.contains(&peer) {
+            return;
+        }
+        let place = self.candidates.binary_search_by(|known| known.distance.cmp(&distance));
+        if let Some(index) = place.err().filter(|index| *index < CANDIDATES_MAX) {
+            self.candidates.insert(index, Candidate { distance, peer, state: State::Fresh, depth });
+            self.candidates.truncate(CANDIDATES_MAX);
+        }
+    }
+
+    /// Whom to ask now: of the closest that are fresh the one that `rank` puts first, unless enough
+    /// requests are out.
+    pub(crate) fn next<R: Ord>(&self, extra: usize, rank: impl Fn(&PeerId) -> R) -> Option<PeerId> {
+        let limit = self.limit() + extra;
+        if self.in_flight() >= limit {
+            return None;
+        }
+        let fresh = self.closest().iter().filter(|candidate| candidate.state == State::Fresh);
+        fresh.min_by_key(|candidate| (rank(&candidate.peer), candidate.distance)).map(|found| found.peer)
+    }
+
+    /// A request to `peer` went out.
+    pub(crate) fn asked(&mut self, peer: &PeerId) {
+        self.mark(peer, State::Asked);
+    }
+
+    /// `peer` answered that it has nothing (value), or answered (nodes). Returns its depth.
+    pub(crate) fn denied(&mut self, peer: &PeerId) -> u8 {
+        self.mark(peer, State::Denied);
+        self.depth(peer)
+    }
+
+    /// `peer` did not answer, or not to the point.
+    pub(crate) fn failed(&mut self, peer: &PeerId) {
+        self.mark(peer, State::Failed);
+    }
+
+    /// `peer` can't be reached: it does not count.
+    pub(crate) fn leave_out(&mut self, peer: &PeerId) {
+        self.candidates.retain(|candidate| candidate.peer != *peer);
+        self.left_out.push(*peer);
+    }
+
+    /// How many requests in sequence it took to hear of `peer`, and to ask it: at least 1.
+    pub(crate) fn depth(&self, peer: &PeerId) -> u8 {
+        self.candidates.iter().find(|candidate| candidate.peer == *peer).map_or(1, |found| found.depth)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count()
+    }
+
+    /// Denials among the closest, and how many count.
+    pub(crate) fn tally(&self) -> (usize, usize) {
+        let closest = self.closest();
+        (closest.iter().filter(|candidate| candidate.state == State::Denied).count(), closest.len())
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        let (denials, storers) = self.tally();
+        if self.goal == Goal::Value && denials * 3 > storers * 2 {
+            return Verdict::Absent;
+        }
+        let open = |candidate: &Candidate| matches!(candidate.state, State::Fresh | State::Asked);
+        if self.closest().iter().any(open) {
+            return Verdict::Running;
+        }
+        match self.goal {
+            Goal::Value => Verdict::Unknown,
+            Goal::Nodes => Verdict::Settled,
+        }
+    }
+
+    /// Nodes: those of the closest that answered, nearest first.
+    pub(crate) fn answered(&self) -> Vec<PeerId> {
+        let answered = self.closest().iter().filter(|candidate| candidate.state == State::Denied);
+        answered.map(|candidate| candidate.peer).collect()
+    }
+
+    fn limit(&self) -> usize {
+        let answered = self.closest().iter().filter(|candidate| candidate.state == State::Denied).count();
+        match (self.parallelism, answered) {
+            (Parallelism::Hedged, 0) if self.goal == Goal::Value => 1,
+            (Parallelism::Hedged | Parallelism::AtOnce, answered) if answered < self.alpha => self.alpha,
+            (Parallelism::Hedged | Parallelism::AtOnce, _) => self.width,
+        }
+    }
+
+    fn closest(&self) -> &[Candidate] {
+        &self.candidates[..self.candidates.len().min(self.width)]
+    }
+
+    fn mark(&mut self, peer: &PeerId, state: State) {
+        if let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.peer == *peer) {
+            candidate.state = state;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Goal, Parallelism, Verdict, Walk};
+    use crate::key::{Key, PeerId};
+
+    fn peer(number: u8) -> PeerId {
+        PeerId::from_bytes([number; 32])
+    }
+
+    fn walk(goal: Goal, width: usize, candidates: u8) -> Walk {
+        let mut walk = Walk::new(Key::from_bytes([0; 32]), goal, width, 3, Parallelism::Hedged);
+        for number in 1..=candidates {
+            walk.add(peer(number), &Key::from_bytes([number; 32]), 1);
+        }
+        walk
+    }
+
+    #[test]
+    fn a_name_is_absent_only_after_more_than_two_thirds_of_the_closest_denied_it() {
+        // Three storers count: two denials are not more than two thirds, three are.
+        let mut walk = walk(Goal::Value, 3, 5);
+        walk.denied(&peer(1));
+        walk.denied(&peer(2));
+        assert_eq!(walk.verdict(), Verdict::Running);
+        walk.denied(&peer(3));
+        assert_eq!(walk.verdict(), Verdict::Absent);
+    }
+
+    #[test]
+    fn a_silent_storer_makes_it_unknown_and_an_unreachable_one_is_replaced() {
+        // Silence counts as no denial; a peer that is not there leaves its place to the next closest.
+        let mut silent = walk(Goal::Value, 3, 3);
+        silent.denied(&peer(1));
+        silent.denied(&peer(2));
+        silent.failed(&peer(3));
+        assert_eq!(silent.verdict(), Verdict::Unknown);
+
+        let mut dead = walk(Goal::Value, 3, 4);
+        dead.denied(&peer(1));
+        dead.denied(&peer(2));
+        dead.leave_out(&peer(3));
+        assert_eq!(dead.verdict(), Verdict::Running);
+        assert_eq!(dead.next(0, |_| 0), Some(peer(4)));
+        dead.add(peer(3), &Key::from_bytes([3; 32]), 2);
+        dead.denied(&peer(4));
+        assert_eq!(dead.verdict(), Verdict::Absent);
+    }
+
+    #[test]
+    fn a_hedged_walk_asks_one_first_then_alpha_then_all() {
+        // The limit on requests in flight grows with the denials.
+        let mut walk = walk(Goal::Value, 10, 10);
+        let ask = |walk: &mut Walk| {
+            let mut count = 0;
+            while let Some(next) = walk.next(0, |_| 0) {
+                walk.asked(&next);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(ask(&mut walk), 1);
+        walk.denied(&peer(1));
+        assert_eq!(ask(&mut walk), 3);
+        walk.denied(&peer(2));
+        walk.denied(&peer(3));
+        assert_eq!(ask(&mut walk), 7 - walk_in_flight_before(3));
+        assert_eq!(walk.in_flight(), 7);
+    }
+
+    /// Of the three asked last two have answered, so one of the seven is still out.
+    fn walk_in_flight_before(asked: usize) -> usize {
+        asked - 2
+    }
+
+    #[test]
+    fn the_ranking_decides_among_the_closest_only() {
+        // The best-ranked peer is outside the width: it is not asked.
+        let walk = walk(Goal::Value, 2, 3);
+        let rank = |candidate: &PeerId| if *candidate == peer(3) { 0 } else { 1 };
+        assert_eq!(walk.next(0, rank), Some(peer(1)));
+    }
+}

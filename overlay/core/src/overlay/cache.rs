@@ -1,0 +1,87 @@
+//! A superpeer's cache of bundles that it resolved for its children.
+//!
+//! A bundle is served unverified once, to whoever waits for it: the child's own check decides. Before
+//! it is served a second time it is verified. It stays for the least ttl of its records.
+//! *Not here*: denials, which are not cached yet.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::key::{Key, PeerId};
+use crate::limits::{CACHE_MAX, GONE_MAX};
+use crate::record::Bundle;
+use crate::time::Instant;
+
+#[derive(Debug, Clone)]
+pub(super) struct Cached {
+    pub(super) bundle: Bundle,
+    pub(super) verified: bool,
+    /// The storer that gave it.
+    pub(super) from: Option<PeerId>,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    entries: BTreeMap<Key, Cached>,
+    by_end: BTreeSet<(Instant, Key)>,
+    blamed: BTreeMap<PeerId, Instant>,
+}
+
+impl Cache {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn fresh(&self, key: &Key, now: Instant) -> Option<&Cached> {
+        self.entries.get(key).filter(|cached| cached.until > now)
+    }
+
+    /// Keeps a bundle until `until`; at the bound what ends first goes.
+    pub(super) fn keep(&mut self, key: Key, cached: (Bundle, bool, Option<PeerId>), until: Instant) {
+        self.evict(&key);
+        let (bundle, verified, from) = cached;
+        self.entries.insert(key, Cached { bundle, verified, from, until });
+        self.by_end.insert((until, key));
+        if self.entries.len() > CACHE_MAX
+            && let Some((_, first)) = self.by_end.pop_first()
+        {
+            self.entries.remove(&first);
+        }
+    }
+
+    /// Replaces a bundle by its verified self, for as long as it had.
+    pub(super) fn verified(&mut self, key: &Key, bundle: Bundle) {
+        if let Some(cached) = self.entries.get_mut(key) {
+            cached.bundle = bundle;
+            cached.verified = true;
+        }
+    }
+
+    pub(super) fn evict(&mut self, key: &Key) -> Option<Cached> {
+        let cached = self.entries.remove(key)?;
+        self.by_end.remove(&(cached.until, *key));
+        Some(cached)
+    }
+
+    pub(super) fn sweep(&mut self, now: Instant) {
+        while let Some(&(until, key)) = self.by_end.first() {
+            if until > now {
+                break;
+            }
+            self.by_end.pop_first();
+            self.entries.remove(&key);
+        }
+        self.blamed.retain(|_, until| *until > now);
+    }
+
+    /// The storer gave a bundle that does not verify: it is asked last for a while.
+    pub(super) fn blame(&mut self, storer: PeerId, until: Instant) {
+        if self.blamed.len() < GONE_MAX {
+            self.blamed.insert(storer, until);
+        }
+    }
+
+    pub(super) fn is_blamed(&self, storer: &PeerId) -> bool {
+        !self.blamed.is_empty() && self.blamed.contains_key(storer)
+    }
+}

@@ -1,0 +1,179 @@
+//! Commands: what the local user and the processes around the overlay ask for.
+//!
+//! Each is answered exactly once, here or when what it began has ended.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Overlay;
+use super::puts::Origin;
+use super::serve::leave_message;
+use crate::api::{Address, Command, CommandId, Failure, Neighbour, Relation, Reply, Role, Status};
+use crate::key::PeerId;
+use crate::record::Record;
+use crate::wire::{Hint, Leave, Message};
+
+impl Overlay {
+    pub(super) fn command(&mut self, id: CommandId, command: Command) {
+        match command {
+            Command::Seeds(hints) => {
+                for hint in &hints {
+                    self.learn(hint);
+                }
+                self.attach_if_needed();
+                if self.is_superpeer() && !hints.is_empty() {
+                    self.refresh();
+                }
+                self.reply(id, Reply::Done);
+            }
+            Command::Act(role) => {
+                self.act(role);
+                self.reply(id, Reply::Done);
+            }
+            Command::Addresses { addresses, multiaddrs } => {
+                self.move_to(addresses, multiaddrs);
+                self.reply(id, Reply::Done);
+            }
+            Command::Register(held) => self.hold(id, *held),
+            Command::Release(key) => {
+                self.release(&key);
+                self.reply(id, Reply::Done);
+            }
+            Command::Resolve { username, fresh } => self.resolve(id, username, fresh),
+            Command::Put(bytes) => self.put_signed(id, bytes),
+            Command::Status => {
+                let status = self.status();
+                self.reply(id, Reply::Status(alloc::boxed::Box::new(status)));
+            }
+            Command::Peers => {
+                let peers = self.peers();
+                self.reply(id, Reply::Peers(peers));
+            }
+            Command::Sample { count, within } => {
+                let sample = self.sample(count, within);
+                self.reply(id, Reply::Seeds(sample));
+            }
+            Command::Leave => {
+                self.leave();
+                self.reply(id, Reply::Done);
+            }
+        }
+    }
+
+    fn move_to(&mut self, addresses: Vec<Address>, multiaddrs: Vec<bytes::Bytes>) {
+        let moved = self.multiaddrs != multiaddrs || self.addresses != addresses;
+        (self.addresses, self.multiaddrs) = (addresses, multiaddrs);
+        if moved {
+            if let Role::Superpeer(_) = &self.role {
+                self.act(self.role.clone());
+            }
+            self.publish_all();
+        }
+    }
+
+    fn put_signed(&mut self, id: CommandId, bytes: bytes::Bytes) {
+        let checked = self.read_record(bytes).and_then(|record| {
+            self.verify(&record)?;
+            Ok(record)
+        });
+        match checked {
+            Ok(_) if !self.is_superpeer() => self.reply(id, Reply::Failed(Failure::Detached)),
+            Ok(record) => self.put(record, Origin::Command(id)),
+            Err(invalid) => {
+                let why = alloc::format!("{invalid}");
+                self.reply(id, Reply::Failed(Failure::Invalid(why)));
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (node_id, node_certificate_until) = match &self.role {
+            Role::Superpeer(certificate) => {
+                (Some(certificate.node_id(&self.network.id)), Some(certificate.not_after))
+            }
+            Role::Child => (None, None),
+        };
+        let linked = |contact: &&crate::map::Contact| self.links.to(&contact.peer()).is_some();
+        Status {
+            peer: self.me,
+            node_id,
+            node_certificate_until,
+            parent: self.parent_status(),
+            superpeers: self.map.len(),
+            superpeer_links: self.map.iter().filter(linked).count(),
+            children: self.children.len(),
+            records: self.store.len(),
+            names: self.publishing.status(),
+            skew_secs: self.links.skew(),
+        }
+    }
+
+    fn peers(&self) -> Vec<Neighbour> {
+        let known = self.map.iter().map(crate::map::Contact::peer);
+        let others = self.links.peers().map(|(peer, _)| *peer);
+        let others = others.filter(|peer| self.map.contact(peer).is_none());
+        known.chain(others).filter(|peer| *peer != self.me).map(|peer| self.neighbour(peer)).collect()
+    }
+
+    fn neighbour(&self, peer: PeerId) -> Neighbour {
+        let contact = self.map.contact(&peer);
+        let relation = if self.attaching.is_parent(&peer) {
+            Relation::Parent
+        } else if self.children.is_child(&peer) {
+            Relation::Child
+        } else if contact.is_some() {
+            Relation::Superpeer
+        } else {
+            Relation::Other
+        };
+        Neighbour {
+            peer,
+            relation,
+            addresses: contact.map_or(Vec::new(), |contact| contact.hint.addresses.clone()),
+            linked: self.links.to(&peer).is_some(),
+            round_trip: self.links.round_trip(&peer).map(|known| known.smoothed),
+            agent: self.links.greeting(&peer).map_or(String::new(), |greeting| greeting.agent.clone()),
+        }
+    }
+
+    /// Superpeers heard lately, in random order, ourselves last.
+    fn sample(&mut self, count: usize, within: Duration) -> Vec<Hint> {
+        let now = self.now.instant;
+        let alive = self.map.iter().filter(|contact| {
+            self.links.unheard(&contact.peer(), now).is_some_and(|unheard| unheard <= within)
+        });
+        let mut hints: Vec<Hint> = alive.map(|contact| contact.hint.clone()).collect();
+        for index in (1..hints.len()).rev() {
+            let other = self.pick(index + 1);
+            hints.swap(index, other);
+        }
+        let own = self.own_hint();
+        hints.truncate(count.saturating_sub(usize::from(own.is_some())));
+        hints.extend(own);
+        hints
+    }
+
+    fn leave(&mut self) {
+        self.attaching.stop();
+        let unix_time = self.now.unix.as_secs();
+        let message = leave_message(&self.network.id, &self.me, unix_time);
+        let signature = self.node.sign(&message);
+        let linked: Vec<_> = self.links.peers().map(|(_, link)| *link).collect();
+        for link in linked {
+            self.send(link, 0, Message::Leave(Leave { unix_time, signature }));
+        }
+    }
+}
+
+impl Record {
+    /// Names these very bytes: body, signature and chain.
+    pub(crate) fn fingerprint(&self) -> crate::key::Digest {
+        crate::key::Digest::from_bytes(*blake3::hash(self.bytes()).as_bytes())
+    }
+
+    /// Whether this is an epoch record that revokes the other one.
+    pub(crate) fn revokes(&self, other: &Self) -> bool {
+        self.epoch_payload().is_ok_and(|epoch| epoch.revokes_record(other))
+    }
+}

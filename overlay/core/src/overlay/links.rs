@@ -1,0 +1,396 @@
+//! Links: who is connected, greeted, heard and needed.
+//!
+//! ```text
+//!  connected ──Open both ways──▶ up ──hello every 10 s, dead after 40 s──▶ ended
+//!      └─ no Open in 5 s ────────────────────────────────────────────────────┘
+//! ```
+//! Two links to one peer after a cross-dial: the one dialled by the smaller PeerId stays, both ends
+//! close the other. A child closes what it does not need; a superpeer keeps its streams.
+//! *Not here*: which superpeers ought to be linked (`upkeep`), children (`children`).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::requests::Purpose;
+use super::{Overlay, Timer};
+use crate::api::{Effect, LinkId, Notice, Role, Write};
+use crate::key::PeerId;
+use crate::limits::{
+    AGENT_BYTES_MAX, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, IDLE_CLOSE, OPEN_TIMEOUT,
+    REQUEST_TIMEOUT, SKEW_MAX_SECS,
+};
+use crate::time::Instant;
+use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: PeerId,
+    pub(super) dialled: bool,
+    pub(super) greeting: Option<Greeting>,
+    since: Instant,
+    heard: Instant,
+    sent: Instant,
+    used: Instant,
+    frames: u8,
+    /// Requests of the other side that are being worked on.
+    pub(super) serving: usize,
+}
+
+/// What the other side said of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Greeting {
+    pub(super) agent: String,
+    pub(super) superpeer: bool,
+    /// Our clock minus theirs.
+    skew: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RoundTrip {
+    /// Smoothed. Source: RFC 6298 §2.
+    pub(super) smoothed: Duration,
+    variance: Duration,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: BTreeMap<LinkId, Link>,
+    /// The link that requests to a peer use: up, and the one that stays if there are two.
+    chosen: BTreeMap<PeerId, LinkId>,
+    round_trips: BTreeMap<PeerId, RoundTrip>,
+}
+
+impl Links {
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    pub(super) fn to(&self, peer: &PeerId) -> Option<LinkId> {
+        self.chosen.get(peer).copied()
+    }
+
+    pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
+        self.links.get(&link)
+    }
+
+    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&link)
+    }
+
+    /// The peers that have a link that is up.
+    pub(super) fn peers(&self) -> impl Iterator<Item = (&PeerId, &LinkId)> {
+        self.chosen.iter()
+    }
+
+    pub(super) fn greeting(&self, peer: &PeerId) -> Option<&Greeting> {
+        self.links.get(self.chosen.get(peer)?)?.greeting.as_ref()
+    }
+
+    /// Whether a link to the peer exists that has not greeted yet.
+    pub(super) fn is_greeting(&self, peer: &PeerId) -> bool {
+        self.links.values().any(|link| link.peer == *peer && link.greeting.is_none())
+    }
+
+    /// The other side has become a superpeer since it greeted.
+    pub(super) fn greet_superpeer(&mut self, link: LinkId) {
+        if let Some(greeting) = self.links.get_mut(&link).and_then(|link| link.greeting.as_mut()) {
+            greeting.superpeer = true;
+        }
+    }
+
+    pub(super) fn sent(&mut self, link: LinkId, now: Instant) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.sent = now;
+        }
+    }
+
+    /// How long ago something came from the peer.
+    pub(super) fn unheard(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
+        Some(now.since(self.links.get(self.chosen.get(peer)?)?.heard))
+    }
+
+    pub(super) fn round_trip(&self, peer: &PeerId) -> Option<RoundTrip> {
+        self.round_trips.get(peer).copied()
+    }
+
+    /// The peer answered; takes in the round trip, if it measures one.
+    ///
+    /// Source: RFC 6298 §2, α = 1/8, β = 1/4.
+    pub(super) fn answered(&mut self, peer: &PeerId, took: Option<Duration>, now: Instant) {
+        let Some(link) = self.chosen.get(peer).and_then(|link| self.links.get_mut(link)) else { return };
+        link.used = now;
+        let Some(took) = took else { return };
+        let first = RoundTrip { smoothed: took, variance: took / 2 };
+        self.round_trips
+            .entry(*peer)
+            .and_modify(|known| {
+                let error = took.abs_diff(known.smoothed);
+                known.variance = (known.variance * 3 + error) / 4;
+                known.smoothed = (known.smoothed * 7 + took) / 8;
+            })
+            .or_insert(first);
+    }
+
+    /// After how long a request to the peer is worth a second one elsewhere.
+    pub(super) fn patience(&self, peer: &PeerId) -> Duration {
+        match self.round_trips.get(peer) {
+            Some(known) => (known.smoothed + known.variance * 4).max(crate::limits::HEDGE_MIN),
+            None => HEDGE_UNMEASURED,
+        }
+    }
+
+    /// Median of the neighbours' clock differences: ours minus theirs, in seconds.
+    pub(super) fn skew(&self) -> i64 {
+        let mut skews: Vec<i64> =
+            self.links.values().filter_map(|link| Some(link.greeting.as_ref()?.skew)).collect();
+        skews.sort_unstable();
+        skews.get(skews.len() / 2).copied().unwrap_or(0)
+    }
+}
+
+impl Overlay {
+    pub(super) fn connected(&mut self, id: LinkId, peer: PeerId, dialled: bool) {
+        let now = self.now.instant;
+        let link = Link {
+            peer,
+            dialled,
+            greeting: None,
+            since: now,
+            heard: now,
+            sent: now,
+            used: now,
+            frames: 0,
+            serving: 0,
+        };
+        self.links.links.insert(id, link);
+        if dialled {
+            self.dial_begun(&peer);
+        }
+        let open = Open {
+            protocol_min: PROTOCOL,
+            protocol_max: PROTOCOL,
+            features: 0,
+            agent: self.agent.clone(),
+            role: u8::from(self.is_superpeer()),
+            load: self.load(),
+            unix_time: self.now.unix.as_secs(),
+            network_version: self.network.version,
+            hint: self.own_hint(),
+        };
+        self.send(id, 0, Message::Open(open));
+        self.set_timer(OPEN_TIMEOUT, Timer::Link(id));
+    }
+
+    pub(super) fn received(&mut self, id: LinkId, frame: Frame) {
+        let now = self.now.instant;
+        let Some(link) = self.links.links.get_mut(&id) else { return };
+        link.heard = now;
+        link.frames = link.frames.saturating_add(1);
+        let (peer, greeted) = (link.peer, link.greeting.is_some());
+        if let (Message::Open(open), false) = (&frame.message, greeted) {
+            let open = open.clone();
+            self.opened(id, peer, open);
+        } else if !greeted || matches!(frame.message, Message::Open(_)) {
+            // Something else before Open, or a second Open: not a peer that keeps the protocol.
+            self.close(id);
+        } else if frame.message.answers() {
+            self.answered(peer, frame);
+        } else {
+            self.serve(id, peer, frame.id, frame.message);
+        }
+    }
+
+    fn opened(&mut self, id: LinkId, peer: PeerId, mut open: Open) {
+        if open.protocol_min > PROTOCOL || open.protocol_max < PROTOCOL {
+            return self.close(id);
+        }
+        if open.agent.len() > AGENT_BYTES_MAX {
+            let end = (0..=AGENT_BYTES_MAX).rev().find(|at| open.agent.is_char_boundary(*at));
+            open.agent.truncate(end.unwrap_or(0));
+        }
+        let superpeer = open.hint.as_ref().is_some_and(|hint| hint.peer() == peer);
+        let ours = i64::try_from(self.now.unix.as_secs()).unwrap_or(i64::MAX);
+        let skew = ours.saturating_sub(i64::try_from(open.unix_time).unwrap_or(i64::MAX));
+        if let Some(link) = self.links.links.get_mut(&id) {
+            link.greeting = Some(Greeting { agent: open.agent, superpeer, skew });
+        }
+        self.judge_skew();
+        if let (true, Some(hint)) = (superpeer, &open.hint) {
+            self.map.forgive(&peer);
+            self.learn(hint);
+            let dialled = self.links.get(id).is_some_and(|link| link.dialled);
+            if dialled && self.map.contact(&peer).is_some() {
+                self.map.confirm(&peer);
+                self.keep_contact(&peer);
+            }
+        }
+        self.choose(id, peer);
+        if let Some(link) = self.links.to(&peer) {
+            self.flush(&peer, link);
+        }
+        self.attach_if_needed();
+        self.cancel_link_timer_and_start_hello(id);
+    }
+
+    fn cancel_link_timer_and_start_hello(&mut self, id: LinkId) {
+        if let Some(since) = self.links.get(id).map(|link| link.since) {
+            self.cancel(since + OPEN_TIMEOUT, Timer::Link(id));
+            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
+        }
+    }
+
+    /// Of two links to one peer one stays.
+    fn choose(&mut self, id: LinkId, peer: PeerId) {
+        let Some(other) = self.links.chosen.get(&peer).copied() else {
+            self.links.chosen.insert(peer, id);
+            return;
+        };
+        let dialled = |link: LinkId| self.links.get(link).is_some_and(|link| link.dialled);
+        let (new_is_ours, old_is_ours) = (dialled(id), dialled(other));
+        if new_is_ours == old_is_ours {
+            // The same side dialled twice: its newer link goes, and that side closes it.
+            if new_is_ours {
+                self.close(id);
+            }
+            return;
+        }
+        let ours_stays = self.me < peer;
+        let (stays, goes) = if new_is_ours == ours_stays { (id, other) } else { (other, id) };
+        self.links.chosen.insert(peer, stays);
+        self.close(goes);
+    }
+
+    pub(super) fn close(&mut self, id: LinkId) {
+        self.out.push(Effect::Close { link: id });
+        self.forget_link(id);
+    }
+
+    pub(super) fn disconnected(&mut self, id: LinkId) {
+        self.forget_link(id);
+    }
+
+    /// Takes a link out of the books, whoever ended it.
+    fn forget_link(&mut self, id: LinkId) {
+        let Some(link) = self.links.links.remove(&id) else { return };
+        let peer = link.peer;
+        if self.links.chosen.get(&peer) == Some(&id) {
+            self.links.chosen.remove(&peer);
+            let twin =
+                self.links.links.iter().find(|(_, other)| other.peer == peer && other.greeting.is_some());
+            if let Some(twin) = twin.map(|(twin, _)| *twin) {
+                self.links.chosen.insert(peer, twin);
+            }
+        }
+        if link.greeting.is_none() && link.dialled && self.links.to(&peer).is_none() {
+            self.unreachable(&peer);
+            return;
+        }
+        self.orphan(&peer, id);
+        if self.links.to(&peer).is_none() {
+            self.links.round_trips.remove(&peer);
+            self.parent_lost(&peer);
+            self.child_gone(&peer);
+        }
+    }
+
+    pub(super) fn dial_failed(&mut self, peer: &PeerId) {
+        self.counters.dials_failed += 1;
+        if self.links.to(peer).is_some() {
+            self.dial_begun(peer);
+            return;
+        }
+        self.unreachable(peer);
+    }
+
+    fn unreachable(&mut self, peer: &PeerId) {
+        self.map.bury(peer, self.now.instant);
+        self.dial_ended(peer);
+    }
+
+    /// Greets, says hello, gives up or closes, as the silence asks for.
+    pub(super) fn look_at_link(&mut self, id: LinkId) {
+        let now = self.now.instant;
+        let Some(link) = self.links.get(id) else { return };
+        let (peer, silent) = (link.peer, now.since(link.heard));
+        if link.greeting.is_none() || silent >= DEAD_AFTER {
+            return self.close(id);
+        }
+        if !self.is_needed(id, &peer) && now.since(link.used) >= IDLE_CLOSE {
+            return self.close(id);
+        }
+        let quiet = silent.max(now.since(link.sent));
+        if quiet >= HELLO_INTERVAL && (self.is_superpeer() || self.attaching.is_parent(&peer)) {
+            self.say_hello(id, peer);
+            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
+        } else {
+            let wait = HELLO_INTERVAL.saturating_sub(quiet).max(Duration::from_secs(1));
+            self.set_timer(wait, Timer::Link(id));
+        }
+    }
+
+    pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
+        let hello = self.hello(id);
+        if self.links.to(&peer) == Some(id) {
+            self.ask(peer, Message::Hello(hello), Purpose::Hello, REQUEST_TIMEOUT);
+        }
+    }
+
+    /// What a hello on this link says now; starts counting its frames anew.
+    pub(super) fn hello(&mut self, id: LinkId) -> Hello {
+        let (load, gossip) = (self.load(), self.own_hint().into_iter().collect());
+        let heard = self.links.get_mut(id).map_or(0, |link| core::mem::take(&mut link.frames));
+        let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
+        Hello { load, heard, network_version, unix_time, gossip }
+    }
+
+    /// A superpeer keeps its streams and its children's; a child keeps its parent's and what works.
+    fn is_needed(&self, id: LinkId, peer: &PeerId) -> bool {
+        let greeting = self.links.get(id).and_then(|link| link.greeting.as_ref());
+        let theirs = greeting.is_some_and(|greeting| greeting.superpeer);
+        self.attaching.is_parent(peer)
+            || self.children.is_child(peer)
+            || self.requests.has_any(peer)
+            || (self.is_superpeer() && theirs)
+    }
+
+    fn load(&self) -> u8 {
+        let share = self.children.len() * 255 / crate::limits::CHILDREN_MAX;
+        u8::try_from(share).unwrap_or(u8::MAX)
+    }
+
+    fn judge_skew(&mut self) {
+        let seconds = self.links.skew();
+        let skewed = seconds.abs() > SKEW_MAX_SECS;
+        if skewed && !self.skewed {
+            self.notice(Notice::Skewed { seconds });
+        }
+        self.skewed = skewed;
+    }
+
+    /// A superpeer that answered where we dialled it goes into the host cache.
+    fn keep_contact(&mut self, peer: &PeerId) {
+        let Some(contact) = self.map.contact(peer) else { return };
+        let write = Write::Contact { peer: *peer, bytes: contact.hint.to_bytes() };
+        let mut writes = alloc::vec![write];
+        self.contacts_kept.insert(*peer);
+        if self.contacts_kept.len() > HOST_CACHE_MAX {
+            let dead = self.contacts_kept.iter().find(|kept| self.map.contact(kept).is_none()).copied();
+            if let Some(dead) = dead.or_else(|| self.contacts_kept.first().copied()) {
+                self.contacts_kept.remove(&dead);
+                writes.push(Write::ForgetContact(dead));
+            }
+        }
+        self.persist(writes, false);
+    }
+
+    pub(super) fn act_as(&mut self, role: Role) {
+        self.role = role;
+        // Neighbours hear of the new role by a hello; who connects later, by Open.
+        let linked: Vec<(PeerId, LinkId)> = self.links.peers().map(|(peer, link)| (*peer, *link)).collect();
+        for (peer, link) in linked {
+            self.say_hello(link, peer);
+        }
+    }
+}

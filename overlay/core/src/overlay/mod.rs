@@ -1,0 +1,323 @@
+//! The overlay: one peer's protocol as a state machine.
+//!
+//! One turn: the driver calls [`Overlay::handle`] with the time and one input and performs the effects
+//! in their order; it calls again with [`Input::Tick`] when [`Overlay::next_deadline`] has come. Within a
+//! turn:
+//! 1. the input is taken in (a command, a link that came or went, a frame);
+//! 2. timers that are due run;
+//! 3. requests that could not be sent fail, which may start others, until none is left.
+//!
+//! ```text
+//!  command ─▶ resolve ─┐                      ┌─▶ links    who is connected, dials, hellos
+//!  frame   ─▶ serve ───┼─▶ walks ─▶ requests ─┤
+//!  timer   ─▶ publish ─┘                      └─▶ Effects
+//! ```
+//! State lives in plain structs (`map`, `store`, `lookup`, `links`, `cache`, `children`); the files here
+//! each add one concern to [`Overlay`]. *Not here*: clocks, sockets, disk, entropy.
+
+mod attach;
+mod cache;
+mod children;
+mod commands;
+mod links;
+mod publish;
+mod puts;
+mod requests;
+mod resolve;
+mod serve;
+mod upkeep;
+mod walks;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::api::{
+    Address, CommandId, Config, Effect, Effects, Input, Notice, Parallelism, Reply, Role, Write,
+};
+use crate::counters::Counters;
+use crate::invalid::Invalid;
+use crate::key::{Key, PeerId};
+use crate::map::Map;
+use crate::network::{Limits, Network};
+use crate::record::{ChainCache, Record};
+use crate::sign::{Signer, Verifier};
+use crate::store::{Seen, Store};
+use crate::time::{Instant, Now};
+use crate::wire::Hint;
+
+use self::attach::Attaching;
+use self::cache::Cache;
+use self::children::Children;
+use self::links::Links;
+use self::publish::Publishing;
+use self::puts::PutRun;
+use self::requests::Requests;
+use self::resolve::Resolving;
+use self::walks::WalkRun;
+
+/// A deadline that the overlay has set itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A request has waited long enough.
+    Request(u64),
+    /// Time for a hedged request.
+    Hedge(u64),
+    /// A walk has to end.
+    Walk(u64),
+    /// A put has to end.
+    Put(u64),
+    /// A local look-up has to end.
+    Resolve(u64),
+    /// Look at a link: greeted, heard, idle?
+    Link(crate::api::LinkId),
+    /// Try to attach, or renew the attachment.
+    Attach,
+    /// An attachment may have run out.
+    Child(PeerId),
+    /// Publish a held name again.
+    Publish(Key),
+    /// Look after streams to superpeers.
+    Upkeep,
+    /// Look ourselves up.
+    Refresh,
+    /// Sweep out what has expired.
+    Sweep,
+}
+
+/// One peer of the overlay. See the module's documentation for the contract.
+///
+/// # Time
+/// Nothing here reads a clock: `now` comes with every input and must not run backwards.
+#[derive(Debug)]
+pub struct Overlay {
+    now: Now,
+    network: Network,
+    me: PeerId,
+    node: Box<dyn Signer>,
+    verifier: Box<dyn Verifier>,
+    rng: ChaCha8Rng,
+    role: Role,
+    agent: String,
+    addresses: Vec<Address>,
+    multiaddrs: Vec<Bytes>,
+    reluctant: bool,
+    parallelism: Parallelism,
+
+    map: Map,
+    store: Store,
+    chains: ChainCache,
+    seen: Seen,
+    links: Links,
+    requests: Requests,
+    walks: BTreeMap<u64, WalkRun>,
+    puts: BTreeMap<u64, PutRun>,
+    resolving: Resolving,
+    attaching: Attaching,
+    children: Children,
+    cache: Cache,
+    publishing: Publishing,
+    skewed: bool,
+    contacts_kept: BTreeSet<PeerId>,
+
+    timers: BTreeSet<(Instant, Timer)>,
+    next: u64,
+    out: Vec<Effect>,
+    counters: Counters,
+}
+
+impl Overlay {
+    /// A peer with what its last run left, and the first effects.
+    pub fn new(config: Config, verifier: Box<dyn Verifier>, now: Now) -> (Self, Effects) {
+        let mut overlay = Self {
+            now,
+            me: config.node.public().as_peer(),
+            network: config.network,
+            node: config.node,
+            verifier,
+            rng: ChaCha8Rng::from_seed(config.seed),
+            role: Role::Child,
+            agent: config.agent,
+            addresses: config.addresses,
+            multiaddrs: config.multiaddrs,
+            reluctant: config.reluctant,
+            parallelism: config.parallelism,
+            map: Map::default(),
+            store: Store::default(),
+            chains: ChainCache::default(),
+            seen: Seen::default(),
+            links: Links::default(),
+            requests: Requests::default(),
+            walks: BTreeMap::new(),
+            puts: BTreeMap::new(),
+            resolving: Resolving::default(),
+            attaching: Attaching::default(),
+            children: Children::default(),
+            cache: Cache::default(),
+            publishing: Publishing::new(config.restored.sequences),
+            skewed: false,
+            contacts_kept: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            next: 1,
+            out: Vec::new(),
+            counters: Counters::default(),
+        };
+        overlay.restore(config.restored.records, &config.restored.contacts);
+        overlay.set_timer(crate::limits::SWEEP_INTERVAL, Timer::Sweep);
+        overlay.act(config.role);
+        let effects = overlay.finish();
+        (overlay, effects)
+    }
+
+    /// Takes one input in; see the module's documentation.
+    pub fn handle(&mut self, now: Now, input: Input) -> Effects {
+        self.now = now;
+        match input {
+            Input::Command(id, command) => self.command(id, command),
+            Input::Connected { link, peer, dialled } => self.connected(link, peer, dialled),
+            Input::Received { link, frame } => self.received(link, frame),
+            Input::Disconnected { link } => self.disconnected(link),
+            Input::DialFailed { peer } => self.dial_failed(&peer),
+            Input::Tick => {}
+        }
+        self.finish()
+    }
+
+    /// When [`Overlay::handle`] wants to be called again at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// What has been counted; gauges are as of this call.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.records = self.store.len() as u64;
+        counters.record_bytes = self.store.bytes() as u64;
+        counters.cached = self.cache.len() as u64;
+        counters.children = self.children.len() as u64;
+        counters.superpeers = self.map.len() as u64;
+        counters.links = self.links.len() as u64;
+        counters.names = self.publishing.len() as u64;
+        counters.superpeer = u64::from(matches!(self.role, Role::Superpeer(_)));
+        counters
+    }
+
+    fn finish(&mut self) -> Effects {
+        self.fail_unsendable();
+        while let Some(&(at, timer)) = self.timers.first() {
+            if at > self.now.instant {
+                break;
+            }
+            self.timers.pop_first();
+            self.due(timer);
+            self.fail_unsendable();
+        }
+        Effects(core::mem::take(&mut self.out))
+    }
+
+    fn due(&mut self, timer: Timer) {
+        match timer {
+            Timer::Request(id) => self.request_timed_out(id),
+            Timer::Hedge(walk) => self.hedge(walk),
+            Timer::Walk(walk) => self.walk_timed_out(walk),
+            Timer::Put(put) => self.put_timed_out(put),
+            Timer::Resolve(id) => self.resolve_timed_out(id),
+            Timer::Link(link) => self.look_at_link(link),
+            Timer::Attach => self.attach_due(),
+            Timer::Child(peer) => self.child_due(&peer),
+            Timer::Publish(key) => self.publish_due(&key),
+            Timer::Upkeep => self.upkeep(),
+            Timer::Refresh => self.refresh(),
+            Timer::Sweep => self.sweep(),
+        }
+    }
+
+    fn set_timer(&mut self, after: core::time::Duration, timer: Timer) -> Instant {
+        let at = self.now.instant + after;
+        self.timers.insert((at, timer));
+        at
+    }
+
+    fn cancel(&mut self, at: Instant, timer: Timer) {
+        self.timers.remove(&(at, timer));
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn reply(&mut self, command: CommandId, reply: Reply) {
+        self.out.push(Effect::Reply { command, reply });
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.out.push(Effect::Notice(notice));
+    }
+
+    fn persist(&mut self, writes: Vec<Write>, durable: bool) {
+        if !writes.is_empty() {
+            self.out.push(Effect::Persist { writes, durable });
+        }
+    }
+
+    /// `after`, give or take a half: so that many peers don't act in step.
+    fn jittered(&mut self, after: core::time::Duration) -> core::time::Duration {
+        let half = u32::try_from(after.as_micros() / 2).unwrap_or(u32::MAX).max(1);
+        after / 2 + core::time::Duration::from_micros(u64::from(self.rng.next_u32() % half) * 2)
+    }
+
+    /// An index below `count`; `count` is not 0.
+    fn pick(&mut self, count: usize) -> usize {
+        usize::try_from(self.rng.next_u64() % count.max(1) as u64).unwrap_or(0)
+    }
+
+    /// Storers of one record: r, or all superpeers if there are fewer.
+    fn replicas(&self) -> usize {
+        self.network.parameters.r.min(self.map.len()).max(1)
+    }
+
+    fn is_superpeer(&self) -> bool {
+        matches!(self.role, Role::Superpeer(_))
+    }
+
+    fn is_lab(&self) -> bool {
+        self.network.limits == Limits::Lab
+    }
+
+    /// Our own hint, while we are a superpeer.
+    fn own_hint(&self) -> Option<Hint> {
+        match &self.role {
+            Role::Superpeer(certificate) => {
+                Some(Hint { certificate: certificate.clone(), addresses: self.addresses.clone() })
+            }
+            Role::Child => None,
+        }
+    }
+
+    /// Checks a record's chain and signature, unless this very record has passed before.
+    fn verify(&mut self, record: &Record) -> Result<(), Invalid> {
+        let fingerprint = record.fingerprint();
+        if self.seen.contains(&fingerprint) {
+            return Ok(());
+        }
+        self.counters.verifications += 1;
+        crate::record::verify(record, &self.network, self.now.unix, &mut self.chains, &*self.verifier)?;
+        self.seen.insert(fingerprint);
+        Ok(())
+    }
+
+    /// Reads a record from a peer: size, form, times. Not its signature.
+    fn read_record(&self, bytes: Bytes) -> Result<Record, Invalid> {
+        let record = Record::parse(bytes)?;
+        record.check_header(self.now.unix)?;
+        Ok(record)
+    }
+}

@@ -1,0 +1,264 @@
+//! Puts: a record goes to the r closest superpeers.
+//!
+//! ```text
+//!  walk to the r closest ─▶ Put to each ─▶ a majority holds it: acknowledged ─▶ the rest: done
+//!                                     └─▶ a majority can't any more: failed
+//! ```
+//! The origin is told once. Storers sign what they acknowledge. *Not here*: what a storer checks
+//! (`serve`), when to publish again (`publish`).
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::requests::{Outcome, Purpose};
+use super::walks::Owner;
+use super::{Overlay, Timer};
+use crate::api::{CommandId, Failure, LinkId, Reply, Stored};
+use crate::cbor::Blob;
+use crate::key::{Digest, Key, PeerId};
+use crate::limits::{REQUEST_TIMEOUT, WALK_TIMEOUT};
+use crate::lookup::Goal;
+use crate::record::{Bundle, Record};
+use crate::sign::{Signature, Tag, to_sign};
+use crate::time::Instant;
+use crate::wire::{Acknowledgement, Message, Put, PutDone, PutResult, Reason, Refused, Registered};
+
+/// Who wants the record stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    Command(CommandId),
+    /// A name that we hold ourselves.
+    Own,
+    Child {
+        link: LinkId,
+        id: u64,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct PutRun {
+    record: Record,
+    origin: Origin,
+    of: usize,
+    waiting: usize,
+    acknowledgements: Vec<(PeerId, Signature)>,
+    newer: Option<Record>,
+    refused: Option<Reason>,
+    /// Other records that storers hold under the key.
+    others: Vec<Record>,
+    told: bool,
+    ends: Instant,
+}
+
+impl PutRun {
+    fn stored(&self) -> Stored {
+        Stored { stored: self.acknowledgements.len(), of: self.of }
+    }
+}
+
+impl Overlay {
+    pub(super) fn put(&mut self, record: Record, origin: Origin) {
+        let id = self.number();
+        let key = record.header().key;
+        let ends = self.set_timer(WALK_TIMEOUT + REQUEST_TIMEOUT, Timer::Put(id));
+        let run = PutRun {
+            record,
+            origin,
+            of: 0,
+            waiting: 0,
+            acknowledgements: Vec::new(),
+            newer: None,
+            refused: None,
+            others: Vec::new(),
+            told: false,
+            ends,
+        };
+        self.puts.insert(id, run);
+        self.start_walk(key, Goal::Nodes, Owner::Put(id));
+    }
+
+    /// The walk is over: these are the closest that answered.
+    pub(super) fn put_targets(&mut self, id: u64, targets: Vec<PeerId>) {
+        let of = self.replicas().max(targets.len());
+        let Some(run) = self.puts.get_mut(&id) else { return };
+        (run.of, run.waiting) = (of, targets.len());
+        let (record, key) = (run.record.clone(), run.record.header().key);
+        for peer in targets {
+            if peer == self.me {
+                let result = self.keep_record(record.bytes().clone(), key);
+                let others = self.others_of(&key, &record);
+                self.put_result(id, peer, result, others);
+            } else {
+                let records = alloc::vec![Blob(record.bytes().clone())];
+                self.ask(peer, Message::Put(Put { key, records }), Purpose::Put(id), REQUEST_TIMEOUT);
+            }
+        }
+        self.judge_put(id);
+    }
+
+    /// The other records of the bundle that we hold.
+    pub(super) fn others_of(&self, key: &Key, record: &Record) -> Vec<Record> {
+        let bundle = self.store.bundle(key, self.now.unix);
+        bundle.records.into_iter().filter(|held| held.slot() != record.slot()).collect()
+    }
+
+    pub(super) fn put_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
+        if let Outcome::Answer(Message::PutDone(PutDone { mut results, others })) = outcome
+            && let Some(result) = results.pop()
+        {
+            let others = others.into_iter().filter_map(|blob| self.read_record(blob.0).ok()).collect();
+            self.put_result(id, peer, result, others);
+        } else if let Some(run) = self.puts.get_mut(&id) {
+            run.waiting = run.waiting.saturating_sub(1);
+        }
+        self.judge_put(id);
+    }
+
+    fn put_result(&mut self, id: u64, peer: PeerId, result: PutResult, others: Vec<Record>) {
+        let Some(run) = self.puts.get_mut(&id) else { return };
+        run.waiting = run.waiting.saturating_sub(1);
+        let (key, digest) = (run.record.header().key, run.record.digest());
+        run.others.extend(others.into_iter().filter(|other| other.header().key == key));
+        if let Some(signature) = result.signature {
+            let message = acknowledged(&self.network.id, &key, &digest);
+            self.counters.verifications += 1;
+            if peer == self.me || self.verifier.verify(&peer.as_public_key(), &message, &signature) {
+                run.acknowledgements.push((peer, signature));
+            }
+            return;
+        }
+        run.refused = result.refused.map(Reason::from_wire).or(run.refused);
+        let slot = run.record.slot();
+        let newer = result.newer.and_then(|blob| self.read_record(blob.0).ok());
+        let newer = newer.filter(|newer| newer.slot() == slot || newer.header().key == key);
+        // Believed only if it verifies: it decides which number the publisher uses next.
+        if let Some(newer) = newer.filter(|newer| self.verify(newer).is_ok())
+            && let Some(run) = self.puts.get_mut(&id)
+        {
+            run.newer = Some(newer);
+        }
+    }
+
+    /// Tells the origin as soon as it is decided; forgets the put when nobody is left to answer.
+    fn judge_put(&mut self, id: u64) {
+        let Some(run) = self.puts.get_mut(&id) else { return };
+        let (stored, waiting) = (run.acknowledgements.len(), run.waiting);
+        let majority = run.of / 2 + 1;
+        let decided = stored >= majority || stored + waiting < majority || run.newer.is_some();
+        if decided && !run.told {
+            run.told = true;
+            self.tell(id);
+        }
+        if waiting == 0
+            && let Some(run) = self.puts.remove(&id)
+        {
+            self.cancel(run.ends, Timer::Put(id));
+            self.remember_bundle(&run);
+        }
+    }
+
+    pub(super) fn put_timed_out(&mut self, id: u64) {
+        if let Some(run) = self.puts.get_mut(&id) {
+            run.waiting = 0;
+        }
+        self.judge_put(id);
+    }
+
+    fn tell(&mut self, id: u64) {
+        let Some(run) = self.puts.get(&id) else { return };
+        let (record, origin, stored) = (run.record.clone(), run.origin, run.stored());
+        let (newer, refused) = (run.newer.clone(), run.refused);
+        let held = stored.stored > stored.of / 2;
+        if held {
+            self.remember_bundle_of(id);
+        }
+        match origin {
+            Origin::Command(command) if held => self.reply(command, Reply::Stored(stored)),
+            Origin::Command(command) => {
+                let failure = failure(newer.as_ref(), refused, stored);
+                self.reply(command, Reply::Failed(failure));
+            }
+            Origin::Own if held => self.published(&record, stored),
+            Origin::Own => {
+                let failure = failure(newer.as_ref(), refused, stored);
+                self.publish_failed(&record.header().key, newer.as_ref(), failure);
+            }
+            Origin::Child { link, id: request } => {
+                let message = match self.puts.get(&id) {
+                    Some(run) if held => self.registered(run),
+                    Some(_) | None => not_registered(newer, refused),
+                };
+                self.answer(link, request, message);
+            }
+        }
+    }
+
+    fn registered(&self, run: &PutRun) -> Message {
+        let own = self.own_hint();
+        let certificate = |peer: &PeerId| match (&own, self.map.contact(peer)) {
+            (Some(own), _) if own.peer() == *peer => Some(own.certificate.bytes().clone()),
+            (_, contact) => contact.map(|contact| contact.hint.certificate.bytes().clone()),
+        };
+        let acknowledgements = run.acknowledgements.iter().filter_map(|(peer, signature)| {
+            Some(Acknowledgement { certificate: Blob(certificate(peer)?), signature: *signature })
+        });
+        let of = u8::try_from(run.of).unwrap_or(u8::MAX);
+        Message::Registered(Registered { of, acknowledgements: acknowledgements.collect() })
+    }
+
+    fn remember_bundle_of(&mut self, id: u64) {
+        if let Some(run) = self.puts.remove(&id) {
+            self.remember_bundle(&run);
+            self.puts.insert(id, run);
+        }
+    }
+
+    /// After a put the whole bundle is known: the index can answer alone, and old copies are gone.
+    fn remember_bundle(&mut self, run: &PutRun) {
+        let key = run.record.header().key;
+        let known = self.cache.evict(&key).map(|cached| cached.bundle.records).unwrap_or_default();
+        let all = known.into_iter().chain(run.others.iter().cloned()).chain([run.record.clone()]);
+        let all: Vec<Record> = all.collect();
+        let mut bundle = Bundle::default();
+        for record in all {
+            if self.verify(&record).is_ok() {
+                bundle.insert(record);
+            }
+        }
+        bundle.apply_epoch();
+        if let Some(epoch) = bundle.records.iter().find(|record| record.certificate().is_none()) {
+            let epoch = epoch.clone();
+            self.children.revoke(&epoch);
+        }
+        if bundle.devices().next().is_some() {
+            let until = self.now.instant + bundle.ttl(self.now.unix);
+            self.cache.keep(key, (bundle, true, None), until);
+        }
+    }
+}
+
+fn failure(newer: Option<&Record>, refused: Option<Reason>, stored: Stored) -> Failure {
+    match (newer, refused) {
+        (Some(_), _) => Failure::Refused(Reason::Stale.as_str().to_string()),
+        (None, Some(reason)) => Failure::Refused(reason.as_str().to_string()),
+        (None, None) => Failure::Timeout { answered: stored.stored, asked: stored.of },
+    }
+}
+
+/// What a storer signs when it holds a record.
+pub(super) fn acknowledged(network: &crate::key::NetworkId, key: &Key, digest: &Digest) -> Vec<u8> {
+    let mut body = Vec::with_capacity(64);
+    body.extend_from_slice(key.as_bytes());
+    body.extend_from_slice(digest.as_bytes());
+    to_sign(Tag::Acknowledgement, network, &body)
+}
+
+fn not_registered(newer: Option<Record>, refused: Option<Reason>) -> Message {
+    let reason = match (&newer, refused) {
+        (Some(_), _) => Reason::Stale,
+        (None, Some(reason)) => reason,
+        (None, None) => Reason::Busy,
+    };
+    let newer = newer.map(|newer| Blob(newer.bytes().clone()));
+    Message::Refused(Refused { reason: reason.to_wire(), retry_after: None, candidates: Vec::new(), newer })
+}

@@ -1,0 +1,233 @@
+//! Requests of ours: sent, answered, timed out, sent again on another link.
+//!
+//! Every request ends exactly once, in an [`Outcome`] handed to the part that asked. A peer without an
+//! open link is dialled first. *Not here*: what an answer means.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Overlay, Timer};
+use crate::api::{Effect, LinkId, Transport};
+use crate::key::{Key, PeerId};
+use crate::limits::IN_FLIGHT_MAX;
+use crate::time::Instant;
+use crate::wire::{Frame, Message, Refused};
+
+/// Which part of the overlay asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Walk(u64),
+    Put(u64),
+    Attach,
+    Register(Key),
+    Resolve(u64),
+    Hello,
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Answer(Message),
+    Refused(Refused),
+    /// Nothing came in time; the peer may be alive.
+    Silent,
+    /// No address of the peer answers, or its link ended and it can't be dialled.
+    Unreachable,
+}
+
+#[derive(Debug)]
+struct Pending {
+    peer: PeerId,
+    link: Option<LinkId>,
+    message: Message,
+    purpose: Purpose,
+    sent: Instant,
+    deadline: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    pending: BTreeMap<u64, Pending>,
+    by_peer: BTreeMap<PeerId, BTreeSet<u64>>,
+    dialling: BTreeSet<PeerId>,
+    unsendable: Vec<u64>,
+}
+
+impl Requests {
+    pub(super) fn is_dialling(&self, peer: &PeerId) -> bool {
+        self.dialling.contains(peer)
+    }
+
+    pub(super) fn dials(&self) -> usize {
+        self.dialling.len()
+    }
+
+    pub(super) fn has_any(&self, peer: &PeerId) -> bool {
+        self.by_peer.contains_key(peer)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Pending> {
+        let pending = self.pending.remove(&id)?;
+        if let Some(ids) = self.by_peer.get_mut(&pending.peer) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_peer.remove(&pending.peer);
+            }
+        }
+        Some(pending)
+    }
+
+    fn ids(&self, peer: &PeerId) -> Vec<u64> {
+        self.by_peer.get(peer).into_iter().flatten().copied().collect()
+    }
+}
+
+impl Overlay {
+    /// Asks `peer`; the end comes to `purpose`.
+    pub(super) fn ask(&mut self, peer: PeerId, message: Message, purpose: Purpose, timeout: Duration) {
+        let id = self.number();
+        let deadline = self.set_timer(timeout, Timer::Request(id));
+        self.count_asked(&message);
+        let in_flight = self.requests.by_peer.entry(peer).or_default();
+        in_flight.insert(id);
+        let crowded = in_flight.len() > IN_FLIGHT_MAX;
+        let link = if crowded { None } else { self.links.to(&peer) };
+        let sent = self.now.instant;
+        if let Some(link) = link {
+            self.send(link, id, message.clone());
+        }
+        self.requests.pending.insert(id, Pending { peer, link, message, purpose, sent, deadline });
+        if crowded || (link.is_none() && !self.dial(peer)) {
+            self.requests.unsendable.push(id);
+        }
+    }
+
+    /// Starts a dial unless one is under way; false if no address is known.
+    pub(super) fn dial(&mut self, peer: PeerId) -> bool {
+        if self.requests.is_dialling(&peer) || self.links.is_greeting(&peer) {
+            return true;
+        }
+        let Some(contact) = self.map.contact(&peer) else { return false };
+        let addresses = contact.hint.addresses.clone();
+        if addresses.is_empty() || peer == self.me {
+            return false;
+        }
+        let first = if self.is_superpeer() { Transport::Quic } else { Transport::Tcp };
+        self.requests.dialling.insert(peer);
+        self.out.push(Effect::Dial { peer, addresses, first });
+        true
+    }
+
+    pub(super) fn send(&mut self, link: LinkId, id: u64, message: Message) {
+        self.links.sent(link, self.now.instant);
+        self.out.push(Effect::Send { link, frame: Frame { id, message } });
+    }
+
+    /// An answer has come from `peer`.
+    pub(super) fn answered(&mut self, peer: PeerId, frame: Frame) {
+        // An answer to nothing (late, or made up) is dropped; another peer can't answer in its place.
+        if self.requests.pending.get(&frame.id).is_none_or(|pending| pending.peer != peer) {
+            return;
+        }
+        let Some(pending) = self.requests.remove(frame.id) else { return };
+        self.cancel(pending.deadline, Timer::Request(frame.id));
+        // The answer to a register or resolve waits for others: no measure of the way to this peer.
+        let quick = !matches!(pending.purpose, Purpose::Register(_) | Purpose::Resolve(_));
+        let (took, now) = (self.now.instant.since(pending.sent), self.now.instant);
+        self.links.answered(&peer, quick.then_some(took), now);
+        let outcome = if let Message::Refused(refused) = frame.message {
+            Outcome::Refused(refused)
+        } else {
+            Outcome::Answer(frame.message)
+        };
+        self.ended(peer, pending.purpose, outcome);
+    }
+
+    pub(super) fn request_timed_out(&mut self, id: u64) {
+        if let Some(pending) = self.requests.remove(id) {
+            self.counters.timeouts += 1;
+            self.ended(pending.peer, pending.purpose, Outcome::Silent);
+        }
+    }
+
+    /// The link to `peer` is up: what waited for it, or was in flight on a link that has ended, goes out.
+    pub(super) fn flush(&mut self, peer: &PeerId, link: LinkId) {
+        self.requests.dialling.remove(peer);
+        for id in self.requests.ids(peer) {
+            let now = self.now.instant;
+            let Some(pending) = self.requests.pending.get_mut(&id) else { continue };
+            if pending.link.is_none() {
+                pending.link = Some(link);
+                pending.sent = now;
+                let message = pending.message.clone();
+                self.send(link, id, message);
+            }
+        }
+    }
+
+    /// A link ended: its requests go to the peer's other link, or wait for a new dial, or fail.
+    pub(super) fn orphan(&mut self, peer: &PeerId, ended: LinkId) {
+        for id in self.requests.ids(peer) {
+            if let Some(pending) = self.requests.pending.get_mut(&id)
+                && pending.link == Some(ended)
+            {
+                pending.link = None;
+            }
+        }
+        if let Some(link) = self.links.to(peer) {
+            self.flush(peer, link);
+        } else if self.requests.has_any(peer) && !self.dial(*peer) {
+            let waiting = self.requests.ids(peer);
+            self.requests.unsendable.extend(waiting);
+        }
+    }
+
+    /// A dial ended without a link; requests that waited for it fail.
+    pub(super) fn dial_ended(&mut self, peer: &PeerId) {
+        self.requests.dialling.remove(peer);
+        let waiting = self.requests.ids(peer);
+        self.requests.unsendable.extend(waiting);
+    }
+
+    pub(super) fn dial_begun(&mut self, peer: &PeerId) {
+        self.requests.dialling.remove(peer);
+    }
+
+    /// Ends the requests that could not be sent; that may start others.
+    pub(super) fn fail_unsendable(&mut self) {
+        while let Some(id) = self.requests.unsendable.pop() {
+            if let Some(pending) = self.requests.remove(id) {
+                self.cancel(pending.deadline, Timer::Request(id));
+                self.ended(pending.peer, pending.purpose, Outcome::Unreachable);
+            }
+        }
+    }
+
+    fn ended(&mut self, peer: PeerId, purpose: Purpose, outcome: Outcome) {
+        match purpose {
+            Purpose::Walk(walk) => self.walk_heard(walk, peer, outcome),
+            Purpose::Put(put) => self.put_heard(put, peer, outcome),
+            Purpose::Attach => self.attach_heard(peer, outcome),
+            Purpose::Register(key) => self.register_heard(key, outcome),
+            Purpose::Resolve(id) => self.resolve_heard(id, outcome),
+            // Its round trip has been measured; silence is the link timer's business.
+            Purpose::Hello => {}
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only requests are counted; answers are not asked")]
+    fn count_asked(&mut self, message: &Message) {
+        let asked = &mut self.counters.asked;
+        match message {
+            Message::Hello(_) => asked.hello += 1,
+            Message::Closest(_) => asked.closest += 1,
+            Message::Get(_) => asked.get += 1,
+            Message::Put(_) => asked.put += 1,
+            Message::Attach(_) => asked.attach += 1,
+            Message::Register(_) => asked.register += 1,
+            Message::Resolve(_) => asked.resolve += 1,
+            _ => {}
+        }
+    }
+}

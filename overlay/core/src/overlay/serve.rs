@@ -1,0 +1,286 @@
+//! Serving: what other peers ask of us.
+//!
+//! Checks go from cheap to dear; what is refused says why and is counted. *Not here*: attach
+//! (`children`), resolve (`resolve`).
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Overlay;
+use super::puts::{Origin, acknowledged};
+use crate::api::{LinkId, Notice, Write};
+use crate::cbor::Blob;
+use crate::invalid::Invalid;
+use crate::key::{Key, PeerId};
+use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX};
+use crate::record::Record;
+use crate::sign::{Tag, to_sign};
+use crate::store::Kept;
+use crate::wire::{
+    Closest, Get, Got, Hello, Hint, Hints, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
+};
+
+impl Overlay {
+    /// A request, or something that needs no answer, has come.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all that we don't serve is answered alike")]
+    pub(super) fn serve(&mut self, link: LinkId, peer: PeerId, id: u64, message: Message) {
+        let served = &mut self.counters.served;
+        let answer = match message {
+            Message::Hello(hello) => {
+                served.hello += 1;
+                self.serve_hello(link, &hello)
+            }
+            Message::Closest(closest) => {
+                served.closest += 1;
+                self.serve_closest(&closest)
+            }
+            Message::Get(get) => {
+                served.get += 1;
+                self.serve_get(&get)
+            }
+            Message::Put(put) => {
+                served.put += 1;
+                self.serve_put(put)
+            }
+            Message::Attach(attach) => {
+                served.attach += 1;
+                self.serve_attach(peer, &attach)
+            }
+            Message::Register(register) => {
+                served.register += 1;
+                return self
+                    .serve_later(link, id, |overlay| overlay.serve_register(link, peer, id, &register));
+            }
+            Message::Resolve(resolve) => {
+                served.resolve += 1;
+                return self.serve_later(link, id, |overlay| {
+                    overlay.serve_resolve(link, id, &resolve);
+                    None
+                });
+            }
+            Message::Reject(reject) => return self.serve_reject(peer, &reject),
+            Message::Leave(leave) => return self.serve_leave(link, peer, &leave),
+            _ => self.refuse(Reason::Unsupported),
+        };
+        self.send(link, id, answer);
+    }
+
+    /// Serves what may take a while: bounded per link, only as a superpeer.
+    fn serve_later(&mut self, link: LinkId, id: u64, serve: impl FnOnce(&mut Self) -> Option<Message>) {
+        let is_superpeer = self.is_superpeer();
+        let Some(state) = self.links.get_mut(link) else { return };
+        if !is_superpeer || state.serving >= SERVING_MAX {
+            let reason = if is_superpeer { Reason::Busy } else { Reason::Unsupported };
+            let refusal = self.refuse(reason);
+            return self.send(link, id, refusal);
+        }
+        state.serving += 1;
+        if let Some(refusal) = serve(self) {
+            self.answer(link, id, refusal);
+        }
+    }
+
+    /// Ends what [`Self::serve_later`] began, if the asker is still there.
+    pub(super) fn answer(&mut self, link: LinkId, id: u64, message: Message) {
+        if let Some(state) = self.links.get_mut(link) {
+            state.serving = state.serving.saturating_sub(1);
+            self.send(link, id, message);
+        }
+    }
+
+    fn serve_hello(&mut self, link: LinkId, hello: &Hello) -> Message {
+        for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
+            let learned = self.learn(hint).is_some();
+            let own = self.links.get(link).is_some_and(|state| state.peer == hint.peer());
+            if learned && own {
+                self.links.greet_superpeer(link);
+            }
+        }
+        Message::HelloBack(self.hello(link))
+    }
+
+    fn serve_closest(&mut self, closest: &Closest) -> Message {
+        Message::Hints(Hints { hints: self.closest_hints(&closest.key, usize::from(closest.count)) })
+    }
+
+    fn closest_hints(&self, key: &Key, count: usize) -> Vec<Hint> {
+        let closest = self.map.closest(key, count.min(HINTS_PER_ANSWER_MAX));
+        closest.iter().map(|contact| contact.hint.clone()).collect()
+    }
+
+    fn serve_get(&mut self, get: &Get) -> Message {
+        if !self.is_superpeer() {
+            return self.refuse(Reason::Unsupported);
+        }
+        let bundle = self.store.bundle(&get.key, self.now.unix);
+        let denied = bundle.devices().next().is_none();
+        let closer = if denied { self.closest_hints(&get.key, self.replicas()) } else { Vec::new() };
+        let records = bundle.records.iter().map(|record| Blob(record.bytes().clone())).collect();
+        Message::Got(Got { records, closer })
+    }
+
+    fn serve_put(&mut self, put: Put) -> Message {
+        if !self.is_superpeer() {
+            return self.refuse(Reason::Unsupported);
+        }
+        if put.records.len() > DEVICES_PER_NAME_MAX + 1 {
+            return self.refuse(Reason::Limit);
+        }
+        let mut others = self.store.bundle(&put.key, self.now.unix).records;
+        let mut results = Vec::new();
+        for blob in put.records {
+            let result = self.keep_record(blob.0, put.key);
+            others.retain(|held| held.digest() != result.digest);
+            results.push(result);
+        }
+        let others = others.into_iter().map(|record| Blob(record.bytes().clone())).collect();
+        Message::PutDone(PutDone { results, others })
+    }
+
+    /// Stores a record if it is valid, ours to store and not old; acknowledges with a signature.
+    pub(super) fn keep_record(&mut self, bytes: Bytes, key: Key) -> PutResult {
+        let digest = crate::key::Digest::from_bytes([0; 32]);
+        let mut result = PutResult { digest, signature: None, refused: None, newer: None };
+        let record = match self.read_record(bytes) {
+            Ok(record) if record.header().key == key => record,
+            Ok(_) | Err(_) => return self.refused_put(result, Reason::Invalid, None),
+        };
+        result.digest = record.digest();
+        match self.admit(&record) {
+            Kept::Stored(revoked) => {
+                self.counters.records_stored += 1;
+                self.counters.records_revoked += revoked.len() as u64;
+                let mut writes: Vec<Write> = revoked.into_iter().map(Write::Forget).collect();
+                writes.push(Write::Record { slot: record.slot(), bytes: record.bytes().clone() });
+                self.persist(writes, false);
+                if record.certificate().is_none() {
+                    self.children.revoke(&record);
+                }
+                self.cache.evict(&key);
+            }
+            Kept::Held => {}
+            Kept::Stale(newer) => return self.refused_put(result, Reason::Stale, Some(newer)),
+            Kept::Revoked(epoch) => return self.refused_put(result, Reason::Invalid, Some(epoch)),
+            Kept::Equivocation => {
+                self.counters.equivocations += 1;
+                self.notice(Notice::Equivocation(record.slot()));
+                return self.refused_put(result, Reason::Invalid, None);
+            }
+            Kept::Full => return self.refused_put(result, Reason::Limit, None),
+            Kept::Invalid => return self.refused_put(result, Reason::Invalid, None),
+        }
+        result.signature = Some(self.node.sign(&acknowledged(&self.network.id, &key, &result.digest)));
+        result
+    }
+
+    fn admit(&mut self, record: &Record) -> Kept {
+        if let Some(kept) = self.store.not_older(record) {
+            return kept;
+        }
+        if !self.store.has_room(record) || !self.in_region(&record.header().key) {
+            return Kept::Full;
+        }
+        if self.verify(record).is_err() {
+            return Kept::Invalid;
+        }
+        self.store.keep(record.clone())
+    }
+
+    /// Whether we are near enough to store a key: among the few times r closest that we know.
+    fn in_region(&self, key: &Key) -> bool {
+        let region = self.map.closest(key, self.replicas() * REGION);
+        region.iter().any(|contact| contact.peer() == self.me)
+    }
+
+    fn refused_put(&mut self, mut result: PutResult, reason: Reason, newer: Option<Record>) -> PutResult {
+        self.count_refusal(reason);
+        result.refused = Some(reason.to_wire());
+        result.newer = newer.map(|newer| Blob(newer.bytes().clone()));
+        result
+    }
+
+    /// A child wants its record indexed and stored. The answer follows the put.
+    fn serve_register(
+        &mut self,
+        link: LinkId,
+        peer: PeerId,
+        id: u64,
+        register: &Register,
+    ) -> Option<Message> {
+        if !self.children.is_child(&peer) {
+            return Some(self.refuse(Reason::Unsupported));
+        }
+        let Ok(record) = self.read_record(register.record.0.clone()) else {
+            return Some(self.refuse(Reason::Invalid));
+        };
+        let lab = self.is_lab();
+        if !self.children.has_room(&peer, &record.slot(), lab) {
+            return Some(self.refuse(Reason::Limit));
+        }
+        if self.check_register(peer, &record, register).is_err() {
+            return Some(self.refuse(Reason::Invalid));
+        }
+        self.children.index(peer, record.clone());
+        self.cache.evict(&record.header().key);
+        self.put(record, Origin::Child { link, id });
+        None
+    }
+
+    fn check_register(&mut self, peer: PeerId, record: &Record, register: &Register) -> Result<(), Invalid> {
+        let device = record.certificate().ok_or(Invalid::Chain)?.device;
+        self.verify(record)?;
+        let message = to_sign(Tag::Register, &self.network.id, &register_body(&self.me, &peer));
+        self.counters.verifications += 1;
+        if self.verifier.verify(&device, &message, &register.signature) {
+            Ok(())
+        } else {
+            Err(Invalid::Writer)
+        }
+    }
+
+    fn serve_leave(&mut self, link: LinkId, peer: PeerId, leave: &Leave) {
+        let message = leave_message(&self.network.id, &peer, leave.unix_time);
+        self.counters.verifications += 1;
+        if self.verifier.verify(&peer.as_public_key(), &message, &leave.signature) {
+            self.map.bury(&peer, self.now.instant);
+            self.close(link);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, reason: Reason) -> Message {
+        self.refuse_with(reason, Vec::new())
+    }
+
+    pub(super) fn refuse_with(&mut self, reason: Reason, candidates: Vec<Hint>) -> Message {
+        self.count_refusal(reason);
+        Message::Refused(Refused { reason: reason.to_wire(), retry_after: None, candidates, newer: None })
+    }
+
+    fn count_refusal(&mut self, reason: Reason) {
+        let refused = &mut self.counters.refused;
+        match reason {
+            Reason::Busy | Reason::Syncing => refused.busy += 1,
+            Reason::Unsupported | Reason::Other(_) => refused.unsupported += 1,
+            Reason::Limit => refused.limit += 1,
+            Reason::Invalid => refused.invalid += 1,
+            Reason::Stale => refused.stale += 1,
+        }
+    }
+}
+
+/// What a device key signs to be registered by this parent for this child.
+pub(super) fn register_body(parent: &PeerId, child: &PeerId) -> Vec<u8> {
+    let mut body = Vec::with_capacity(64);
+    body.extend_from_slice(parent.as_bytes());
+    body.extend_from_slice(child.as_bytes());
+    body
+}
+
+/// What a leaver signs.
+pub(super) fn leave_message(network: &crate::key::NetworkId, peer: &PeerId, unix_time: u64) -> Vec<u8> {
+    let mut body = Vec::with_capacity(40);
+    body.extend_from_slice(peer.as_bytes());
+    body.extend_from_slice(&unix_time.to_be_bytes());
+    to_sign(Tag::Leave, network, &body)
+}

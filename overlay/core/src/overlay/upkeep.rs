@@ -1,0 +1,180 @@
+//! A superpeer's upkeep: knowing the others, and streams to those it should have.
+//!
+//! Streams are kept to the [`NEAR`] closest and to [`WARM`] others; once a minute a look-up of our own
+//! place finds new neighbours. *Not here*: gossip, hand-over.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use bytes::Bytes;
+
+use super::walks::Owner;
+use super::{Overlay, Timer};
+use crate::api::{Notice, Role, Write};
+use crate::certificate::NodeCertificate;
+use crate::key::{Key, PeerId};
+use crate::limits::{NEAR, REFRESH_INTERVAL, SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL, WARM};
+use crate::lookup::Goal;
+use crate::map::Learned;
+use crate::network::Scope;
+use crate::wire::Hint;
+
+impl Overlay {
+    /// Takes the role on; the same one again renews the certificate.
+    pub(super) fn act(&mut self, role: Role) {
+        if let Role::Superpeer(certificate) = &role {
+            if certificate.node != self.me || !self.is_certified(certificate) {
+                return self.notice(Notice::CertificateExpired);
+            }
+            let id = certificate.node_id(&self.network.id);
+            let was = self.is_superpeer();
+            self.map.remove(&self.me);
+            self.map.forgive(&self.me);
+            let hint = Hint { certificate: certificate.clone(), addresses: self.addresses.clone() };
+            self.map.learn(id, &hint, self.now.instant);
+            self.act_as(role);
+            if !was {
+                self.detach();
+                self.notice(Notice::Joined(id));
+                self.refresh();
+                self.upkeep_again();
+                self.publish_all();
+                self.resolve_waiting();
+            }
+        } else {
+            let was = self.is_superpeer();
+            self.map.remove(&self.me);
+            self.act_as(role);
+            if was || self.attaching.parent().is_none() {
+                self.attach_if_needed();
+            }
+        }
+    }
+
+    /// What the last run left on disk.
+    pub(super) fn restore(&mut self, records: Vec<Bytes>, contacts: &[Bytes]) {
+        for bytes in records {
+            // They were verified before they were written; their times are looked at again.
+            if let Ok(record) = self.read_record(bytes) {
+                drop(self.store.keep(record));
+            }
+        }
+        for bytes in contacts {
+            if let Ok(hint) = Hint::from_bytes(bytes)
+                && self.learn(&hint).is_some()
+            {
+                self.contacts_kept.insert(hint.peer());
+            }
+        }
+    }
+
+    /// Takes a hint into the map if a login key certified it. Returns its place if it is there.
+    pub(super) fn learn(&mut self, hint: &Hint) -> Option<Key> {
+        let peer = hint.peer();
+        if peer == self.me || !self.may_dial(hint) {
+            return None;
+        }
+        let known = self.map.contact(&peer);
+        if !known.is_some_and(|known| known.hint.certificate == hint.certificate)
+            && !self.is_certified(&hint.certificate)
+        {
+            return None;
+        }
+        let id = hint.certificate.node_id(&self.network.id);
+        match self.map.learn(id, hint, self.now.instant) {
+            Learned::New => {
+                if self.is_superpeer() {
+                    self.upkeep_again();
+                }
+                Some(id)
+            }
+            Learned::Known => Some(id),
+            Learned::Refused => None,
+        }
+    }
+
+    /// On a global network nobody is made to dial private addresses.
+    fn may_dial(&self, hint: &Hint) -> bool {
+        let global = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => {
+                !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip == Ipv4Addr::UNSPECIFIED)
+            }
+            IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unspecified()),
+        };
+        let addresses = &hint.addresses;
+        self.network.scope == Scope::Local || addresses.iter().all(|address| global(address.ip))
+    }
+
+    pub(super) fn is_certified(&mut self, certificate: &NodeCertificate) -> bool {
+        self.counters.verifications += 1;
+        let now = self.now.unix;
+        certificate.verify_cached(&self.network, now, &mut self.chains, &*self.verifier).is_ok()
+    }
+
+    /// Upkeep runs at the end of this turn, once.
+    fn upkeep_again(&mut self) {
+        self.timers.insert((self.now.instant, Timer::Upkeep));
+    }
+
+    /// Dials those of the closest and the warm ones that have no stream.
+    pub(super) fn upkeep(&mut self) {
+        if !self.is_superpeer() {
+            return;
+        }
+        let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) else { return };
+        for peer in self.wanted(&own) {
+            if self.requests.dials() >= UPKEEP_DIALS {
+                break;
+            }
+            self.dial(peer);
+        }
+        self.timers.retain(|(_, timer)| *timer != Timer::Upkeep);
+        self.set_timer(UPKEEP_INTERVAL, Timer::Upkeep);
+    }
+
+    /// Whom we want a stream to and have none: the closest, then up to k of each bucket, far to near,
+    /// so that the warm ones spread over the key space.
+    fn wanted(&self, own: &Key) -> Vec<PeerId> {
+        let k = self.network.parameters.k;
+        let near = self.map.closest(own, NEAR + 1).into_iter();
+        let warm = self.map.buckets(own).into_iter().flat_map(|(_, contacts)| contacts.iter().take(k));
+        let peers = near.chain(warm.take(WARM)).map(crate::map::Contact::peer);
+        peers.filter(|peer| *peer != self.me && self.links.to(peer).is_none()).collect()
+    }
+
+    /// Looks ourselves up: the closest to us are our neighbours.
+    pub(super) fn refresh(&mut self) {
+        if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) {
+            let wait = self.jittered(REFRESH_INTERVAL);
+            self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
+            self.set_timer(wait, Timer::Refresh);
+            self.start_walk(own, Goal::Nodes, Owner::Refresh);
+        }
+    }
+
+    /// Drops what has expired: records, bundles, certificates.
+    pub(super) fn sweep(&mut self) {
+        self.set_timer(SWEEP_INTERVAL, Timer::Sweep);
+        let expired = self.store.sweep(self.now.unix);
+        self.counters.records_expired += expired.len() as u64;
+        self.persist(expired.into_iter().map(Write::Forget).collect(), false);
+        self.cache.sweep(self.now.instant);
+        let now = self.now.unix;
+        let over = |certificate: &NodeCertificate| certificate.not_after < now;
+        let ended: Vec<PeerId> = self
+            .map
+            .iter()
+            .filter(|contact| over(&contact.hint.certificate) && contact.peer() != self.me)
+            .map(crate::map::Contact::peer)
+            .collect();
+        for peer in ended {
+            self.map.remove(&peer);
+        }
+        if let Role::Superpeer(certificate) = &self.role
+            && over(certificate)
+        {
+            self.notice(Notice::CertificateExpired);
+            self.act(Role::Child);
+        }
+    }
+}

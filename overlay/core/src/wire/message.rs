@@ -1,0 +1,290 @@
+//! The bodies of the messages; their fields are described in `docs/wire.cddl`.
+//!
+//! Unknown fields are skipped, so a later version may add some. What is signed travels as a [`Blob`]
+//! and is never encoded again.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use minicbor::{Decode, Encode};
+
+use super::Hint;
+use crate::cbor::{Blob, Source};
+use crate::key::{Digest, Key};
+use crate::sign::Signature;
+
+/// The first frame of both sides on every link; the link is up once it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Open {
+    /// Lowest protocol version spoken.
+    #[n(0)]
+    pub protocol_min: u32,
+    /// Highest protocol version spoken.
+    #[n(1)]
+    pub protocol_max: u32,
+    /// Feature bits; none are given out yet.
+    #[n(2)]
+    pub features: u64,
+    /// Software name and version.
+    #[n(3)]
+    pub agent: String,
+    /// 0 child, 1 superpeer.
+    #[n(4)]
+    pub role: u8,
+    /// 0–255 of `children_max`.
+    #[n(5)]
+    pub load: u8,
+    /// The sender's wall clock, in seconds.
+    #[n(6)]
+    pub unix_time: u64,
+    /// Version of the sender's `network.toml`.
+    #[n(7)]
+    pub network_version: u64,
+    /// A superpeer's own hint.
+    #[n(8)]
+    pub hint: Option<Hint>,
+}
+
+/// Keeps a neighbour relation alive and measures its round trip; answered in kind.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Hello {
+    /// 0–255 of `children_max`.
+    #[n(0)]
+    pub load: u8,
+    /// Frames received from the other side since the last hello to it, at most 255.
+    #[n(1)]
+    pub heard: u8,
+    /// Version of the sender's `network.toml`.
+    #[n(2)]
+    pub network_version: u64,
+    /// The sender's wall clock, in seconds.
+    #[n(3)]
+    pub unix_time: u64,
+    /// Superpeers that the sender thinks are news; its own hint after it has joined.
+    #[n(4)]
+    pub gossip: Vec<Hint>,
+}
+
+/// Asks for the superpeers closest to a key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Closest {
+    /// The key.
+    #[n(0)]
+    pub key: Key,
+    /// At most so many.
+    #[n(1)]
+    pub count: u8,
+}
+
+/// Superpeers closest to the asked key, nearest first.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Hints {
+    /// The superpeers.
+    #[n(0)]
+    pub hints: Vec<Hint>,
+}
+
+/// Asks a storer for the bundle under a key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Get {
+    /// The key.
+    #[n(0)]
+    pub key: Key,
+}
+
+/// A storer's bundle; no device record in it is a denial.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Got {
+    /// The records, as they were signed.
+    #[n(0)]
+    pub records: Vec<Blob>,
+    /// Superpeers closer to the key, sent along with a denial.
+    #[n(1)]
+    pub closer: Vec<Hint>,
+}
+
+/// Asks a storer to keep records of one key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Put {
+    /// The key.
+    #[n(0)]
+    pub key: Key,
+    /// The records.
+    #[n(1)]
+    pub records: Vec<Blob>,
+}
+
+/// What became of each record of a [`Put`], in its order.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct PutDone {
+    /// One for each record.
+    #[n(0)]
+    pub results: Vec<PutResult>,
+    /// The other records that the storer holds under the key, so that the asker's picture is whole.
+    #[n(1)]
+    pub others: Vec<Blob>,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct PutResult {
+    /// The record's digest.
+    #[n(0)]
+    pub digest: Digest,
+    /// The storer's signature over `key ‖ digest`, if it holds the record now.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Option<Signature>,
+    /// Otherwise why not: a [`super::Reason`].
+    #[n(2)]
+    pub refused: Option<u8>,
+    /// The record that is newer, if that is why.
+    #[n(3)]
+    pub newer: Option<Blob>,
+}
+
+/// Asks to become the sender's parent.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Attach {
+    /// An encoded [`super::AttachmentBody`].
+    #[n(0)]
+    pub body: Blob,
+    /// The child's signature over it.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Signature,
+}
+
+/// The parent's half of the attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Attached {
+    /// The parent's signature over the body that the child sent.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub signature: Signature,
+}
+
+/// Asks the parent to index a device record and to store it in the overlay.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Register {
+    /// The record.
+    #[n(0)]
+    pub record: Blob,
+    /// The device key's signature over `parent ‖ child`.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Signature,
+}
+
+/// The record is held by a majority.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Registered {
+    /// Of so many storers.
+    #[n(0)]
+    pub of: u8,
+    /// The storers' own words, so that a parent can't make them up.
+    #[n(1)]
+    pub acknowledgements: Vec<Acknowledgement>,
+}
+
+/// A storer's word that it holds a record.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Acknowledgement {
+    /// The storer's node certificate.
+    #[n(0)]
+    pub certificate: Blob,
+    /// Its signature over `key ‖ digest`.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Signature,
+}
+
+/// Asks the parent to resolve a key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Resolve {
+    /// The name's key.
+    #[n(0)]
+    pub key: Key,
+    /// Bit 0: pass over caches.
+    #[n(1)]
+    pub flags: u8,
+}
+
+/// What the parent found.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Resolved {
+    /// 0 found, 1 absent, 2 unknown.
+    #[n(0)]
+    pub status: u8,
+    /// The bundle; its chain and signatures are for the child to check.
+    #[n(1)]
+    pub records: Vec<Blob>,
+    /// Sequential requests that the parent made.
+    #[n(2)]
+    pub hops: u8,
+    /// 1 index, 2 store, 3 cache, 4 overlay.
+    #[n(3)]
+    pub source: u8,
+    /// Storers that denied.
+    #[n(4)]
+    pub denials: u8,
+    /// Storers that count.
+    #[n(5)]
+    pub storers: u8,
+}
+
+/// Tells the parent that a record which it served, or indexed for us, is not to be served.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Reject {
+    /// The record's key.
+    #[n(0)]
+    pub key: Key,
+    /// The record's digest.
+    #[n(1)]
+    pub digest: Digest,
+    /// 0 it does not verify, 1 it can't be opened, 2 its owner withdraws it.
+    #[n(2)]
+    pub reason: u8,
+}
+
+/// A goodbye; the signature lets the receiver pass it on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Leave {
+    /// The leaver's wall clock, in seconds.
+    #[n(0)]
+    pub unix_time: u64,
+    /// Its signature over `peer ‖ unix_time`.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Signature,
+}
+
+/// Why a request was not served.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Refused {
+    /// A [`super::Reason`].
+    #[n(0)]
+    pub reason: u8,
+    /// Milliseconds after which asking again makes sense.
+    #[n(1)]
+    pub retry_after: Option<u32>,
+    /// Others who may serve.
+    #[n(2)]
+    pub candidates: Vec<Hint>,
+    /// The record that is newer, for `Stale`.
+    #[n(3)]
+    pub newer: Option<Blob>,
+}
