@@ -131,6 +131,15 @@ pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a hint can't bring back a superpeer that failed us. *Guess*.
 pub const GONE_FOR: Duration = Duration::from_secs(30);
 
+/// How long a superpeer that failed us is remembered, to be tried again. *Specification* (DESIGN §4).
+pub const GONE_REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
+
+/// A superpeer that failed us is not tried again before this. *Guess*.
+pub const RETRY_GONE: Duration = Duration::from_secs(1);
+
+/// How often a superpeer redials one that is gone. *Specification* (DESIGN §4).
+pub const REDIAL_INTERVAL: Duration = Duration::from_secs(15);
+
 /// Superpeers remembered as gone. *Specification* (DESIGN §4, *Merging*).
 pub const GONE_MAX: usize = 1_024;
 

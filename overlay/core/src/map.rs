@@ -3,7 +3,8 @@
 //! One sorted vector; the k-buckets are a view of it ([`Map::buckets`]). A superpeer enters by a hint
 //! whose certificate has been verified (the caller's task) and leaves when it fails us; for
 //! [`GONE_FOR`] after that only its own connection brings it back, so that other peers' stale hints
-//! don't. The closest by XOR are found by descending the sorted order bit by bit.
+//! don't. It is remembered for a day, so that it can be tried again when nobody else is left. The
+//! closest by XOR are found by descending the sorted order bit by bit.
 //!
 //! Source: Kademlia §2.2–2.4 (paper) for the buckets; Gupta et al., *One Hop Lookups* (paper) for
 //! knowing everybody. *Not here*: links, round trips, verification.
@@ -11,8 +12,9 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::api::Address;
 use crate::key::{Key, PeerId};
-use crate::limits::{GONE_FOR, GONE_MAX, MAP_MAX};
+use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, MAP_MAX, RETRY_GONE};
 use crate::time::Instant;
 use crate::wire::Hint;
 
@@ -43,7 +45,14 @@ pub(crate) enum Learned {
 pub(crate) struct Map {
     sorted: Vec<Contact>,
     places: BTreeMap<PeerId, Key>,
-    gone: BTreeMap<PeerId, Instant>,
+    gone: BTreeMap<PeerId, Gone>,
+}
+
+/// A superpeer that failed us.
+#[derive(Debug)]
+struct Gone {
+    hint: Hint,
+    since: Instant,
 }
 
 impl Map {
@@ -70,6 +79,7 @@ impl Map {
         }
         match self.sorted.binary_search_by(|contact| contact.id.cmp(&id)) {
             Err(index) if self.sorted.len() < MAP_MAX => {
+                self.gone.remove(&peer);
                 self.sorted.insert(index, Contact { id, hint: hint.clone(), verified: false });
                 self.places.insert(peer, id);
                 Learned::New
@@ -91,15 +101,27 @@ impl Map {
     }
 
     /// The superpeer failed us: out of the map, and not back by hearsay for a while.
-    pub(crate) fn bury(&mut self, peer: &PeerId, now: Instant) -> bool {
-        if self.gone.len() >= GONE_MAX {
-            self.gone.retain(|_, until| *until > now);
-            if self.gone.len() >= GONE_MAX {
-                self.gone.pop_first();
-            }
+    pub(crate) fn bury(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(gone) = self.gone.get_mut(peer) {
+            gone.since = now;
         }
-        self.gone.insert(*peer, now + GONE_FOR);
-        self.remove(peer).is_some()
+        let Some(contact) = self.remove(peer) else { return };
+        self.gone.retain(|_, gone| now.since(gone.since) < GONE_REMEMBERED);
+        if self.gone.len() >= GONE_MAX {
+            self.gone.pop_first();
+        }
+        self.gone.insert(*peer, Gone { hint: contact.hint, since: now });
+    }
+
+    /// Those that failed us and are due for another try.
+    pub(crate) fn buried(&self, now: Instant) -> impl Iterator<Item = PeerId> {
+        self.gone.iter().filter(move |(_, gone)| now.since(gone.since) >= RETRY_GONE).map(|(peer, _)| *peer)
+    }
+
+    /// Where a superpeer listens, in the map or gone from it.
+    pub(crate) fn addresses(&self, peer: &PeerId) -> Option<&[Address]> {
+        let hint = self.contact(peer).map(|contact| &contact.hint);
+        hint.or_else(|| Some(&self.gone.get(peer)?.hint)).map(|hint| hint.addresses.as_slice())
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Contact> {
@@ -149,7 +171,7 @@ impl Map {
     }
 
     fn is_gone(&self, peer: &PeerId, now: Instant) -> bool {
-        self.gone.get(peer).is_some_and(|until| *until > now)
+        self.gone.get(peer).is_some_and(|gone| now.since(gone.since) < GONE_FOR)
     }
 
     fn contact_mut(&mut self, peer: &PeerId) -> Option<&mut Contact> {
@@ -256,10 +278,12 @@ mod tests {
         let mut map = filled(3);
         let (id, hint) = hint(1);
         let peer = hint.peer();
-        assert!(map.bury(&peer, Instant::default()));
+        map.bury(&peer, Instant::default());
+        assert!(map.contact(&peer).is_none());
         assert_eq!(map.learn(id, &hint, Instant::default()), Learned::Refused);
         assert_eq!(map.learn(id, &hint, Instant::default() + GONE_FOR), Learned::New);
-        assert!(map.bury(&peer, Instant::default()));
+        map.bury(&peer, Instant::default());
+        assert!(map.contact(&peer).is_none());
         map.forgive(&peer);
         assert_eq!(map.learn(id, &hint, Instant::default()), Learned::New);
     }

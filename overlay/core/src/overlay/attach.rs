@@ -54,18 +54,25 @@ impl Overlay {
         if self.is_superpeer() || !idle || self.attaching.leaving {
             return;
         }
-        let Some(peer) = self.next_candidate() else {
-            self.attaching.passed_over.clear();
-            return self.attach_later();
-        };
-        self.ask_to_attach(peer);
+        match self.next_candidate() {
+            Some(peer) => self.ask_to_attach(peer),
+            None => {
+                self.attaching.passed_over.clear();
+                self.attach_later();
+            }
+        }
     }
 
+    /// A superpeer from the map, linked ones first; when there is none, one that failed us before.
     fn next_candidate(&mut self) -> Option<PeerId> {
         let peers = self.map.iter().map(crate::map::Contact::peer);
         let open: Vec<PeerId> = peers.filter(|peer| !self.attaching.passed_over.contains(peer)).collect();
         let linked: Vec<PeerId> = open.iter().filter(|peer| self.links.to(peer).is_some()).copied().collect();
-        let choice = if linked.is_empty() { open } else { linked };
+        let mut choice = if linked.is_empty() { open } else { linked };
+        if choice.is_empty() {
+            let gone = self.map.buried(self.now.instant);
+            choice = gone.filter(|peer| !self.attaching.passed_over.contains(peer)).collect();
+        }
         let index = if choice.is_empty() { return None } else { self.pick(choice.len()) };
         choice.get(index).copied()
     }

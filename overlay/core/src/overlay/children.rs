@@ -138,7 +138,8 @@ impl Overlay {
         if !self.verifier.verify(&peer.as_public_key(), &message, &attach.signature) {
             return self.refuse(Reason::Invalid);
         }
-        if !self.children.is_child(&peer) && !self.has_place() {
+        let place = !self.shuns_children() && (self.children.is_child(&peer) || self.has_place());
+        if !place {
             let candidates = self.candidates_for(&peer);
             return self.refuse_with(Reason::Busy, candidates);
         }
@@ -148,11 +149,12 @@ impl Overlay {
         Message::Attached(Attached { signature: self.node.sign(&message) })
     }
 
+    /// A login server leaves children to others as soon as there are enough.
+    fn shuns_children(&self) -> bool {
+        self.reluctant && self.map.len() > RELUCTANT_FROM
+    }
+
     fn has_place(&self) -> bool {
-        let others = self.map.len().saturating_sub(1);
-        if self.reluctant && others >= RELUCTANT_FROM {
-            return false;
-        }
         self.children.len() < CHILDREN_MAX && (self.is_lab() || self.children.guests < CHILDREN_GUESTS_MAX)
     }
 

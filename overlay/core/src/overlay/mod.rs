@@ -123,6 +123,7 @@ pub struct Overlay {
     cache: Cache,
     publishing: Publishing,
     skewed: bool,
+    redialled: Instant,
     contacts_kept: BTreeSet<PeerId>,
 
     timers: BTreeSet<(Instant, Timer)>,
@@ -161,6 +162,7 @@ impl Overlay {
             cache: Cache::default(),
             publishing: Publishing::new(config.restored.sequences),
             skewed: false,
+            redialled: now.instant,
             contacts_kept: BTreeSet::new(),
             timers: BTreeSet::new(),
             next: 1,

@@ -108,8 +108,7 @@ impl Overlay {
         if self.requests.is_dialling(&peer) || self.links.is_greeting(&peer) {
             return true;
         }
-        let Some(contact) = self.map.contact(&peer) else { return false };
-        let addresses = contact.hint.addresses.clone();
+        let Some(addresses) = self.map.addresses(&peer).map(<[_]>::to_vec) else { return false };
         if addresses.is_empty() || peer == self.me {
             return false;
         }

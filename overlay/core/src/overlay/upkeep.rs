@@ -13,7 +13,9 @@ use super::{Overlay, Timer};
 use crate::api::{Notice, Role, Write};
 use crate::certificate::NodeCertificate;
 use crate::key::{Key, PeerId};
-use crate::limits::{NEAR, REFRESH_INTERVAL, SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL, WARM};
+use crate::limits::{
+    NEAR, REDIAL_INTERVAL, REFRESH_INTERVAL, SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL, WARM,
+};
 use crate::lookup::Goal;
 use crate::map::Learned;
 use crate::network::Scope;
@@ -128,8 +130,22 @@ impl Overlay {
             }
             self.dial(peer);
         }
+        self.redial_gone();
         self.timers.retain(|(_, timer)| *timer != Timer::Upkeep);
         self.set_timer(UPKEEP_INTERVAL, Timer::Upkeep);
+    }
+
+    /// Every now and then one of those that are gone, so that two halves of a partition meet again.
+    fn redial_gone(&mut self) {
+        if self.now.instant.since(self.redialled) < REDIAL_INTERVAL {
+            return;
+        }
+        self.redialled = self.now.instant;
+        let gone: Vec<PeerId> = self.map.buried(self.now.instant).collect();
+        if !gone.is_empty() {
+            let index = self.pick(gone.len());
+            self.dial(gone[index]);
+        }
     }
 
     /// Whom we want a stream to and have none: the closest, then up to k of each bucket, far to near,

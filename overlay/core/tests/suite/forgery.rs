@@ -312,7 +312,7 @@ fn with(bytes: &[u8], place: usize, new: &[u8], end: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     /// Goal: no parser panics, whatever arrives. Method: random bytes into all of them.
     #[test]

@@ -1,6 +1,9 @@
 //! Property tests of the core: records, the metric, and the fence around the crate.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the answers it expects; all others fail it")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test names the answers it expects; all others fail it"
+)]
 
 mod fence;
 mod fixture;

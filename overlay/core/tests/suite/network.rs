@@ -231,3 +231,23 @@ fn a_name_is_found_whatever_its_case() {
     assert_eq!(Username::parse("GRACE").map(|name| name.as_str().to_owned()), Ok("grace".to_owned()));
     assert_eq!(world.resolve(3, "Grace").devices.len(), 1);
 }
+
+/// Goal: a child gets back to work when everybody was gone for long, with nobody to tell it of new
+/// superpeers. Method: all superpeers crash for ten minutes and return; the child's only knowledge is
+/// what it had.
+#[test]
+fn a_child_returns_after_everybody_was_gone() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 3, 2, 2);
+        let (held, _) = world.authority.held("heidi");
+        world.register(3, held);
+        world.run_for(Duration::from_secs(1));
+        (0..3).for_each(|index| world.crash(index));
+        world.run_for(Duration::from_secs(600));
+        assert_eq!(world.parent(4), None, "seed {seed}");
+        (0..3).for_each(|index| world.start(index, &[]));
+        world.run_for(Duration::from_secs(60));
+        assert!(world.parent(4).is_some(), "seed {seed}: no parent after a minute");
+        assert_eq!(world.resolve(4, "heidi").devices.len(), 1, "seed {seed}");
+    }
+}
