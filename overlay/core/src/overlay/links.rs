@@ -166,7 +166,7 @@ impl Overlay {
         };
         self.links.links.insert(id, link);
         if dialled {
-            self.dial_begun(&peer);
+            self.dial_over(&peer);
         }
         let open = Open {
             protocol_min: PROTOCOL,
@@ -298,7 +298,7 @@ impl Overlay {
     pub(super) fn dial_failed(&mut self, peer: &PeerId) {
         self.counters.dials_failed += 1;
         if self.links.to(peer).is_some() {
-            self.dial_begun(peer);
+            self.dial_over(peer);
             return;
         }
         self.unreachable(peer);

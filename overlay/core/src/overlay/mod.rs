@@ -124,6 +124,7 @@ pub struct Overlay {
     publishing: Publishing,
     skewed: bool,
     redialled: Instant,
+    more_to_dial: bool,
     contacts_kept: BTreeSet<PeerId>,
 
     timers: BTreeSet<(Instant, Timer)>,
@@ -163,6 +164,7 @@ impl Overlay {
             publishing: Publishing::new(config.restored.sequences),
             skewed: false,
             redialled: now.instant,
+            more_to_dial: false,
             contacts_kept: BTreeSet::new(),
             timers: BTreeSet::new(),
             next: 1,

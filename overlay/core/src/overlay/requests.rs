@@ -152,7 +152,7 @@ impl Overlay {
 
     /// The link to `peer` is up: what waited for it, or was in flight on a link that has ended, goes out.
     pub(super) fn flush(&mut self, peer: &PeerId, link: LinkId) {
-        self.requests.dialling.remove(peer);
+        self.dial_over(peer);
         for id in self.requests.ids(peer) {
             let now = self.now.instant;
             let Some(pending) = self.requests.pending.get_mut(&id) else { continue };
@@ -184,13 +184,15 @@ impl Overlay {
 
     /// A dial ended without a link; requests that waited for it fail.
     pub(super) fn dial_ended(&mut self, peer: &PeerId) {
-        self.requests.dialling.remove(peer);
+        self.dial_over(peer);
         let waiting = self.requests.ids(peer);
         self.requests.unsendable.extend(waiting);
     }
 
-    pub(super) fn dial_begun(&mut self, peer: &PeerId) {
+    /// A dial is over; what it led to is the caller's business.
+    pub(super) fn dial_over(&mut self, peer: &PeerId) {
         self.requests.dialling.remove(peer);
+        self.dial_more();
     }
 
     /// Ends the requests that could not be sent; that may start others.

@@ -113,6 +113,14 @@ impl Overlay {
         certificate.verify_cached(&self.network, now, &mut self.chains, &*self.verifier).is_ok()
     }
 
+    /// A dial has ended: when half of them have, upkeep goes on with those that had to wait.
+    pub(super) fn dial_more(&mut self) {
+        if self.more_to_dial && self.requests.dials() <= UPKEEP_DIALS / 2 {
+            self.more_to_dial = false;
+            self.upkeep_again();
+        }
+    }
+
     /// Upkeep runs at the end of this turn, once.
     fn upkeep_again(&mut self) {
         self.timers.insert((self.now.instant, Timer::Upkeep));
@@ -124,8 +132,10 @@ impl Overlay {
             return;
         }
         let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) else { return };
+        self.more_to_dial = false;
         for peer in self.wanted(&own) {
             if self.requests.dials() >= UPKEEP_DIALS {
+                self.more_to_dial = true;
                 break;
             }
             self.dial(peer);

@@ -5,7 +5,7 @@
 //! ([`supersedes`](super::supersedes)). A new kind is one more line here and one more tag.
 //!
 //! Source: DESIGN §3. *Not here*: the checks themselves (`mod.rs`, `verify.rs`), quotas per neighbour
-//! ([`store`](crate::store)).
+//! (`store`).
 
 use core::time::Duration;
 

@@ -14,7 +14,7 @@
 //! Signature and digest cover the bytes received, never a re-encoding.
 //!
 //! Source: DESIGN §3, DETAILS *Records*. *Not here*: quotas and who stores what
-//! ([`store`](crate::store)).
+//! (`store`).
 
 mod build;
 mod bundle;

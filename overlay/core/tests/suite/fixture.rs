@@ -1,6 +1,7 @@
 //! A small network with one account, and records built field by field, so that tests can break them.
 
 use std::cell::Cell;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use callbook_overlay::Invalid;
@@ -33,6 +34,12 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         Self::with_id(NetworkId::from_bytes([1; 32]))
+    }
+
+    /// The world of [`Self::new`], made once: for properties, which run a thousand times.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<World> = LazyLock::new(World::new);
+        &SHARED
     }
 
     /// The same keys on another network.

@@ -326,7 +326,7 @@ proptest! {
     fn damaged_bytes_never_panic_and_are_refused(
         which in 0..4_usize, start: Index, size in 0..40_usize, noise in vec(any::<u8>(), 0..40),
     ) {
-        let world = World::new();
+        let world = World::shared();
         let record = world.typical(7);
         let payload = Bytes::from(crate::fixture::typical_payload().encode().expect("within the bounds"));
         let original = [record.bytes(), &world.device_certificate, &world.login_certificate, &payload][which];

@@ -284,11 +284,11 @@ proptest! {
 
 /// A record of this version, one of the seed's device; nothing but its header matters.
 fn version(seed: u8, epoch: u32, seq: u64) -> Record {
-    let world = World::new();
+    let world = World::shared();
     let device = SecretKey::from_seed([seed; 32]);
     let certificate = DeviceCertificate { epoch, ..device_certificate(world.key(), &device) };
     let chain = [world.login_certificate.clone(), certificate.issue(&world.network.id, &world.login)];
-    let body = Fields { epoch, seq, ..Fields::of(&world) }.body();
+    let body = Fields { epoch, seq, ..Fields::of(world) }.body();
     Record::parse(crate::fixture::wrap(&body, &[0; 64], &chain)).expect("a readable record")
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use callbook_overlay::key::{NetworkId, PeerId, PublicKey};
+use callbook_overlay::network::Network;
 use callbook_overlay::record::seal::{SEAL_BYTES, open, seal};
 use callbook_overlay::record::{DevicePayload, Entry, EntryKind, EpochPayload};
 use callbook_overlay::{Invalid, Username};
@@ -17,18 +18,18 @@ proptest! {
     /// Goal: who knows the name reads the text; sealing needs no entropy. Method: there and back, twice.
     #[test]
     fn a_text_opens_with_its_name(plain in vec(any::<u8>(), 0..600), secret in any::<Option<[u8; 32]>>()) {
-        let mut world = World::new();
-        world.network.secret = secret;
-        let sealed = seal(&world.network, &world.username, &DEVICE, &plain);
+        let username = &World::shared().username;
+        let network = Network { secret, ..World::shared().network.clone() };
+        let sealed = seal(&network, username, &DEVICE, &plain);
         prop_assert_eq!(sealed.len(), plain.len() + SEAL_BYTES);
-        prop_assert_eq!(&sealed, &seal(&world.network, &world.username, &DEVICE, &plain));
-        prop_assert_eq!(open(&world.network, &world.username, &DEVICE, &sealed), Ok(plain));
+        prop_assert_eq!(&sealed, &seal(&network, username, &DEVICE, &plain));
+        prop_assert_eq!(open(&network, username, &DEVICE, &sealed), Ok(plain));
     }
 
     /// Goal: nobody changes a sealed text. Method: flip any one bit, cut it anywhere.
     #[test]
     fn a_changed_text_does_not_open(plain in vec(any::<u8>(), 0..100), place: prop::sample::Index) {
-        let world = World::new();
+        let world = World::shared();
         let sealed = seal(&world.network, &world.username, &DEVICE, &plain);
         let mut changed = sealed.clone();
         let bit = place.index(sealed.len() * 8);
@@ -42,7 +43,7 @@ proptest! {
     #[test]
     fn different_texts_get_different_nonces(a in vec(any::<u8>(), 0..50), b in vec(any::<u8>(), 0..50)) {
         prop_assume!(a != b);
-        let world = World::new();
+        let world = World::shared();
         let nonce = |plain: &[u8]| seal(&world.network, &world.username, &DEVICE, plain)[..24].to_vec();
         prop_assert_ne!(nonce(&a), nonce(&b));
     }
