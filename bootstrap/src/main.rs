@@ -1,2 +1,7 @@
 //! The login/bootstrap server.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    callbook_bootstrap::cli::run(std::env::args_os())
+}
