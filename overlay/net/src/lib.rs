@@ -1,1 +1,26 @@
 //! The overlay's streams as a libp2p behaviour.
+//!
+//! [`Neighbours`] opens (as dialler) or takes (as listener) the one long-lived stream of a connection
+//! and hands it out of the swarm; [`link`](fn@link) serves such a stream as a task of its own, so that
+//! frames never pass the swarm. What is said on a link, which connections are kept and when they are
+//! closed is decided elsewhere: another program can add [`Neighbours`] to its own swarm and serve the
+//! streams with its own [`callbook_overlay::Overlay`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `behaviour`, `handler` | the stream's way out of the swarm |
+//! | `link` | reader and writer of one stream |
+//! | `address` | the core's names for peers and addresses, and libp2p's |
+//! | `limits` | every bound of this crate |
+//!
+//! *Not here*: dialling, listening, time-outs, decisions.
+
+mod address;
+mod behaviour;
+mod handler;
+pub mod limits;
+mod link;
+
+pub use address::{address_of, multiaddr, overlay_peer, transport_peer};
+pub use behaviour::{Event, Neighbours, protocol_name};
+pub use link::{End, FromLink, LinkCounts, LinkSetting, link};

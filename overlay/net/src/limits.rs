@@ -1,0 +1,56 @@
+//! Every bound of the streams.
+//!
+//! What reaches a bound waits, or ends its link; either is counted.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Frames that wait to be written on one link; one more, and the owner drops the link.
+///
+/// Guess: an owner may answer a whole batch of 64 inputs before a link task runs again.
+pub const OUTBOUND_FRAMES_MAX: usize = 1_024;
+
+/// A writer stops gathering frames for one write at this size.
+///
+/// Specification: DETAILS and DESIGN §6, 8 KiB on a child's stream.
+pub const BATCH_BYTES: usize = 8 * 1024;
+
+/// Bytes asked from a stream at once while no frame's size is known.
+///
+/// Guess: some four records with their chains.
+pub const READ_BYTES: usize = 4 * 1024;
+
+/// A buffer larger than this is given back when its link has nothing to read or write.
+///
+/// Guess: ten thousand idle links then hold some 10 MB.
+pub const IDLE_BUFFER_BYTES: usize = 1_024;
+
+/// How long a closed link waits for the other side to take what was sent and to close too.
+///
+/// Guess.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// How many frames a second a link takes from the other side, once its burst is used up.
+///
+/// # Shape
+/// A link above it is not read until the next frame is due, so the other side's queue fills up,
+/// and not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Frames a second in the long run.
+    pub frames_per_second: NonZeroU32,
+    /// Frames at once.
+    pub burst: u32,
+}
+
+/// The rate of a link unless the network's limits are lifted.
+///
+/// Guess: several times what one superpeer asks of another under full load, and a fraction of what
+/// one thread decodes (measured: some 40,000 frames a second).
+pub const RATE: Rate = Rate {
+    frames_per_second: match NonZeroU32::new(5_000) {
+        Some(rate) => rate,
+        None => NonZeroU32::MIN,
+    },
+    burst: 10_000,
+};
