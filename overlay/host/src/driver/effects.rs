@@ -1,0 +1,75 @@
+//! Performs what the overlay asks for.
+
+use std::sync::atomic::Ordering;
+use std::vec;
+
+use callbook_overlay::api::{Effect, Notice};
+
+use super::Driver;
+
+impl Driver {
+    /// Performs effects in their order, up to a durable change that is not on disk yet.
+    pub(super) fn perform(&mut self, mut effects: vec::IntoIter<Effect>) {
+        while let Some(effect) = effects.next() {
+            match effect {
+                Effect::Send { link, frame } => self.send(link, frame),
+                Effect::Reply { command, reply } => {
+                    if let Some(asker) = self.replies.remove(&command) {
+                        // Who asked may have given up.
+                        asker.send(reply).ok();
+                    }
+                }
+                Effect::Persist { writes, durable } => {
+                    if let Some(token) = self.parts.store.persist(writes, durable) {
+                        self.parked.insert(token, effects);
+                        return;
+                    }
+                }
+                Effect::Dial { peer, addresses, first } => self.dial(peer, &addresses, first),
+                Effect::Close { link } => self.close_link(link),
+                Effect::Notice(notice) => self.notice(notice),
+            }
+        }
+    }
+
+    fn notice(&self, notice: Notice) {
+        if let Notice::Joined(_) = notice {
+            self.parts.facts.joined.store(true, Ordering::Relaxed);
+        } else if let Notice::CertificateExpired = notice {
+            self.parts.facts.joined.store(false, Ordering::Relaxed);
+        }
+        log(&notice);
+        // Nobody may be listening.
+        self.parts.notices.send(notice).ok();
+    }
+}
+
+/// Usernames stay at DEBUG.
+fn log(notice: &Notice) {
+    match notice {
+        Notice::Attached(parent) => tracing::info!(%parent, "attached to a parent"),
+        Notice::Detached(parent) => tracing::info!(%parent, "lost the parent; looking for another"),
+        Notice::Joined(place) => tracing::info!(%place, "joined the overlay as a superpeer"),
+        Notice::Registered { username, stored } => {
+            tracing::info!(stored = stored.stored, of = stored.of, "a name is registered");
+            tracing::debug!(%username, "registered");
+        }
+        Notice::Rejected { username, reason } => {
+            tracing::warn!(reason, "a name can't be registered any more");
+            tracing::debug!(%username, "rejected");
+        }
+        Notice::Skewed { seconds } => {
+            tracing::warn!(
+                seconds,
+                "the clock differs from the neighbours': read-only until it is set right"
+            );
+        }
+        Notice::Equivocation(slot) => {
+            tracing::warn!(key = %slot.key, "two records with one version and two bodies");
+        }
+        Notice::CertificateExpired => {
+            tracing::warn!("the node certificate no longer counts; acting as a child");
+        }
+        other => tracing::info!(?other, "notice"),
+    }
+}

@@ -1,0 +1,332 @@
+//! Connections, dials and links.
+//!
+//! ```text
+//!  Effect::Dial ─► dial (first transport) ─fails─► dial (second) ─fails─► Input::DialFailed
+//!                    │ Event::Up                     │ Event::Up
+//!                    ▼                               ▼
+//!                  link ──► Input::Connected … frames … ──ends──► Input::Disconnected, connection closed
+//! ```
+//! A connection that was dialled for a login has a stream too. The other side does not hear of it
+//! before something is written (lazy negotiation), so it is kept aside as *spare*: it becomes a link
+//! if the overlay asks for one to that peer. A connection without a link is closed when it was not
+//! used for [`UNLINKED_IDLE`], whoever opened it.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use callbook_net::{End, Event, LinkSetting, address_of, link, multiaddr, overlay_peer, transport_peer};
+use callbook_overlay::api::{Address, Input, LinkId, Transport};
+use callbook_overlay::key::PeerId;
+use callbook_overlay::wire::Frame;
+use libp2p::core::ConnectedPoint;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
+use libp2p::{Multiaddr, Swarm};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::behaviour::{Behaviour, BehaviourEvent};
+use crate::clock::Clock;
+use crate::limits::{CLOSE_TIMEOUT, UNLINKED_IDLE};
+
+/// A connection of the swarm.
+pub(super) struct Connection {
+    pub(super) peer: libp2p::PeerId,
+    /// The address that it comes from or goes to.
+    pub(super) remote: Option<IpAddr>,
+    /// When a login last used it.
+    pub(super) used: Instant,
+    linked: bool,
+    spare: Option<Stream>,
+}
+
+/// A link of the overlay.
+pub(super) struct Link {
+    peer: libp2p::PeerId,
+    connection: ConnectionId,
+    /// `None` once it was told to close.
+    sender: Option<mpsc::Sender<Frame>>,
+    closing: Option<Instant>,
+    task: AbortHandle,
+}
+
+/// A dial that the overlay asked for.
+pub(super) struct Dial {
+    peer: PeerId,
+    /// Addresses to try after those that are being tried.
+    then: VecDeque<Vec<Multiaddr>>,
+}
+
+impl Driver {
+    /// The swarm, to be called from outside; see [`crate::doorbell`].
+    pub(super) fn swarm(&mut self) -> &mut Swarm<Behaviour> {
+        self.doorbell.ring();
+        &mut self.parts.swarm
+    }
+
+    pub(super) fn dial(&mut self, peer: PeerId, addresses: &[Address], first: Transport) {
+        let transport = transport_peer(&peer);
+        let spare = self
+            .connections
+            .iter_mut()
+            .find(|(_, connection)| connection.peer == transport && connection.spare.is_some())
+            .and_then(|(id, connection)| Some((*id, connection.spare.take()?)));
+        if let Some((connection, stream)) = spare {
+            return self.open_link(transport, connection, true, stream);
+        }
+        let order = match first {
+            Transport::Quic => [Transport::Quic, Transport::Tcp],
+            Transport::Tcp => [Transport::Tcp, Transport::Quic],
+        };
+        let transports = self.parts.transports;
+        let then = order
+            .into_iter()
+            .filter(|transport| match transport {
+                Transport::Quic => transports.quic(),
+                Transport::Tcp => transports.tcp(),
+            })
+            .map(|transport| addresses.iter().map(|address| multiaddr(address, transport)).collect())
+            .collect();
+        self.dial_next(Dial { peer, then });
+    }
+
+    fn dial_next(&mut self, mut dial: Dial) {
+        while let Some(addresses) = dial.then.pop_front() {
+            // Simultaneous connections are the overlay's to sort out. A port of its own spares TCP the
+            // troubles of a port that also listens.
+            let options = DialOpts::peer_id(transport_peer(&dial.peer))
+                .addresses(addresses)
+                .condition(PeerCondition::Always)
+                .allocate_new_port()
+                .build();
+            let connection = options.connection_id();
+            match self.swarm().dial(options) {
+                Ok(()) => {
+                    self.dials.insert(connection, dial);
+                    return;
+                }
+                Err(error) => tracing::debug!(peer = %dial.peer, %error, "cannot dial"),
+            }
+        }
+        self.inputs.push_back(Input::DialFailed { peer: dial.peer });
+    }
+
+    fn dial_failed(&mut self, connection: ConnectionId) {
+        if let Some(dial) = self.dials.remove(&connection) {
+            self.dial_next(dial);
+            self.take_in_what_followed();
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a foreign enum that grows; most of it is for metrics"
+    )]
+    pub(super) fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        self.parts.metrics.record(&event);
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Neighbours(event)) => self.neighbour_event(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Login(event)) => self.login_event(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                let connection = Connection {
+                    peer: peer_id,
+                    remote: ip_of(remote(&endpoint)),
+                    used: Clock::monotonic(),
+                    linked: false,
+                    spare: None,
+                };
+                self.connections.insert(connection_id, connection);
+            }
+            SwarmEvent::ConnectionClosed { connection_id, .. } => {
+                // A link on it has ended with its stream, and says so itself.
+                self.connections.remove(&connection_id);
+                self.give_up(connection_id);
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                tracing::debug!(%error, "a dial failed");
+                self.dial_failed(connection_id);
+            }
+            SwarmEvent::ListenerClosed { reason: Err(error), .. }
+            | SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a listener failed");
+            }
+            _ => {}
+        }
+    }
+
+    fn neighbour_event(&mut self, event: Event) {
+        match event {
+            Event::Up { peer, connection, dialled, stream } => {
+                if dialled && self.dials.remove(&connection).is_none() {
+                    if let Some(connection) = self.connections.get_mut(&connection) {
+                        connection.spare = Some(stream);
+                    }
+                    return;
+                }
+                self.open_link(peer, connection, dialled, stream);
+                self.take_in_what_followed();
+            }
+            Event::Unsupported { peer, connection } => {
+                self.give_up(connection);
+                self.close_connection(peer, connection);
+            }
+            // The swarm says the same.
+            Event::Down { .. } => {}
+        }
+    }
+
+    /// The connection was there, but no stream came of it: another transport would not help.
+    fn give_up(&mut self, connection: ConnectionId) {
+        if let Some(dial) = self.dials.remove(&connection) {
+            self.inputs.push_back(Input::DialFailed { peer: dial.peer });
+            self.take_in_what_followed();
+        }
+    }
+
+    fn open_link(&mut self, peer: libp2p::PeerId, connection: ConnectionId, dialled: bool, stream: Stream) {
+        let Some(neighbour) = overlay_peer(&peer) else { return };
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.linked = true;
+        }
+        self.next_link += 1;
+        let id = LinkId(self.next_link);
+        let setting =
+            LinkSetting { link: id, rate: self.parts.rate, counts: std::sync::Arc::clone(&self.parts.links) };
+        let (sender, task) = link(stream, setting, self.to_inbound.clone());
+        let task = tokio::spawn(task).abort_handle();
+        self.links.insert(id, Link { peer, connection, sender: Some(sender), closing: None, task });
+        tracing::debug!(link = id.0, peer = %neighbour, dialled, "link opened");
+        self.inputs.push_back(Input::Connected { link: id, peer: neighbour, dialled });
+    }
+
+    /// Whether the overlay still knows the link.
+    pub(super) fn is_open(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| link.sender.is_some())
+    }
+
+    pub(super) fn send(&mut self, id: LinkId, frame: Frame) {
+        let Some(sender) = self.links.get(&id).and_then(|link| link.sender.as_ref()) else { return };
+        match sender.try_send(frame) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                tracing::debug!(link = id.0, "dropped a link whose queue is full");
+                self.parts.metrics.link_ended("full");
+                self.cut(id);
+                self.inputs.push_back(Input::Disconnected { link: id });
+            }
+            // Its end is on the way to us.
+            Err(mpsc::error::TrySendError::Closed(_)) => {}
+        }
+    }
+
+    pub(super) fn close_link(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id)
+            && link.sender.take().is_some()
+        {
+            link.closing = Some(Clock::monotonic());
+            self.closing += 1;
+        }
+    }
+
+    pub(super) fn link_ended(&mut self, id: LinkId, end: &End) {
+        let Some(link) = self.links.remove(&id) else { return };
+        tracing::debug!(link = id.0, %end, "link ended");
+        self.parts.metrics.link_ended(end.word());
+        self.unlink(&link);
+        // The overlay has forgotten a link that it closed.
+        if link.sender.is_some() {
+            self.turn(Input::Disconnected { link: id });
+        }
+    }
+
+    /// Ends a link without waiting for anything.
+    fn cut(&mut self, id: LinkId) {
+        if let Some(link) = self.links.remove(&id) {
+            link.task.abort();
+            self.unlink(&link);
+        }
+    }
+
+    fn unlink(&mut self, link: &Link) {
+        if link.closing.is_some() {
+            self.closing -= 1;
+        }
+        if let Some(connection) = self.connections.get_mut(&link.connection) {
+            connection.linked = false;
+            connection.used = Clock::monotonic();
+        }
+        self.close_connection(link.peer, link.connection);
+    }
+
+    /// Closes a connection unless a login is under way; then [`Driver::tidy`] will.
+    fn close_connection(&mut self, peer: libp2p::PeerId, connection: ConnectionId) {
+        if !self.logins.waits_for(&peer) {
+            self.swarm().behaviour_mut().neighbours.close(peer, connection);
+        }
+    }
+
+    pub(super) fn close_all_links(&mut self) {
+        for link in self.links.values_mut() {
+            link.sender = None;
+        }
+    }
+
+    pub(super) fn abort_all_links(&mut self) {
+        for (_, link) in self.links.drain() {
+            link.task.abort();
+        }
+    }
+
+    /// Whether there is something for [`Driver::tidy`].
+    pub(super) fn is_untidy(&self) -> bool {
+        // A connection carries one link as a rule.
+        self.closing > 0 || self.connections.len() != self.links.len()
+    }
+
+    /// Cuts links that take too long to close, and closes connections that nothing uses.
+    pub(super) fn tidy(&mut self) {
+        let now = Clock::monotonic();
+        let late = |link: &Link| link.closing.is_some_and(|since| now - since >= CLOSE_TIMEOUT);
+        let late: Vec<LinkId> = self.links.iter().filter(|(_, link)| late(link)).map(|(id, _)| *id).collect();
+        for id in late {
+            self.parts.metrics.link_ended("late");
+            self.cut(id);
+        }
+        let mut idle = Vec::new();
+        for (id, connection) in &mut self.connections {
+            let unused = !connection.linked && now - connection.used >= UNLINKED_IDLE;
+            if unused && !self.logins.waits_for(&connection.peer) {
+                connection.spare = None;
+                idle.push((connection.peer, *id));
+            }
+        }
+        for (peer, connection) in idle {
+            self.swarm().behaviour_mut().neighbours.close(peer, connection);
+        }
+    }
+}
+
+fn remote(endpoint: &ConnectedPoint) -> &Multiaddr {
+    match endpoint {
+        ConnectedPoint::Dialer { address, .. } => address,
+        ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
+    }
+}
+
+fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    if let Some((address, _)) = address_of(address) {
+        return Some(address.ip);
+    }
+    address.iter().find_map(|part| {
+        if let Protocol::Ip4(ip) = part {
+            Some(IpAddr::V4(ip))
+        } else if let Protocol::Ip6(ip) = part {
+            Some(IpAddr::V6(ip))
+        } else {
+            None
+        }
+    })
+}

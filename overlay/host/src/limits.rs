@@ -1,0 +1,138 @@
+//! Every bound of the driver.
+
+use std::time::Duration;
+
+use callbook_net::limits::LINGER;
+
+/// Frames of all links that wait for the driver; a link that finds it full is not read.
+///
+/// Guess: 32 MiB if every frame has the maximum size.
+pub(crate) const INBOUND_FRAMES_MAX: usize = 512;
+
+/// Local requests that wait for the driver; who asks more waits.
+///
+/// Guess.
+pub(crate) const LOCAL_MAX: usize = 256;
+
+/// Inputs that are handled in one go before other tasks get the thread.
+///
+/// Guess: at a few microseconds each, others wait less than a millisecond.
+pub(crate) const BATCH: usize = 64;
+
+/// After so many batches in a row the swarm is asked once, however many frames wait.
+///
+/// Guess: a few milliseconds under full load.
+pub(crate) const BATCHES_PER_SWARM_POLL: u32 = 8;
+
+/// Swarm events that are handled in one go.
+///
+/// Guess.
+pub(crate) const SWARM_EVENTS: usize = 32;
+
+/// Size of a login request and of its answer. Specification: the login crate's messages; OPAQUE's
+/// largest is 320 bytes, seeds some kilobytes.
+pub(crate) const LOGIN_BYTES_MAX: u64 = 64 * 1024;
+
+/// Login requests that wait for the login service; one more is refused.
+///
+/// Guess.
+pub(crate) const LOGIN_CALLS_MAX: usize = 64;
+
+/// How long a login request may take, both ways.
+///
+/// Guess: a server that stretches nothing answers in milliseconds; a queue in front of it may not.
+pub(crate) const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an address has to answer a dial, from the first packet to the multiplexer.
+///
+/// Guess: a second transport is tried after it.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection without a link is closed when it was not used for so long.
+///
+/// Guess: between two steps of a login a person may read a prompt; QUIC closes nothing by itself.
+pub(crate) const UNLINKED_IDLE: Duration = Duration::from_secs(10);
+
+/// How often connections without a link, and links that close, are looked at.
+///
+/// Guess.
+pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// A link that was told to close is cut after this.
+///
+/// Guess: a second for a peer that does not read, and the link's own [`LINGER`].
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1).saturating_add(LINGER);
+
+/// How long the overlay may take to say goodbye.
+///
+/// Guess.
+pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a QUIC connection lives without a packet. Specification: DETAILS *Links*.
+pub(crate) const QUIC_IDLE: Duration = Duration::from_secs(30);
+
+/// How often an idle QUIC connection shows that it lives. Specification: DETAILS *Links*.
+pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How long a TCP connection lives without any stream.
+///
+/// Guess: longer than [`UNLINKED_IDLE`], so that one rule decides for both transports.
+pub(crate) const SWARM_IDLE: Duration = Duration::from_secs(30);
+
+/// Streams on one connection: one of the overlay, some of identify and login. More would end it.
+///
+/// Guess.
+pub(crate) const STREAMS_MAX: usize = 64;
+
+/// Login requests on one connection at once.
+///
+/// Guess: below [`STREAMS_MAX`].
+pub(crate) const LOGIN_STREAMS_MAX: usize = 16;
+
+/// Dials under way.
+///
+/// Guess: a newcomer dials every superpeer of a bench's network at once.
+pub(crate) const DIALS_MAX: u32 = 512;
+
+/// Inbound connections that have not finished their handshake.
+///
+/// Guess.
+pub(crate) const HANDSHAKES_MAX: u32 = 512;
+
+/// Connections that others opened.
+///
+/// Guess: some times `children_max` and the superpeers that keep a stream open.
+pub(crate) const INBOUND_CONNECTIONS_MAX: u32 = 8_192;
+
+/// Connections with one peer: one each way after a cross-dial, twice while one is replaced.
+///
+/// Guess.
+pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// Share of the machine's memory above which no connection is taken or opened.
+///
+/// Guess.
+pub(crate) const MEMORY_SHARE_MAX: f64 = 0.9;
+
+/// Memory that the store's pages may take.
+///
+/// Guess: redb's own default is a gigabyte.
+pub(crate) const STORE_CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a write may wait for others to join its commit. Specification: DESIGN §3.
+pub(crate) const GROUP_COMMIT: Duration = Duration::from_millis(200);
+
+/// Pause after a commit that failed.
+///
+/// Guess.
+pub(crate) const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+/// Ports that are tried when any will do.
+///
+/// Guess: one free for TCP is nearly always free for UDP.
+pub(crate) const PORT_ATTEMPTS: usize = 32;
+
+/// Notices that a slow listener may be behind before it misses some.
+///
+/// Guess.
+pub(crate) const NOTICES_MAX: usize = 256;

@@ -1,0 +1,126 @@
+//! The overlay's counters and their names outside.
+
+use std::fmt;
+
+use callbook_overlay::Counters;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+/// One series: its labels, and where its value is.
+type Series = (&'static [(&'static str, &'static str)], fn(&Counters) -> u64);
+
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    series: &'static [Series],
+}
+
+/// Writes every metric of the overlay.
+pub(super) fn encode(counters: &Counters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    for metric in TOTALS.iter().chain(GAUGES) {
+        let mut out = encoder.encode_descriptor(metric.name, metric.help, None, metric.kind)?;
+        for (labels, value) in metric.series {
+            let value = value(counters);
+            if labels.is_empty() {
+                one(&mut out, metric.kind, value)?;
+            } else {
+                one(&mut out.encode_family(labels)?, metric.kind, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one(
+    out: &mut prometheus_client::encoding::MetricEncoder<'_>,
+    kind: MetricType,
+    value: u64,
+) -> fmt::Result {
+    if matches!(kind, MetricType::Counter) {
+        out.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    } else {
+        out.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+macro_rules! metrics {
+    ($kind:ident: $($name:literal, $help:literal { $($series:tt)* })*) => {
+        &[$(Metric {
+            name: concat!("callbook_", $name),
+            help: $help,
+            kind: MetricType::$kind,
+            series: metrics!(@ $($series)*),
+        }),*]
+    };
+    (@ $field:ident) => { &[(&[], |counters| counters.$field)] };
+    (@ $($($label:ident = $value:literal),+ => $($field:ident).+;)+) => {
+        &[$((&[$((stringify!($label), $value)),+], |counters| counters.$($field).+)),+]
+    };
+}
+
+const TOTALS: &[Metric] = metrics! { Counter:
+    "lookups", "Look-ups, by how they ended and where the answer came from" {
+        result = "found", source = "own" => lookups.own;
+        result = "found", source = "index" => lookups.index;
+        result = "found", source = "store" => lookups.store;
+        result = "found", source = "cache" => lookups.cache;
+        result = "found", source = "overlay" => lookups.overlay;
+        result = "absent", source = "overlay" => lookups.absent;
+        result = "unknown", source = "overlay" => lookups.unknown;
+        result = "invalid", source = "overlay" => lookups.invalid;
+    }
+    "requests_served", "Requests that peers made of us, by kind" {
+        kind = "hello" => served.hello;
+        kind = "closest" => served.closest;
+        kind = "get" => served.get;
+        kind = "put" => served.put;
+        kind = "attach" => served.attach;
+        kind = "register" => served.register;
+        kind = "resolve" => served.resolve;
+    }
+    "requests_asked", "Requests that we made of peers, by kind" {
+        kind = "hello" => asked.hello;
+        kind = "closest" => asked.closest;
+        kind = "get" => asked.get;
+        kind = "put" => asked.put;
+        kind = "attach" => asked.attach;
+        kind = "register" => asked.register;
+        kind = "resolve" => asked.resolve;
+    }
+    "requests_refused", "Requests that we refused, by reason" {
+        reason = "busy" => refused.busy;
+        reason = "unsupported" => refused.unsupported;
+        reason = "limit" => refused.limit;
+        reason = "invalid" => refused.invalid;
+        reason = "stale" => refused.stale;
+    }
+    "request_timeouts", "Requests of ours without an answer in time" { timeouts }
+    "request_hedges", "Second requests made because the first was slow" { hedges }
+    "registrations", "Publications of names held here, by result" {
+        result = "ok" => registrations_ok;
+        result = "failed" => registrations_failed;
+    }
+    "records_stored", "Records taken into the store" { records_stored }
+    "records_dropped", "Records dropped from the store, by reason" {
+        reason = "expired" => records_expired;
+        reason = "revoked" => records_revoked;
+    }
+    "equivocations", "Pairs of records with one version and two bodies" { equivocations }
+    "verifications", "Signatures and chains checked" { verifications }
+    "rejects", "Served records that a child rejected" { rejects }
+    "attachments", "Times that a parent accepted us" { attachments }
+    "parents_lost", "Times that we lost a parent" { parents_lost }
+    "dials_failed", "Dials that failed on every transport" { dials_failed }
+};
+
+const GAUGES: &[Metric] = metrics! { Gauge:
+    "records", "Records in the store" { records }
+    "record_bytes", "Bytes of the records in the store" { record_bytes }
+    "cached_bundles", "Bundles in the cache" { cached }
+    "children", "Children attached" { children }
+    "superpeers", "Superpeers in the map, this one included" { superpeers }
+    "links", "Links that are open" { links }
+    "names", "Names held here" { names }
+    "superpeer", "1 as a superpeer, 0 as a child" { superpeer }
+};

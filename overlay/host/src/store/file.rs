@@ -1,0 +1,188 @@
+//! The store's file: a redb database with four tables and a schema number.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `records` | key (32) ‖ kind (1) ‖ writer (32) | the record as it travels |
+//! | `sequences` | key (32) ‖ device key (32) | the last sequence number used |
+//! | `contacts` | PeerId (32) | an encoded hint |
+//! | `meta` | `"schema"` | the schema number |
+//!
+//! A file of an older schema is brought forward by the [`MIGRATIONS`] in one transaction; a newer one
+//! is refused. Every page is checked at the opening, so a damaged file is refused and not trusted.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use bytes::Bytes;
+use callbook_overlay::api::{Restored, Slot};
+use callbook_overlay::key::{Key, PublicKey};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
+    WriteTransaction,
+};
+
+use super::Changes;
+use crate::error::StoreError;
+use crate::limits::STORE_CACHE_BYTES;
+
+const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+const SEQUENCES: TableDefinition<'_, &[u8], u64> = TableDefinition::new("sequences");
+const CONTACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("contacts");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+const SCHEMA: &str = "schema";
+
+type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
+
+/// The n-th brings a file from schema n to n + 1; a new file has schema 0.
+const MIGRATIONS: [Migration; 1] = [create];
+
+/// The schema that this version reads and writes.
+pub(super) const NEWEST: u64 = MIGRATIONS.len() as u64;
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct File {
+    database: Database,
+}
+
+impl File {
+    /// Opens or makes the file, brings its schema forward and reads everything.
+    pub(super) fn open(path: &Path) -> Result<(Self, Restored), StoreError> {
+        // redb checks what it reads; where it trusts a page that is damaged all the same, it panics.
+        catch_unwind(AssertUnwindSafe(|| open(path))).unwrap_or_else(|_| {
+            Err(StoreError::Corrupt { path: path.to_owned(), reason: "reading it panicked".to_owned() })
+        })
+    }
+
+    pub(super) fn commit(&self, changes: &Changes) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut records = transaction.open_table(RECORDS)?;
+            for (slot, change) in &changes.records {
+                let key = slot_bytes(slot);
+                match change {
+                    Some(bytes) => drop(records.insert(key.as_slice(), bytes.as_ref())?),
+                    None => drop(records.remove(key.as_slice())?),
+                }
+            }
+            let mut sequences = transaction.open_table(SEQUENCES)?;
+            for ((key, device), seq) in &changes.sequences {
+                let key = [key.as_bytes().as_slice(), device.as_bytes()].concat();
+                let held = sequences.get(key.as_slice())?.map_or(0, |held| held.value());
+                drop(sequences.insert(key.as_slice(), held.max(*seq))?);
+            }
+            let mut contacts = transaction.open_table(CONTACTS)?;
+            for (peer, change) in &changes.contacts {
+                match change {
+                    Some(bytes) => drop(contacts.insert(peer.as_bytes().as_slice(), bytes.as_ref())?),
+                    None => drop(contacts.remove(peer.as_bytes().as_slice())?),
+                }
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+fn open(path: &Path) -> Result<(File, Restored), StoreError> {
+    let database = Database::builder()
+        .set_cache_size(STORE_CACHE_BYTES)
+        .set_check_integrity_on_open(true)
+        .create(path)
+        .map_err(|error| refused(path, error))?;
+    let found = schema(&database).map_err(|error| damaged(path, &error))?;
+    if found > NEWEST {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: NEWEST });
+    }
+    if found < NEWEST {
+        migrate(&database, found).map_err(|error| damaged(path, &error))?;
+    }
+    let restored = read(&database).map_err(|error| damaged(path, &error))?;
+    Ok((File { database }, restored))
+}
+
+fn schema(database: &Database) -> Result<u64, redb::Error> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get(SCHEMA)?.map_or(0, |found| found.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn migrate(database: &Database, found: u64) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+        migration(&transaction)?;
+    }
+    drop(transaction.open_table(META)?.insert(SCHEMA, NEWEST)?);
+    Ok(transaction.commit()?)
+}
+
+fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    drop(transaction.open_table(RECORDS)?);
+    drop(transaction.open_table(SEQUENCES)?);
+    drop(transaction.open_table(CONTACTS)?);
+    Ok(())
+}
+
+fn read(database: &Database) -> Result<Restored, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut restored = Restored::default();
+    for entry in transaction.open_table(RECORDS)?.iter()? {
+        restored.records.push(Bytes::copy_from_slice(entry?.1.value()));
+    }
+    for entry in transaction.open_table(SEQUENCES)?.iter()? {
+        let (key, seq) = entry?;
+        let Ok(bytes) = <[u8; 64]>::try_from(key.value()) else {
+            return Err(StorageError::Corrupted("a sequence's key is not 64 bytes".to_owned()).into());
+        };
+        let (mut key, mut device) = ([0; 32], [0; 32]);
+        key.copy_from_slice(&bytes[..32]);
+        device.copy_from_slice(&bytes[32..]);
+        restored.sequences.push((Key::from_bytes(key), PublicKey::from_bytes(device), seq.value()));
+    }
+    for entry in transaction.open_table(CONTACTS)?.iter()? {
+        restored.contacts.push(Bytes::copy_from_slice(entry?.1.value()));
+    }
+    Ok(restored)
+}
+
+fn slot_bytes(slot: &Slot) -> [u8; 65] {
+    let mut bytes = [0; 65];
+    bytes[..32].copy_from_slice(slot.key.as_bytes());
+    bytes[32] = slot.kind;
+    bytes[33..].copy_from_slice(slot.writer.as_bytes());
+    bytes
+}
+
+fn refused(path: &Path, error: DatabaseError) -> StoreError {
+    let path = path.to_owned();
+    let damaged =
+        |error: &DatabaseError| StoreError::Corrupt { path: path.clone(), reason: error.to_string() };
+    if let DatabaseError::DatabaseAlreadyOpen = error {
+        StoreError::InUse { path }
+    } else if let DatabaseError::Storage(StorageError::Io(reason)) = error {
+        if reason.kind() == io::ErrorKind::InvalidData {
+            return damaged(&DatabaseError::Storage(StorageError::Io(reason)));
+        }
+        StoreError::Io { path, reason }
+    } else {
+        damaged(&error)
+    }
+}
+
+fn damaged(path: &Path, error: &redb::Error) -> StoreError {
+    StoreError::Corrupt { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+impl File {
+    /// Pretends that a later version has written the file.
+    pub(super) fn stamp(path: &Path, schema: u64) {
+        let database = Database::create(path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        drop(transaction.open_table(META).unwrap().insert(SCHEMA, schema).unwrap());
+        transaction.commit().unwrap();
+    }
+}
