@@ -1,0 +1,145 @@
+//! The look-up path against its floor, in one process and on one one-worker runtime.
+//!
+//! 64 superpeers with complete maps and a stream between every two, and a child of one of them, all
+//! real hosts over loopback TCP, then QUIC. Certificate chains are cached, each record is new to the
+//! child. Measured: resolving through the parent, cached there and uncached (only look-ups whose parent
+//! is no storer), with one storer asked first (hedged) and with α at once; beside them in the same run
+//! a ping-pong of equal size over one bare libp2p stream, and one strict Ed25519 verification. The
+//! parts take turns in rounds, so that a drift of the machine's speed meets all of them.
+//!
+//! `cargo bench -p callbook-bench [-- tcp|quic]`
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a benchmark names the answers it expects")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that can't be set up has nothing to say")]
+
+mod floor;
+mod network;
+mod sample;
+
+use std::time::{Duration, Instant};
+
+use callbook_host::Transports;
+use callbook_overlay::api::{Parallelism, Source};
+
+use crate::network::{Network, Wanted};
+use crate::sample::Sample;
+
+/// Rounds that the parts take turns in.
+const ROUNDS: usize = 8;
+/// Look-ups of each kind in a round.
+const LOOKUPS: usize = 150;
+/// Ping-pongs and verifications in a round.
+const FLOORS: usize = 1_000;
+/// Look-ups for one figure of throughput.
+const BURST: usize = 1_200;
+/// In flight for throughput.
+const IN_FLIGHT: usize = 64;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    let runtime = callbook_host::runtime().unwrap();
+    for (name, transports) in [("tcp", Transports::TcpOnly), ("quic", Transports::QuicOnly)] {
+        if runs(name) {
+            // Spawned, so that it runs on the one worker and not beside it.
+            runtime.block_on(runtime.spawn(run(name, transports))).unwrap();
+        }
+    }
+}
+
+async fn run(name: &str, transports: Transports) {
+    let began = Instant::now();
+    let mut network = Network::start(transports).await;
+    println!(
+        "\n{name}: {} superpeers, r = {}, one child; ready after {:.1} s",
+        network::SUPERPEERS,
+        network::REPLICAS,
+        began.elapsed().as_secs_f64()
+    );
+    let mut pair = floor::Pair::start(transports).await;
+    let (request, answer) = network.frame_sizes();
+
+    let (mut stream, mut verify) = (Sample::default(), Sample::default());
+    let (mut cached, mut store) = (Sample::default(), 0);
+    let mut uncached = [Sample::default(), Sample::default()];
+    let mut asked = 0;
+    for _ in 0..ROUNDS {
+        for _ in 0..FLOORS {
+            stream.add(pair.ping_pong(request, answer).await);
+        }
+        let message = network.a_message();
+        (0..FLOORS).for_each(|_| verify.add(message.verify()));
+        for (parallelism, sample) in [Parallelism::Hedged, Parallelism::AtOnce].into_iter().zip(&mut uncached)
+        {
+            for name in network.fresh(LOOKUPS, Wanted::Uncached).await {
+                asked += 1;
+                let (took, source) = network.resolve(parallelism, &name, true).await;
+                match source {
+                    Source::Overlay => sample.add(took),
+                    _ => store += 1,
+                }
+            }
+        }
+        for name in network.fresh(LOOKUPS, Wanted::Cached).await {
+            let (took, source) = network.resolve(Parallelism::Hedged, &name, false).await;
+            if source == Source::Cache {
+                cached.add(took);
+            }
+        }
+    }
+    let (floor, one) = (stream.median(), verify.median());
+    println!(
+        "  frames of {request} and {answer} bytes; the parent is a storer in {:.0} % of the look-ups",
+        100.0 * f64::from(store) / f64::from(asked)
+    );
+    println!("  {:<34} {:>9} {:>9} {:>7} {:>12}", "1 in flight", "p50 µs", "p99 µs", "count", "bar p50 µs");
+    row("bare stream, ping-pong", &stream, None);
+    row("one strict verification", &verify, None);
+    row("resolve, cached", &cached, Some(floor * 3 / 2 + one));
+    row("resolve, uncached, hedged", &uncached[0], Some(floor * 7 / 2 + one));
+    row("resolve, uncached, α at once", &uncached[1], Some(floor * 5 + one));
+    ratio("cached", &cached, floor, one);
+    ratio("uncached, hedged", &uncached[0], floor, one);
+    ratio("uncached, α at once", &uncached[1], floor, one);
+    bursts(&mut network).await;
+    network.stop().await;
+}
+
+async fn bursts(network: &mut Network) {
+    println!("  {:<34} {:>9}", format!("{IN_FLIGHT} in flight"), "per s");
+    for (label, wanted, parallelism) in [
+        ("resolve, cached", Wanted::Cached, Parallelism::Hedged),
+        ("resolve, uncached, hedged", Wanted::Uncached, Parallelism::Hedged),
+        ("resolve, uncached, α at once", Wanted::Uncached, Parallelism::AtOnce),
+    ] {
+        let names = network.fresh(BURST, wanted).await;
+        let began = Instant::now();
+        let fresh = wanted == Wanted::Uncached;
+        network.resolve_all(parallelism, names, fresh, IN_FLIGHT).await;
+        println!("  {label:<34} {:>9.0}", BURST as f64 / began.elapsed().as_secs_f64());
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1_000.0
+}
+
+fn row(label: &str, sample: &Sample, bar: Option<Duration>) {
+    let median = sample.median();
+    let verdict = bar.map_or(String::new(), |bar| {
+        format!("{:>12.1} {}", micros(bar), if median <= bar { "reached" } else { "MISSED" })
+    });
+    println!(
+        "  {label:<34} {:>9.1} {:>9.1} {:>7}{verdict}",
+        micros(median),
+        micros(sample.quantile(0.99)),
+        sample.count()
+    );
+}
+
+/// How many floors a look-up takes besides its one verification.
+fn ratio(label: &str, sample: &Sample, floor: Duration, one: Duration) {
+    let floors = (micros(sample.median()) - micros(one)) / micros(floor);
+    println!("  {label:<34} {floors:>9.2} × floor + one verification");
+}

@@ -1,1 +1,0 @@
-//! Benchmarks of the look-up path.
