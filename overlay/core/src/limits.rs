@@ -166,8 +166,8 @@ pub const HEDGE_MIN: Duration = Duration::from_millis(5);
 /// Wait before a hedged request to a peer without a measured round trip. *Guess*.
 pub const HEDGE_UNMEASURED: Duration = Duration::from_millis(150);
 
-/// Requests in flight to one peer; further ones fail at once. *Guess*.
-pub const IN_FLIGHT_MAX: usize = 1_024;
+/// Requests in flight; further ones fail at once. *Guess*.
+pub const IN_FLIGHT_MAX: usize = 65_536;
 
 /// Requests of one child that are being worked on; at more it is told `Busy`. *Guess*.
 pub const SERVING_MAX: usize = 512;

@@ -58,8 +58,13 @@ pub(super) struct RoundTrip {
 pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     /// The link that requests to a peer use: up, and the one that stays if there are two.
-    chosen: BTreeMap<PeerId, LinkId>,
-    round_trips: BTreeMap<PeerId, RoundTrip>,
+    chosen: BTreeMap<PeerId, Chosen>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Chosen {
+    link: LinkId,
+    round_trip: Option<RoundTrip>,
 }
 
 impl Links {
@@ -68,7 +73,7 @@ impl Links {
     }
 
     pub(super) fn to(&self, peer: &PeerId) -> Option<LinkId> {
-        self.chosen.get(peer).copied()
+        self.chosen.get(peer).map(|chosen| chosen.link)
     }
 
     pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
@@ -81,16 +86,21 @@ impl Links {
 
     /// The peers that have a link that is up.
     pub(super) fn peers(&self) -> impl Iterator<Item = (&PeerId, &LinkId)> {
-        self.chosen.iter()
+        self.chosen.iter().map(|(peer, chosen)| (peer, &chosen.link))
     }
 
     pub(super) fn greeting(&self, peer: &PeerId) -> Option<&Greeting> {
-        self.links.get(self.chosen.get(peer)?)?.greeting.as_ref()
+        self.links.get(&self.to(peer)?)?.greeting.as_ref()
     }
 
     /// Whether a link to the peer exists that has not greeted yet.
     pub(super) fn is_greeting(&self, peer: &PeerId) -> bool {
         self.links.values().any(|link| link.peer == *peer && link.greeting.is_none())
+    }
+
+    fn choose(&mut self, peer: PeerId, link: LinkId) {
+        let round_trip = self.round_trip(&peer);
+        self.chosen.insert(peer, Chosen { link, round_trip });
     }
 
     /// The other side has become a superpeer since it greeted.
@@ -108,34 +118,41 @@ impl Links {
 
     /// How long ago something came from the peer.
     pub(super) fn unheard(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
-        Some(now.since(self.links.get(self.chosen.get(peer)?)?.heard))
+        Some(now.since(self.links.get(&self.to(peer)?)?.heard))
     }
 
     pub(super) fn round_trip(&self, peer: &PeerId) -> Option<RoundTrip> {
-        self.round_trips.get(peer).copied()
+        self.chosen.get(peer)?.round_trip
+    }
+
+    /// For choosing among storers: without a link last, then by round trip, unmeasured ones last.
+    pub(super) fn rank(&self, peer: &PeerId) -> (bool, Duration) {
+        let chosen = self.chosen.get(peer);
+        let trip = chosen.and_then(|chosen| chosen.round_trip).map_or(Duration::MAX, |known| known.smoothed);
+        (chosen.is_none(), trip)
     }
 
     /// The peer answered; takes in the round trip, if it measures one.
     ///
     /// Source: RFC 6298 §2, α = 1/8, β = 1/4.
     pub(super) fn answered(&mut self, peer: &PeerId, took: Option<Duration>, now: Instant) {
-        let Some(link) = self.chosen.get(peer).and_then(|link| self.links.get_mut(link)) else { return };
-        link.used = now;
+        let Some(chosen) = self.chosen.get_mut(peer) else { return };
+        if let Some(link) = self.links.get_mut(&chosen.link) {
+            link.used = now;
+        }
         let Some(took) = took else { return };
-        let first = RoundTrip { smoothed: took, variance: took / 2 };
-        self.round_trips
-            .entry(*peer)
-            .and_modify(|known| {
-                let error = took.abs_diff(known.smoothed);
-                known.variance = (known.variance * 3 + error) / 4;
-                known.smoothed = (known.smoothed * 7 + took) / 8;
-            })
-            .or_insert(first);
+        chosen.round_trip = Some(match chosen.round_trip {
+            None => RoundTrip { smoothed: took, variance: took / 2 },
+            Some(known) => RoundTrip {
+                variance: (known.variance * 3 + took.abs_diff(known.smoothed)) / 4,
+                smoothed: (known.smoothed * 7 + took) / 8,
+            },
+        });
     }
 
     /// After how long a request to the peer is worth a second one elsewhere.
     pub(super) fn patience(&self, peer: &PeerId) -> Duration {
-        match self.round_trips.get(peer) {
+        match self.round_trip(peer) {
             Some(known) => (known.smoothed + known.variance * 4).max(crate::limits::HEDGE_MIN),
             None => HEDGE_UNMEASURED,
         }
@@ -243,9 +260,8 @@ impl Overlay {
 
     /// Of two links to one peer one stays.
     fn choose(&mut self, id: LinkId, peer: PeerId) {
-        let Some(other) = self.links.chosen.get(&peer).copied() else {
-            self.links.chosen.insert(peer, id);
-            return;
+        let Some(other) = self.links.to(&peer) else {
+            return self.links.choose(peer, id);
         };
         let dialled = |link: LinkId| self.links.get(link).is_some_and(|link| link.dialled);
         let (new_is_ours, old_is_ours) = (dialled(id), dialled(other));
@@ -258,7 +274,7 @@ impl Overlay {
         }
         let ours_stays = self.me < peer;
         let (stays, goes) = if new_is_ours == ours_stays { (id, other) } else { (other, id) };
-        self.links.chosen.insert(peer, stays);
+        self.links.choose(peer, stays);
         self.close(goes);
     }
 
@@ -275,12 +291,12 @@ impl Overlay {
     fn forget_link(&mut self, id: LinkId) {
         let Some(link) = self.links.links.remove(&id) else { return };
         let peer = link.peer;
-        if self.links.chosen.get(&peer) == Some(&id) {
+        if self.links.to(&peer) == Some(id) {
             self.links.chosen.remove(&peer);
             let twin =
                 self.links.links.iter().find(|(_, other)| other.peer == peer && other.greeting.is_some());
             if let Some(twin) = twin.map(|(twin, _)| *twin) {
-                self.links.chosen.insert(peer, twin);
+                self.links.choose(peer, twin);
             }
         }
         if link.greeting.is_none() && link.dialled && self.links.to(&peer).is_none() {
@@ -289,7 +305,6 @@ impl Overlay {
         }
         self.orphan(&peer, id);
         if self.links.to(&peer).is_none() {
-            self.links.round_trips.remove(&peer);
             self.parent_lost(&peer);
             self.child_gone(&peer);
         }
@@ -369,8 +384,8 @@ impl Overlay {
         self.skewed = skewed;
     }
 
-    /// A superpeer that answered where we dialled it goes into the host cache.
-    fn keep_contact(&mut self, peer: &PeerId) {
+    /// A superpeer goes into the host cache; at the bound one that is gone makes room.
+    pub(super) fn keep_contact(&mut self, peer: &PeerId) {
         let Some(contact) = self.map.contact(peer) else { return };
         let write = Write::Contact { peer: *peer, bytes: contact.hint.to_bytes() };
         let mut writes = alloc::vec![write];

@@ -65,7 +65,7 @@ use self::walks::WalkRun;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     /// A request has waited long enough.
-    Request(u64),
+    Request(PeerId, u64),
     /// Time for a hedged request.
     Hedge(u64),
     /// A walk has to end.
@@ -228,7 +228,7 @@ impl Overlay {
 
     fn due(&mut self, timer: Timer) {
         match timer {
-            Timer::Request(id) => self.request_timed_out(id),
+            Timer::Request(peer, id) => self.request_timed_out(peer, id),
             Timer::Hedge(walk) => self.hedge(walk),
             Timer::Walk(walk) => self.walk_timed_out(walk),
             Timer::Put(put) => self.put_timed_out(put),

@@ -38,7 +38,6 @@ pub(super) enum Outcome {
 
 #[derive(Debug)]
 struct Pending {
-    peer: PeerId,
     link: Option<LinkId>,
     message: Message,
     purpose: Purpose,
@@ -48,11 +47,13 @@ struct Pending {
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    pending: BTreeMap<u64, Pending>,
-    by_peer: BTreeMap<PeerId, BTreeSet<u64>>,
+    pending: BTreeMap<Asked, Pending>,
     dialling: BTreeSet<PeerId>,
-    unsendable: Vec<u64>,
+    unsendable: Vec<Asked>,
 }
+
+/// A request: whom, and its id.
+type Asked = (PeerId, u64);
 
 impl Requests {
     pub(super) fn is_dialling(&self, peer: &PeerId) -> bool {
@@ -64,22 +65,11 @@ impl Requests {
     }
 
     pub(super) fn has_any(&self, peer: &PeerId) -> bool {
-        self.by_peer.contains_key(peer)
+        self.of(peer).next().is_some()
     }
 
-    fn remove(&mut self, id: u64) -> Option<Pending> {
-        let pending = self.pending.remove(&id)?;
-        if let Some(ids) = self.by_peer.get_mut(&pending.peer) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.by_peer.remove(&pending.peer);
-            }
-        }
-        Some(pending)
-    }
-
-    fn ids(&self, peer: &PeerId) -> Vec<u64> {
-        self.by_peer.get(peer).into_iter().flatten().copied().collect()
+    fn of(&self, peer: &PeerId) -> impl Iterator<Item = Asked> {
+        self.pending.range((*peer, 0)..=(*peer, u64::MAX)).map(|(asked, _)| *asked)
     }
 }
 
@@ -87,19 +77,17 @@ impl Overlay {
     /// Asks `peer`; the end comes to `purpose`.
     pub(super) fn ask(&mut self, peer: PeerId, message: Message, purpose: Purpose, timeout: Duration) {
         let id = self.number();
-        let deadline = self.set_timer(timeout, Timer::Request(id));
+        let deadline = self.set_timer(timeout, Timer::Request(peer, id));
         self.count_asked(&message);
-        let in_flight = self.requests.by_peer.entry(peer).or_default();
-        in_flight.insert(id);
-        let crowded = in_flight.len() > IN_FLIGHT_MAX;
+        let crowded = self.requests.pending.len() >= IN_FLIGHT_MAX;
         let link = if crowded { None } else { self.links.to(&peer) };
         let sent = self.now.instant;
         if let Some(link) = link {
             self.send(link, id, message.clone());
         }
-        self.requests.pending.insert(id, Pending { peer, link, message, purpose, sent, deadline });
+        self.requests.pending.insert((peer, id), Pending { link, message, purpose, sent, deadline });
         if crowded || (link.is_none() && !self.dial(peer)) {
-            self.requests.unsendable.push(id);
+            self.requests.unsendable.push((peer, id));
         }
     }
 
@@ -126,11 +114,8 @@ impl Overlay {
     /// An answer has come from `peer`.
     pub(super) fn answered(&mut self, peer: PeerId, frame: Frame) {
         // An answer to nothing (late, or made up) is dropped; another peer can't answer in its place.
-        if self.requests.pending.get(&frame.id).is_none_or(|pending| pending.peer != peer) {
-            return;
-        }
-        let Some(pending) = self.requests.remove(frame.id) else { return };
-        self.cancel(pending.deadline, Timer::Request(frame.id));
+        let Some(pending) = self.requests.pending.remove(&(peer, frame.id)) else { return };
+        self.cancel(pending.deadline, Timer::Request(peer, frame.id));
         // The answer to a register or resolve waits for others: no measure of the way to this peer.
         let quick = !matches!(pending.purpose, Purpose::Register(_) | Purpose::Resolve(_));
         let (took, now) = (self.now.instant.since(pending.sent), self.now.instant);
@@ -143,41 +128,39 @@ impl Overlay {
         self.ended(peer, pending.purpose, outcome);
     }
 
-    pub(super) fn request_timed_out(&mut self, id: u64) {
-        if let Some(pending) = self.requests.remove(id) {
+    pub(super) fn request_timed_out(&mut self, peer: PeerId, id: u64) {
+        if let Some(pending) = self.requests.pending.remove(&(peer, id)) {
             self.counters.timeouts += 1;
-            self.ended(pending.peer, pending.purpose, Outcome::Silent);
+            self.ended(peer, pending.purpose, Outcome::Silent);
         }
     }
 
     /// The link to `peer` is up: what waited for it, or was in flight on a link that has ended, goes out.
     pub(super) fn flush(&mut self, peer: &PeerId, link: LinkId) {
         self.dial_over(peer);
-        for id in self.requests.ids(peer) {
+        for asked in self.requests.of(peer).collect::<Vec<_>>() {
             let now = self.now.instant;
-            let Some(pending) = self.requests.pending.get_mut(&id) else { continue };
+            let Some(pending) = self.requests.pending.get_mut(&asked) else { continue };
             if pending.link.is_none() {
                 pending.link = Some(link);
                 pending.sent = now;
                 let message = pending.message.clone();
-                self.send(link, id, message);
+                self.send(link, asked.1, message);
             }
         }
     }
 
     /// A link ended: its requests go to the peer's other link, or wait for a new dial, or fail.
     pub(super) fn orphan(&mut self, peer: &PeerId, ended: LinkId) {
-        for id in self.requests.ids(peer) {
-            if let Some(pending) = self.requests.pending.get_mut(&id)
-                && pending.link == Some(ended)
-            {
+        for (_, pending) in self.requests.pending.range_mut((*peer, 0)..=(*peer, u64::MAX)) {
+            if pending.link == Some(ended) {
                 pending.link = None;
             }
         }
         if let Some(link) = self.links.to(peer) {
             self.flush(peer, link);
         } else if self.requests.has_any(peer) && !self.dial(*peer) {
-            let waiting = self.requests.ids(peer);
+            let waiting: Vec<_> = self.requests.of(peer).collect();
             self.requests.unsendable.extend(waiting);
         }
     }
@@ -185,7 +168,7 @@ impl Overlay {
     /// A dial ended without a link; requests that waited for it fail.
     pub(super) fn dial_ended(&mut self, peer: &PeerId) {
         self.dial_over(peer);
-        let waiting = self.requests.ids(peer);
+        let waiting: Vec<_> = self.requests.of(peer).collect();
         self.requests.unsendable.extend(waiting);
     }
 
@@ -197,10 +180,10 @@ impl Overlay {
 
     /// Ends the requests that could not be sent; that may start others.
     pub(super) fn fail_unsendable(&mut self) {
-        while let Some(id) = self.requests.unsendable.pop() {
-            if let Some(pending) = self.requests.remove(id) {
-                self.cancel(pending.deadline, Timer::Request(id));
-                self.ended(pending.peer, pending.purpose, Outcome::Unreachable);
+        while let Some((peer, id)) = self.requests.unsendable.pop() {
+            if let Some(pending) = self.requests.pending.remove(&(peer, id)) {
+                self.cancel(pending.deadline, Timer::Request(peer, id));
+                self.ended(peer, pending.purpose, Outcome::Unreachable);
             }
         }
     }

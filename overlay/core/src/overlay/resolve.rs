@@ -277,19 +277,23 @@ impl Overlay {
         }
     }
 
+    /// The cache first: what is in it is as new as what we store, since storing evicts it.
     fn look_here(&mut self, key: &Key, fresh: bool) -> Option<Found> {
-        if self.stores(key) {
-            let bundle = self.store.bundle(key, self.now.unix);
-            if bundle.devices().next().is_some() {
-                return Some(self.with_index(key, bundle, Source::Store));
-            }
-        }
-        let cached = self.cache.fresh(key, self.now.instant).filter(|_| !fresh)?;
-        if cached.verified {
-            let bundle = cached.bundle.clone();
+        if let Some(bundle) = self.look_in_cache(key).filter(|_| !fresh) {
             return Some(self.with_index(key, bundle, Source::Cache));
         }
+        let bundle = self.store.bundle(key, self.now.unix);
+        let held = bundle.devices().next().is_some() && self.stores(key);
+        held.then(|| self.with_index(key, bundle, Source::Store))
+    }
+
+    /// A cached bundle, verified by now.
+    fn look_in_cache(&mut self, key: &Key) -> Option<Bundle> {
+        let cached = self.cache.fresh(key, self.now.instant)?;
         let (bundle, from) = (cached.bundle.clone(), cached.from);
+        if cached.verified {
+            return Some(bundle);
+        }
         let (good, bad): (Vec<Record>, Vec<Record>) =
             bundle.records.into_iter().partition(|record| self.verify(record).is_ok());
         let bundle = Bundle::new(good);
@@ -301,7 +305,7 @@ impl Overlay {
             return None;
         }
         self.cache.verified(key, bundle.clone());
-        Some(self.with_index(key, bundle, Source::Cache))
+        Some(bundle)
     }
 
     /// Adds what our children registered; if that is all there is, the index is the source.

@@ -14,7 +14,8 @@ use crate::api::{Notice, Role, Write};
 use crate::certificate::NodeCertificate;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    NEAR, REDIAL_INTERVAL, REFRESH_INTERVAL, SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL, WARM,
+    HOST_CACHE_MAX, NEAR, REDIAL_INTERVAL, REFRESH_INTERVAL, SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL,
+    WARM,
 };
 use crate::lookup::Goal;
 use crate::map::Learned;
@@ -85,6 +86,10 @@ impl Overlay {
         let id = hint.certificate.node_id(&self.network.id);
         match self.map.learn(id, hint, self.now.instant) {
             Learned::New => {
+                // What others say fills half of the host cache; the rest is for those that answered.
+                if self.contacts_kept.len() < HOST_CACHE_MAX / 2 {
+                    self.keep_contact(&peer);
+                }
                 if self.is_superpeer() {
                     self.upkeep_again();
                 }
@@ -158,13 +163,16 @@ impl Overlay {
         }
     }
 
-    /// Whom we want a stream to and have none: the closest, then up to k of each bucket, far to near,
-    /// so that the warm ones spread over the key space.
+    /// Whom we want a stream to and have none: the closest, then of each bucket, far to near, its share
+    /// of the warm ones but at least k, so that they spread over the key space.
     fn wanted(&self, own: &Key) -> Vec<PeerId> {
-        let k = self.network.parameters.k;
+        let (k, all) = (self.network.parameters.k, self.map.len());
         let near = self.map.closest(own, NEAR + 1).into_iter();
-        let warm = self.map.buckets(own).into_iter().flat_map(|(_, contacts)| contacts.iter().take(k));
-        let peers = near.chain(warm.take(WARM)).map(crate::map::Contact::peer);
+        let warm = self.map.buckets(own).into_iter().flat_map(|(_, contacts)| {
+            let share = contacts.len() * WARM / all.max(1);
+            contacts.iter().take(share.max(k))
+        });
+        let peers = near.chain(warm.take(NEAR + WARM)).map(crate::map::Contact::peer);
         peers.filter(|peer| *peer != self.me && self.links.to(peer).is_none()).collect()
     }
 

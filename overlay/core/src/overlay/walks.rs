@@ -5,8 +5,6 @@
 //! what the asker does with the end (`resolve`, `puts`).
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
-use core::time::Duration;
 
 use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer};
@@ -74,11 +72,7 @@ impl Overlay {
             return self.end_walk(id, run, verdict);
         }
         let now = self.now.instant;
-        let rank = |peer: &PeerId| {
-            let linked = self.links.to(peer).is_some();
-            let trip = self.links.round_trip(peer).map_or(Duration::MAX, |known| known.smoothed);
-            (self.cache.is_blamed(peer), Reverse(linked), trip)
-        };
+        let rank = |peer: &PeerId| (self.cache.is_blamed(peer), self.links.rank(peer));
         let mut asking = Vec::new();
         while let Some(peer) = run.walk.next(run.extra, rank) {
             run.walk.asked(&peer);

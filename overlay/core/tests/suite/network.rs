@@ -222,6 +222,25 @@ fn superpeers_end_up_with_one_link_to_each_other() {
     }
 }
 
+/// Goal: up to the number of warm streams, every superpeer has one to each other. Method: 60 superpeers
+/// that are told of all.
+#[test]
+fn sixty_superpeers_have_a_stream_between_every_two() {
+    let mut world = World::new(1, 20, Parallelism::Hedged);
+    for _ in 0..60 {
+        world.add(true);
+    }
+    let all: Vec<usize> = (0..60).collect();
+    for index in 0..60 {
+        world.start(index, &all);
+    }
+    world.run_for(Duration::from_secs(60));
+    for index in 0..60 {
+        let counters = world.overlay(index).counters();
+        assert_eq!((counters.superpeers, counters.links), (60, 59), "at {index}");
+    }
+}
+
 /// Goal: a name is held under its canonical form. Method: look up with other case.
 #[test]
 fn a_name_is_found_whatever_its_case() {
@@ -249,5 +268,20 @@ fn a_child_returns_after_everybody_was_gone() {
         world.run_for(Duration::from_secs(60));
         assert!(world.parent(4).is_some(), "seed {seed}: no parent after a minute");
         assert_eq!(world.resolve(4, "heidi").devices.len(), 1, "seed {seed}");
+    }
+}
+
+/// Goal: a child starts from its host cache with superpeers that it never dialled. Method: it knows two
+/// and attaches to one; that one is gone when it starts again, and nobody tells it of seeds.
+#[test]
+fn a_child_starts_from_superpeers_that_it_only_heard_of() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 2, 1, 2);
+        let parent = world.parent(2).expect("attached");
+        world.crash(2);
+        world.crash(parent);
+        world.start(2, &[]);
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.parent(2), Some(1 - parent), "seed {seed}");
     }
 }

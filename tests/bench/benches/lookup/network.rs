@@ -285,11 +285,15 @@ fn seed(index: usize) -> [u8; 32] {
     seed
 }
 
+/// Waits until all are in a state; says who is not when that takes long.
 async fn wait_for(hosts: &[Host], done: impl Fn(&callbook_overlay::api::Status) -> bool) {
-    for host in hosts {
-        loop {
+    for (index, host) in hosts.iter().enumerate() {
+        for attempt in 0.. {
             match host.handle.command(Command::Status).await.unwrap() {
                 Reply::Status(status) if done(&status) => break,
+                Reply::Status(status) if attempt % 500 == 499 => {
+                    println!("  host {index} still has {status:?}")
+                }
                 Reply::Status(_) => tokio::time::sleep(Duration::from_millis(20)).await,
                 other => panic!("{other:?}"),
             }
