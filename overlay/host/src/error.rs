@@ -141,6 +141,9 @@ pub enum LoginError {
     /// The network: the server could not be reached.
     #[error("the login server can't be reached: {0}")]
     Unreachable(String),
+    /// The network or the peer: the connection broke; whether the request was heard is unknown.
+    #[error("the connection to the login server broke before its answer came")]
+    Interrupted,
     /// The network or the peer: no answer in time.
     #[error("the login server did not answer in time")]
     Timeout,

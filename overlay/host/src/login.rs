@@ -1,7 +1,7 @@
 //! Login requests as opaque bytes over libp2p's request-response.
 //!
-//! What the bytes say is the login crate's matter. A message ends where its sender closes its half of
-//! the stream.
+//! What the bytes say is the login crate's matter. A message is not empty, and ends where its sender
+//! closes its half of the stream.
 
 use std::io;
 use std::net::IpAddr;
@@ -90,6 +90,10 @@ impl request_response::Codec for Codec {
 async fn read<T: AsyncRead + Unpin + Send>(io: &mut T) -> io::Result<Bytes> {
     let mut message = Vec::new();
     io.take(LOGIN_BYTES_MAX + 1).read_to_end(&mut message).await?;
+    if message.is_empty() {
+        // A stream that was closed without a word; no message is empty.
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     if message.len() as u64 > LOGIN_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a login message over 64 KiB"));
     }

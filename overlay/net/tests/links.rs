@@ -1,5 +1,7 @@
 //! Two swarms on loopback, each with nothing but the overlay's behaviour, exchange frames.
 
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
+
 mod pair;
 
 use std::sync::Arc;

@@ -4,12 +4,14 @@
 //! one is closed by [`Driver::tidy`] when nothing uses it any more.
 
 use std::collections::HashMap;
+use std::num::NonZeroU8;
 
 use bytes::Bytes;
 use callbook_net::overlay_peer;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{Message, OutboundFailure, OutboundRequestId};
 use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::DialOpts;
@@ -81,7 +83,14 @@ impl Driver {
         if addresses.is_empty() {
             return Err(LoginError::NoServer);
         }
-        let options = DialOpts::peer_id(server).addresses(addresses).allocate_new_port().build();
+        // The overlay may go on to use the connection, and only TCP shows at once that a server was killed:
+        // TCP first, the others only if that fails.
+        addresses.sort_by_key(|address| address.iter().any(|part| matches!(part, Protocol::Udp(_))));
+        let options = DialOpts::peer_id(server)
+            .addresses(addresses)
+            .override_dial_concurrency_factor(NonZeroU8::MIN)
+            .allocate_new_port()
+            .build();
         match self.swarm().dial(options) {
             // The dial that is under way serves as well.
             Ok(()) | Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => Ok(()),
@@ -154,7 +163,7 @@ fn explain(error: &OutboundFailure) -> LoginError {
     match error {
         OutboundFailure::DialFailure => LoginError::Unreachable("no address answered".to_owned()),
         OutboundFailure::Timeout => LoginError::Timeout,
-        OutboundFailure::ConnectionClosed => LoginError::Refused("it closed the connection".to_owned()),
+        OutboundFailure::ConnectionClosed => LoginError::Interrupted,
         OutboundFailure::UnsupportedProtocols => {
             LoginError::Refused("it is no login server of this network".to_owned())
         }

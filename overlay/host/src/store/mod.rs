@@ -11,7 +11,7 @@
 //! what a slow disk can pile up is bounded by the number of slots, which the overlay bounds. A commit
 //! that fails keeps its changes, logs an error and is tried again; a durable effect waits as long.
 //!
-//! *Not here*: what is kept and for how long; the tables (see [`file`]).
+//! *Not here*: what is kept and for how long; the tables (see [`mod@file`]).
 
 mod file;
 #[cfg(test)]

@@ -123,10 +123,9 @@ impl Peer {
 
     /// The hints of the superpeers that this one would name.
     pub(crate) async fn sample(&self) -> Vec<Hint> {
-        match self.command(Command::Sample { count: 20, within: DAY }).await {
-            Reply::Seeds(hints) => hints,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.command(Command::Sample { count: 20, within: DAY }).await;
+        let Reply::Seeds(hints) = reply else { panic!("{reply:?}") };
+        hints
     }
 
     pub(crate) async fn notice(&mut self, wanted: impl Fn(&Notice) -> bool) {
@@ -140,10 +139,9 @@ impl Peer {
 
     pub(crate) async fn resolve(&self, name: &str) -> Resolution {
         let username = Username::parse(name).unwrap();
-        match self.command(Command::Resolve { username, fresh: true }).await {
-            Reply::Resolved(resolution) => resolution,
-            other => panic!("{other:?}"),
-        }
+        let reply = self.command(Command::Resolve { username, fresh: true }).await;
+        let Reply::Resolved(resolution) = reply else { panic!("{reply:?}") };
+        resolution
     }
 }
 

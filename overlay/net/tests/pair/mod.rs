@@ -84,10 +84,7 @@ async fn listen(
     (address, async move { taken.recv().await.flatten() }.boxed())
 }
 
-fn swarm<B: NetworkBehaviour>(seed: u8, behaviour: B) -> Swarm<B>
-where
-    B: Send,
-{
+fn swarm<B: NetworkBehaviour + Send>(seed: u8, behaviour: B) -> Swarm<B> {
     SwarmBuilder::with_existing_identity(Keypair::ed25519_from_bytes([seed; 32]).unwrap())
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
@@ -106,10 +103,12 @@ where
 /// Passes streams on; a refusal as `None`.
 async fn drive(mut swarm: Swarm<Neighbours>, streams: mpsc::Sender<Option<Stream>>) {
     loop {
-        match swarm.select_next_some().await {
-            SwarmEvent::Behaviour(Event::Up { stream, .. }) => streams.send(Some(stream)).await.unwrap(),
-            SwarmEvent::Behaviour(Event::Unsupported { .. }) => streams.send(None).await.unwrap(),
-            _ => {}
+        if let SwarmEvent::Behaviour(event) = swarm.select_next_some().await {
+            match event {
+                Event::Up { stream, .. } => streams.send(Some(stream)).await.unwrap(),
+                Event::Unsupported { .. } => streams.send(None).await.unwrap(),
+                Event::Down { .. } => {}
+            }
         }
     }
 }
