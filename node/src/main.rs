@@ -1,2 +1,5 @@
 //! The Callbook peer.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    callbook::main()
+}

@@ -1,0 +1,259 @@
+//! The command line: one definition for parsing, help and completions.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Layered, Origin};
+
+/// Turns a name into the addresses where its owner is reachable now, without a central server.
+#[derive(Debug, Parser)]
+#[command(name = "callbook", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Data folder: says which daemon is meant
+    #[arg(long, global = true, env = "CALLBOOK_DATA", value_name = "DIR")]
+    pub(crate) data: Option<String>,
+    /// Configuration file
+    #[arg(long, global = true, env = "CALLBOOK_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Log filter, such as info or callbook=debug,warn (logs go to standard error)
+    #[arg(long, global = true, env = "CALLBOOK_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+/// Settings of the daemon.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpFlags {
+    /// Network file; needed at the first start only
+    #[arg(long, env = "CALLBOOK_NETWORK", value_name = "FILE")]
+    pub(crate) network: Option<String>,
+    /// Token that lets this node become a superpeer (callbook-bootstrap token create)
+    #[arg(long, env = "CALLBOOK_NODE_TOKEN", value_name = "FILE")]
+    pub(crate) node_token: Option<String>,
+    /// Where to listen (QUIC and TCP on one port; port 0: any free one)
+    #[arg(long, env = "CALLBOOK_LISTEN", value_name = "IP:PORT")]
+    pub(crate) listen: Option<String>,
+    /// auto, superpeer or child [default: auto]
+    #[arg(long, env = "CALLBOOK_ROLE", value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// Where /metrics, /healthz and /readyz are; "" for nowhere [default: 127.0.0.1:0]
+    #[arg(long, env = "CALLBOOK_METRICS_LISTEN", value_name = "IP:PORT")]
+    pub(crate) metrics_listen: Option<String>,
+}
+
+/// Whose password.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AccountFlags {
+    /// The username
+    pub(crate) name: String,
+    /// Read the password from the first line of FILE (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Display name of the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) display: Option<String>,
+    /// Get the certificate, but don't publish
+    #[arg(long)]
+    pub(crate) no_register: bool,
+}
+
+/// What to publish.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RegisterFlags {
+    /// The name; may be left out if there is one
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Display name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) display: Option<String>,
+    /// Typed entry, such as "A 192.0.2.1", "_sip._udp SRV 10 5 5060 host.example" or "TXT text"; "" for none
+    #[arg(long = "entry", value_name = "ENTRY")]
+    pub(crate) entries: Vec<String>,
+    /// How long caches may keep the record (30s to 1h)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) ttl: Option<Duration>,
+}
+
+/// A network on one machine.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoFlags {
+    /// Stop after the look-ups; 0 only if each was right
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Enrol, register and resolve these usernames, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) names: Option<PathBuf>,
+    /// How many superpeers beside the server
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) superpeers: u8,
+    /// How many children
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
+    pub(crate) children: u8,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Condition {
+    /// A child has a parent, a superpeer a stream to another one
+    Attached,
+    /// Every published name is acknowledged, and there is one
+    Registered,
+    /// It acts as superpeer
+    Superpeer,
+}
+
+impl Condition {
+    /// As it is typed.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::Registered => "registered",
+            Self::Superpeer => "superpeer",
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon in the foreground
+    Up {
+        #[command(flatten)]
+        flags: UpFlags,
+        /// Leave when standard input closes
+        #[arg(long, hide = true)]
+        leave_with_stdin: bool,
+    },
+    /// Stop the daemon
+    Down,
+    /// What the daemon is and does
+    Status,
+    /// Create an account and register it
+    Enrol(AccountFlags),
+    /// Log in on a further device and register it
+    Login(AccountFlags),
+    /// Revoke this device's certificate and forget the name here
+    Logout {
+        /// The name; may be left out if there is one
+        name: Option<String>,
+        /// Forget it here without asking the login server
+        #[arg(long)]
+        local: bool,
+    },
+    /// Publish this device's record, and keep it published
+    Register(RegisterFlags),
+    /// Where the owners of names are reachable now
+    Lookup {
+        /// The usernames
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Pass over caches
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Wait until the daemon is ready for something
+    Wait {
+        /// For what
+        #[arg(long = "for", value_enum)]
+        condition: Condition,
+        /// At most so long
+        #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
+    },
+    /// Neighbours and known superpeers
+    Peers,
+    /// The settings
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// A whole network on this machine
+    Demo(DemoFlags),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// The demo's login server
+    #[command(name = "__bootstrap", hide = true, disable_help_flag = true)]
+    Bootstrap {
+        /// As callbook-bootstrap has them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+/// Of `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting
+    Show {
+        /// And where each comes from
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        flags: UpFlags,
+    },
+}
+
+/// The settings that flags and environment give, with their origins.
+pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
+    let mut innermost = matches;
+    while let Some((_, inner)) = innermost.subcommand() {
+        innermost = inner;
+    }
+    let origin = |id: &str| match innermost.try_contains_id(id) {
+        Ok(true) => innermost.value_source(id).filter(|source| *source == ValueSource::CommandLine),
+        Ok(false) | Err(_) => None,
+    };
+    let layered = |key: &'static str, id: &str, value: Option<&String>| {
+        let origin = if origin(id).is_some() { Origin::Flag } else { Origin::Env };
+        value.map(|value| Layered { key, value: Some(value.clone()), origin })
+    };
+    let mut given = vec![
+        layered("data", "data", cli.global.data.as_ref()),
+        layered("log", "log", cli.global.log.as_ref()),
+    ];
+    let flags = match &cli.command {
+        Command::Up { flags, .. } | Command::Config { command: ConfigCommand::Show { flags, .. } } => {
+            Some(flags)
+        }
+        Command::Down
+        | Command::Status
+        | Command::Enrol(_)
+        | Command::Login(_)
+        | Command::Logout { .. }
+        | Command::Register(_)
+        | Command::Lookup { .. }
+        | Command::Wait { .. }
+        | Command::Peers
+        | Command::Demo(_)
+        | Command::Completions { .. }
+        | Command::Bootstrap { .. } => None,
+    };
+    if let Some(flags) = flags {
+        given.extend([
+            layered("network", "network", flags.network.as_ref()),
+            layered("node_token", "node_token", flags.node_token.as_ref()),
+            layered("listen", "listen", flags.listen.as_ref()),
+            layered("role", "role", flags.role.as_ref()),
+            layered("metrics.listen", "metrics_listen", flags.metrics_listen.as_ref()),
+        ]);
+    }
+    given.into_iter().flatten().collect()
+}

@@ -1,0 +1,150 @@
+//! The commands that ask the daemon something, one function each.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::cli::args::{AccountFlags, Condition, RegisterFlags};
+use crate::cli::client::{Client, LOOK_AGAIN, Request, segment};
+use crate::cli::output::{Printer, note};
+use crate::cli::text;
+use crate::config::Config;
+use crate::exit::Code;
+use crate::problem::{Outcome, Problem};
+use crate::view::{
+    Credentials, Enrolled, LoggedOut, Lookup, Lookups, Password, Peers, Publish, Registered, Setting,
+    Settings, Status, Stopped, Waited,
+};
+
+/// How long `down` waits for the daemon to be gone. A guess: leaving takes under a second.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// `status`.
+pub(super) async fn status(client: Client, printer: Printer) -> Outcome<u8> {
+    let status = client.call::<Status>(Request::get("/v1/status")).await?;
+    printer.result(&status.content, text::status);
+    Ok(0)
+}
+
+/// `peers`.
+pub(super) async fn peers(client: Client, printer: Printer) -> Outcome<u8> {
+    let peers = client.call::<Peers>(Request::get("/v1/peers")).await?;
+    printer.result(&peers.content, text::peers);
+    Ok(0)
+}
+
+/// `enrol` and `login`: the same request to another path.
+pub(super) async fn account(
+    client: Client,
+    path: &str,
+    flags: AccountFlags,
+    password: Password,
+    printer: Printer,
+) -> Outcome<u8> {
+    let AccountFlags { name, display, no_register, .. } = flags;
+    let credentials = Credentials { name, password, display, register: !no_register };
+    let enrolled = client.call::<Enrolled>(Request::post(path, &credentials)?).await?;
+    printer.result(&enrolled.content, text::enrolled);
+    Ok(0)
+}
+
+/// `logout`.
+pub(super) async fn logout(
+    client: Client,
+    name: Option<String>,
+    local: bool,
+    printer: Printer,
+) -> Outcome<u8> {
+    let name = held(&client, name).await?;
+    let path = format!("/v1/names/{}?local={local}", segment(&name));
+    let gone = client.call::<LoggedOut>(Request::delete(path)).await?;
+    printer.result(&gone.content, text::logged_out);
+    Ok(0)
+}
+
+/// `register`.
+pub(super) async fn register(client: Client, flags: RegisterFlags, printer: Printer) -> Outcome<u8> {
+    let name = held(&client, flags.name).await?;
+    let entries = match flags.entries.as_slice() {
+        [] => None,
+        [none] if none.is_empty() => Some(Vec::new()),
+        entries => Some(entries.to_vec()),
+    };
+    let publish = Publish { display: flags.display, entries, ttl_secs: flags.ttl.map(|ttl| ttl.as_secs()) };
+    let request = Request::put(format!("/v1/names/{}", segment(&name)), &publish)?;
+    let registered = client.call::<Registered>(request).await?;
+    printer.result(&registered.content, text::registered);
+    Ok(0)
+}
+
+/// The name meant: the one given, or the only one held.
+async fn held(client: &Client, name: Option<String>) -> Outcome<String> {
+    if let Some(name) = name {
+        return Ok(name);
+    }
+    let status = client.call::<Status>(Request::get("/v1/status")).await?;
+    let mut names: Vec<_> = status.content.names.into_iter().map(|held| held.name).collect();
+    match (names.pop(), names.len()) {
+        (Some(name), 0) => Ok(name),
+        (None, _) => Err(Problem::new(Code::LoginRequired, "this daemon holds no name")
+            .hint("create an account: callbook enrol NAME; or use one: callbook login NAME")),
+        (Some(_), others) => {
+            Err(Problem::new(Code::NameAmbiguous, format!("this daemon holds {} names", others + 1))
+                .hint("say which one is meant; callbook status lists them"))
+        }
+    }
+}
+
+/// `lookup`: each name by itself; the highest exit code wins.
+pub(super) async fn lookup(client: Client, names: Vec<String>, fresh: bool, printer: Printer) -> Outcome<u8> {
+    let mut answers = Lookups { names: Vec::with_capacity(names.len()) };
+    for name in names {
+        let request = Request::get(format!("/v1/names/{}?fresh={fresh}", segment(&name)));
+        answers.names.push(client.call::<Lookup>(request).await?.content);
+    }
+    printer.result(&answers, text::lookups);
+    let problems = answers.names.iter().filter_map(|answer| answer.error.as_ref());
+    if !printer.json {
+        problems.clone().for_each(|problem| note(&crate::cli::output::problem_text(problem)));
+    }
+    Ok(problems.map(|problem| problem.exit).max().unwrap_or(0))
+}
+
+/// `wait`: also for the daemon itself, and across its restarts.
+pub(super) async fn wait(
+    client: Client,
+    condition: Condition,
+    timeout: Duration,
+    printer: Printer,
+) -> Outcome<u8> {
+    let waited = client.until(condition, timeout).await?;
+    let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+    printer.result(&Waited { condition: condition.word().to_owned(), waited_ms }, text::waited);
+    Ok(0)
+}
+
+/// `down`: until the daemon is gone, so that another one can take the folder at once.
+pub(super) async fn down(client: Client, printer: Printer) -> Outcome<u8> {
+    let answer = client.call::<Stopped>(Request::post("/v1/down", &serde_json::json!({}))?).await?;
+    let (started, pid) = (Instant::now(), answer.content.pid);
+    while client.is_locked() {
+        if started.elapsed() > DOWN_TIMEOUT {
+            let message = format!("the daemon (process {pid}) is still there");
+            return Err(Problem::new(Code::Timeout, message).hint(format!("kill {pid}")));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    printer.result(&Stopped { stopped: true, pid }, text::stopped);
+    Ok(0)
+}
+
+/// `config show`.
+pub(super) fn config_show(config: &Config, origin: bool, printer: Printer) {
+    let settings = config.layers.iter().map(|layered| Setting {
+        key: layered.key.to_owned(),
+        value: layered.value.clone(),
+        origin: layered.origin.to_string(),
+    });
+    let file = config.file.as_ref().map(|path: &PathBuf| path.display().to_string());
+    let settings = Settings { file, settings: settings.collect() };
+    printer.result(&settings, |settings| text::settings(settings, origin));
+}
