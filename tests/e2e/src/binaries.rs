@@ -1,0 +1,57 @@
+//! Where the binaries are, and that they are of these sources.
+//!
+//! Cargo builds no other package's binary for a test, so the first process that is started builds
+//! both, once per run (the build lock is free while tests run), with the profile of the test itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// One of the two programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `callbook`.
+    Callbook,
+    /// `callbook-bootstrap`.
+    Bootstrap,
+}
+
+impl Program {
+    /// Its file.
+    ///
+    /// # Panics
+    /// It can't be built.
+    #[must_use]
+    pub fn path(self) -> PathBuf {
+        static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+        FOLDER.get_or_init(build).join(match self {
+            Self::Callbook => "callbook",
+            Self::Bootstrap => "callbook-bootstrap",
+        })
+    }
+}
+
+/// The workspace's folder.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).expect("the package lies two folders below the workspace")
+}
+
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a file");
+    // …/target/debug/deps/e2e-0123456789abcdef
+    let folder = test.ancestors().nth(2).expect("cargo puts tests into deps").to_owned();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()).args(["build", "--quiet", "--locked", "--bins"]);
+    cargo.args(["-p", "callbook", "-p", "callbook-bootstrap"]);
+    match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => {}
+        Some(profile) => {
+            cargo.args(["--profile", profile]);
+        }
+    }
+    let status = cargo.status().expect("cargo can be started");
+    assert!(status.success(), "the binaries can't be built: {status}");
+    folder
+}

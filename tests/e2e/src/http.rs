@@ -1,0 +1,51 @@
+//! As much HTTP as reading metrics takes.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::PATIENCE;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its headers, in small letters.
+    pub head: String,
+    /// Its body.
+    pub body: String,
+}
+
+/// Gets `path` from the server of `url` (`http://IP:PORT/…`).
+///
+/// # Panics
+/// There is no such server, or it doesn't speak HTTP.
+#[must_use]
+pub fn http_get(url: &str, path: &str) -> Answer {
+    let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+    let address = address.unwrap_or_else(|| panic!("{url} is not http://IP:PORT/…"));
+    let mut stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{url}: {error}"));
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the server reads requests");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers in text");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP: {answer}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("no status: {head}"));
+    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+}
+
+/// The sum of a metric's series.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn metric(url: &str, name: &str) -> f64 {
+    let page = http_get(url, "/metrics").body;
+    let of_name = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+    };
+    let values = page.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.reduce(|sum, value| sum + value).unwrap_or_else(|| panic!("no metric {name}:\n{page}"))
+}
