@@ -28,10 +28,16 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Print JSON instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     json: bool,
     /// What to log to stderr, such as `callbook_bootstrap=debug,warn` [default: warn, for `serve` info].
-    #[arg(long, global = true, env = "CALLBOOK_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "CALLBOOK_LOG",
+        value_name = "FILTER"
+    )]
     log: Option<String>,
 }
 
@@ -62,8 +68,17 @@ struct DataArgs {
 
 /// Runs a command line, the program's name first; returns when the command is done.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let json = args.iter().any(|argument| argument == "--json");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
+        Err(error) if json && error.use_stderr() => {
+            let text = error.render().to_string();
+            let (message, _) = text.split_once("\n\nFor more information").unwrap_or((&text, ""));
+            let message = message.trim().trim_start_matches("error: ");
+            let hint = "callbook-bootstrap --help shows what there is";
+            return Report::new("usage", message).hint(hint).exit(Exit::Usage).print(json);
+        }
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
             // With stdout or stderr closed there is nobody to tell.

@@ -184,12 +184,15 @@ enum ReadError {
 
 fn read(path: &Path) -> Result<String, ReadError> {
     let failed = |error: std::io::Error| {
-        if error.kind() == ErrorKind::NotFound { ReadError::Missing } else { ReadError::Io(error) }
+        if error.kind() == ErrorKind::NotFound {
+            ReadError::Missing
+        } else if error.kind() == ErrorKind::FileTooLarge {
+            ReadError::TooLong
+        } else {
+            ReadError::Io(error)
+        }
     };
-    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-        return Err(ReadError::TooLong);
-    }
-    std::fs::read_to_string(path).map_err(failed)
+    files::read_bounded_text(path, FILE_BYTES_MAX).map(|text| text.to_string()).map_err(failed)
 }
 
 fn report(path: &Path, text: Result<String, ReadError>) -> Result<String, Report> {

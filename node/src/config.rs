@@ -7,11 +7,11 @@
 //! *Not here*: the flags' names and help (`cli::args`).
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use callbook_login::files;
 use callbook_login::suggest::closest;
 
 use crate::exit::Code;
@@ -29,6 +29,9 @@ const DEFAULTS: [(&str, Option<&str>); 7] = [
     ("log", None),
     ("metrics.listen", Some("127.0.0.1:0")),
 ];
+
+/// Largest file that is read, in bytes. A guess: far above any that people write.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Which layer a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +139,8 @@ pub(crate) fn load(given: &[Layered], file: Option<&Path>) -> Outcome<Config> {
 }
 
 fn read(path: &Path) -> Outcome<String> {
-    fs::read_to_string(path).map_err(|error| {
+    let text = files::read_bounded_text(path, FILE_BYTES_MAX);
+    text.map(|text| text.to_string()).map_err(|error| {
         let problem = file_problem(Code::ConfigInvalid, "can't read the configuration", path, &error);
         if error.kind() == io::ErrorKind::NotFound {
             problem.hint("create it, or leave --config (CALLBOOK_CONFIG) out")
@@ -241,6 +245,7 @@ fn bad_value(layered: Option<&Layered>, file: Option<&Path>, hint: &str) -> Prob
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();

@@ -449,6 +449,8 @@ pub(crate) struct Demo {
     pub(crate) lookups: Vec<DemoLookup>,
     /// How many were wrong.
     pub(crate) wrong: usize,
+    /// How many were answered by superpeers that the child's parent had to ask.
+    pub(crate) crossed: usize,
     /// With `--names`.
     pub(crate) bulk: Option<Bulk>,
 }

@@ -11,6 +11,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 /// Replaces a file's content atomically; afterwards only its owner may read it.
 ///
 /// # Errors
@@ -25,6 +27,43 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
         return written;
     }
     sync_folder(path)
+}
+
+/// Removes a file for good: a crash afterwards doesn't bring it back.
+///
+/// # Errors
+/// The user: it isn't there, or the folder can't be written.
+pub fn remove_private(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync_folder(path)
+}
+
+/// Reads a file of at most so many bytes, whatever length it claims to have (a device claims 0).
+///
+/// # Errors
+/// The user: it can't be read, or it is longer ([`io::ErrorKind::FileTooLarge`]).
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    // Its length at once: a buffer that grows would leave copies of a secret behind.
+    let claimed = file.metadata()?.len();
+    let room = usize::try_from(claimed.min(bytes_max)).unwrap_or_default() + 1;
+    let mut content = Zeroizing::new(Vec::with_capacity(room));
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {bytes_max} bytes")));
+    }
+    Ok(content)
+}
+
+/// The same for text.
+///
+/// # Errors
+/// As [`read_bounded`], or it is not UTF-8 ([`io::ErrorKind::InvalidData`]).
+pub fn read_bounded_text(path: &Path, bytes_max: u64) -> io::Result<Zeroizing<String>> {
+    let content = read_bounded(path, bytes_max)?;
+    let text =
+        std::str::from_utf8(&content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Creates a folder, with its parents, that only its owner may enter; an existing one is left as it is.
@@ -152,6 +191,18 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert!(!readable_by_others(&path).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused_and_not_read_into_memory() {
+        // Goal: `/dev/zero` is an error, as is a file one byte too long. Method: both, and one that fits.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(*read_bounded_text(&path, 5).unwrap(), "12345");
+        let kind = |path: &Path, bytes_max| read_bounded(path, bytes_max).unwrap_err().kind();
+        assert_eq!(kind(&path, 4), io::ErrorKind::FileTooLarge);
+        assert_eq!(kind(Path::new("/dev/zero"), 4), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

@@ -129,10 +129,9 @@ pub fn write_secret(path: &Path, kind: &'static str, secret: &[u8]) -> Result<()
 pub fn read_secret(path: &Path, kind: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let malformed = |reason| KeyFileError::Malformed { path: path.to_owned(), kind, reason };
     let failed = |source| KeyFileError::Io { verb: "read", path: path.to_owned(), source };
-    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-        return Err(malformed("it is too long"));
-    }
-    let bytes = Zeroizing::new(std::fs::read(path).map_err(failed)?);
+    let bytes = files::read_bounded(path, FILE_BYTES_MAX).map_err(|error| {
+        if error.kind() == io::ErrorKind::FileTooLarge { malformed("it is too long") } else { failed(error) }
+    })?;
     let text = std::str::from_utf8(&bytes).map_err(|_| malformed("it is not text"))?;
     let rest = text
         .strip_prefix("callbook key ")

@@ -95,7 +95,7 @@ impl Stretch {
 
     /// The weakest that a client accepts on a normal network: OWASP's lower choice. (specification)
     const FLOOR: Self = Self { version: 1, memory_kib: 19 * 1024, passes: 2, lanes: 1 };
-    /// The costliest that a client accepts: 1 GiB is more than a phone has to spare. (guess)
+    /// The costliest that a client accepts: more than 512 MiB no phone has to spare. (guess)
     const CEILING: Self = Self { version: 1, memory_kib: 512 * 1024, passes: 10, lanes: 4 };
 
     /// What a network with these limits gives to new accounts.

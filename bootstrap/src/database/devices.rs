@@ -49,16 +49,7 @@ impl Database {
         now: Unix,
     ) -> Result<Option<Issued>, DatabaseError> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT count(*) AS count FROM devices \
-             WHERE account = ? AND key <> ? AND revoked_at IS NULL AND not_after > ?",
-        )
-        .bind(account)
-        .bind(&device.as_bytes()[..])
-        .bind(seconds(now))
-        .fetch_one(&mut *transaction)
-        .await?;
-        if row.try_get::<i64, _>("count")? >= DEVICES_MAX {
+        if !has_room(&mut transaction, account, device, now).await? {
             return Ok(None);
         }
         let issued = certify(&mut transaction, account, device, now).await?;
@@ -66,7 +57,8 @@ impl Database {
         Ok(Some(issued))
     }
 
-    /// Renews a device's certificate, durably. `None` when it is not a live device of the account.
+    /// Renews a device's certificate, durably. `None` when it is not a live device of the account, or
+    /// ended, and others have taken its place.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -83,7 +75,7 @@ impl Database {
                 .bind(&device.as_bytes()[..])
                 .fetch_optional(&mut *transaction)
                 .await?;
-        if known.is_none() {
+        if known.is_none() || !has_room(&mut transaction, account, device, now).await? {
             return Ok(None);
         }
         let issued = certify(&mut transaction, account, device, now).await?;
@@ -119,6 +111,25 @@ impl Database {
                 .await?;
         Ok(row.is_some())
     }
+}
+
+/// Whether the account may have this device beside its other live ones.
+async fn has_room(
+    transaction: &mut Transaction<'static, Sqlite>,
+    account: i64,
+    device: &PublicKey,
+    now: Unix,
+) -> Result<bool, DatabaseError> {
+    let row = sqlx::query(
+        "SELECT count(*) AS count FROM devices \
+         WHERE account = ? AND key <> ? AND revoked_at IS NULL AND not_after > ?",
+    )
+    .bind(account)
+    .bind(&device.as_bytes()[..])
+    .bind(seconds(now))
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(row.try_get::<i64, _>("count")? < DEVICES_MAX)
 }
 
 /// Writes down that a device gets a certificate now; a new device gets a new serial number.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use callbook_login::messages::{Certified, CertifyNode, DeviceRequest, EnrolFinish, Revoke};
 use callbook_login::network_file::network_id;
 use callbook_login::opaque::{Enrolment, LoginAttempt, OpaqueError};
-use callbook_overlay::certificate::{DeviceCertificate, LoginCertificate, NodeCertificate};
+use callbook_overlay::certificate::{DEVICE_LIFE, DeviceCertificate, LoginCertificate, NodeCertificate};
 use callbook_overlay::network::{Parameters, Scope};
 use callbook_overlay::record::{ChainCache, Record};
 use callbook_overlay::sign::{SecretKey, Signer as _};
@@ -295,6 +295,15 @@ async fn a_second_device_logs_in_with_the_password_and_only_with_it() {
         bench.login("alice", b"correct horse", device).await.unwrap();
     }
     assert_eq!(bench.login("alice", b"correct horse", 9).await.unwrap_err(), Refusal::TooManyDevices);
+    // The first one's certificate ends, another device takes its place, and it can't come back beside that.
+    bench.pass(DEVICE_LIFE.as_secs() - 60);
+    for device in 2..=8 {
+        bench.renew("alice", device).await.unwrap();
+    }
+    bench.pass(120);
+    bench.login("alice", b"correct horse", 9).await.unwrap();
+    assert_eq!(bench.renew("alice", 1).await.unwrap_err(), Refusal::NotRenewable);
+    bench.renew("alice", 2).await.unwrap();
     bench.login("alice", b"correct horse", 8).await.unwrap();
 }
 

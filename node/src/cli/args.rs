@@ -22,16 +22,34 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Data folder: says which daemon is meant
-    #[arg(long, global = true, env = "CALLBOOK_DATA", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "CALLBOOK_DATA",
+        value_name = "DIR"
+    )]
     pub(crate) data: Option<String>,
     /// Configuration file
-    #[arg(long, global = true, env = "CALLBOOK_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "CALLBOOK_CONFIG",
+        value_name = "FILE"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     pub(crate) json: bool,
     /// Log filter, such as info or callbook=debug,warn (logs go to standard error)
-    #[arg(long, global = true, env = "CALLBOOK_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "CALLBOOK_LOG",
+        value_name = "FILTER"
+    )]
     pub(crate) log: Option<String>,
 }
 

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use crate::cli::args::Condition;
+use crate::cli::output::shell_word;
 use crate::config::Config;
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
@@ -41,8 +42,7 @@ pub(crate) struct Client {
     named: bool,
 }
 
-/// One request.
-#[derive(Debug)]
+/// One request. (Not `Debug`: it may carry a password.)
 pub(crate) struct Request {
     method: Method,
     path: String,
@@ -182,7 +182,7 @@ impl Client {
     }
 
     fn how_to_start(&self) -> String {
-        let data = if self.named { format!(" --data {}", self.folder.display()) } else { String::new() };
+        let data = if self.named { format!(" --data {}", shell_word(&self.folder)) } else { String::new() };
         let network = if self.folder.join("network.toml").exists() { "" } else { " --network network.toml" };
         format!("start it: callbook{data} up{network}")
     }

@@ -37,8 +37,10 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Help and version come this way too; clap knows which stream and code each wants.
         Err(error) if json && error.use_stderr() => {
             let text = error.render().to_string();
-            let message = text.trim().trim_start_matches("error: ");
-            Printer { json }.problem(&Problem::new(Code::Usage, message));
+            let (message, _) = text.split_once("\n\nFor more information").unwrap_or((&text, ""));
+            let message = message.trim().trim_start_matches("error: ");
+            let hint = "callbook help shows the commands, callbook help COMMAND what one takes";
+            Printer { json }.problem(&Problem::new(Code::Usage, message).hint(hint));
             return ExitCode::from(Code::Usage.exit());
         }
         Err(error) => {

@@ -5,6 +5,7 @@
 //! sees it.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -73,6 +74,17 @@ fn is_plain(c: char) -> bool {
         && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// A path as a shell reads it back: quoted if it holds more than plain characters.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// A table without lines; columns are cut to a terminal's width, never off one.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
@@ -134,6 +146,13 @@ mod tests {
         // Goal: readable by people and by awk. Method: a snapshot.
         let rows = [["alice".to_owned(), "1".to_owned()], ["bo".to_owned(), "22".to_owned()]];
         assert_eq!(table(["NAME", "N"], rows), " NAME   N\n alice  1\n bo     22");
+    }
+
+    #[test]
+    fn a_path_that_is_printed_can_be_pasted_into_a_shell() {
+        // Goal: spaces and quotes survive. Method: a plain path, one with both, an empty one.
+        let said = ["/srv/cb-1", "/my files/it's", ""].map(|path| shell_word(Path::new(path)));
+        assert_eq!(said, ["/srv/cb-1", r"'/my files/it'\''s'", "''"]);
     }
 
     #[test]

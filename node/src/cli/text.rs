@@ -103,7 +103,7 @@ fn lookup(answer: &Lookup) -> String {
     };
     match answer.outcome {
         Answered::Found => {
-            let devices = answer.devices.iter().map(device).collect::<Vec<_>>().join("\n");
+            let devices = answer.devices.iter().map(device).collect::<Vec<_>>().join("\n\n");
             let count = match answer.devices.len() {
                 1 => "1 device".to_owned(),
                 count => format!("{count} devices"),

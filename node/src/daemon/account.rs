@@ -1,7 +1,7 @@
 //! Names on this daemon: enrol, login, logout, register, and renewal of their certificates.
 //!
 //! The password goes through OPAQUE here and never further; it is stretched off the runtime. A device
-//! key is on disk before its certificate is used.
+//! key is on disk before its certificate is used. Changes to one name wait for each other (`turns`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use callbook_overlay::certificate::DeviceCertificate;
 use callbook_overlay::limits::{DISPLAY_BYTES_MAX, TTL_MAX, TTL_MIN};
 use callbook_overlay::name::{Username, UsernameError};
 use callbook_overlay::sign::{SecretKey, Signer};
+use precis_profiles::Nickname;
+use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
 
 use super::folder::new_key;
 use super::names::Name;
@@ -38,6 +40,7 @@ impl Daemon {
     /// Creates an account with this device as its first.
     pub(super) async fn enrol(self: &Arc<Self>, credentials: Credentials) -> Outcome<Enrolled> {
         let username = username(&credentials.name)?;
+        let _turn = self.turns.take(&username).await;
         if self.names.find(&username).is_some() {
             let message = format!("this daemon holds {username} already");
             return Err(Problem::new(Code::NameHeld, message).hint("callbook status shows it"));
@@ -52,7 +55,7 @@ impl Daemon {
             Enrolment::start(&self.network, &username, password.as_bytes()).map_err(|error| suite(&error))?;
         let started = self.server.enrol_start(&request).await?;
         let signer = device.clone();
-        let request = run_blocking(move || enrolment.finish(&started, &signer)).await?;
+        let request = self.stretch(move || enrolment.finish(&started, &signer)).await?;
         let certified = self.server.certified(&request.map_err(|error| suite(&error))?).await?;
         let chain = self.checked(&username, &device, &certified)?;
         self.begin(&username, Name::new(device, chain), &credentials).await
@@ -61,6 +64,7 @@ impl Daemon {
     /// Certifies this device as a further one of an account, or again.
     pub(super) async fn login(self: &Arc<Self>, credentials: Credentials) -> Outcome<Enrolled> {
         let username = username(&credentials.name)?;
+        let _turn = self.turns.take(&username).await;
         let held = self.names.find(&username);
         let device = held.as_ref().map_or_else(new_key, |name| Ok(name.device.clone()))?;
         let (attempt, request) =
@@ -68,7 +72,7 @@ impl Daemon {
                 .map_err(|error| suite(&error))?;
         let started = self.server.login_start(&request).await?;
         let signer = device.clone();
-        let request = run_blocking(move || attempt.finish(&started, &signer)).await?;
+        let request = self.stretch(move || attempt.finish(&started, &signer)).await?;
         let certified = self.server.certified(&request.map_err(|error| suite(&error))?).await?;
         let chain = self.checked(&username, &device, &certified)?;
         let name = match held {
@@ -76,6 +80,13 @@ impl Daemon {
             None => Name::new(device, chain),
         };
         self.begin(&username, name, &credentials).await
+    }
+
+    /// Stretches a password, when it is its turn.
+    async fn stretch<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+        // Nobody closes it; without a permit the work is done all the same.
+        let _permit = self.stretches.acquire().await.ok();
+        run_blocking(work).await
     }
 
     /// Keeps a certified name, and publishes it if that was asked for.
@@ -106,6 +117,7 @@ impl Daemon {
     /// Publishes a name with new content, and from now on.
     pub(super) async fn register(self: &Arc<Self>, text: &str, publish: Publish) -> Outcome<Registered> {
         let username = username(text)?;
+        let _turn = self.turns.take(&username).await;
         let mut name = self.held(&username)?;
         if let Some(display) = &publish.display {
             name.display = display_name(display)?;
@@ -144,6 +156,7 @@ impl Daemon {
     /// Revokes this device's certificate and forgets the name.
     pub(super) async fn logout(self: &Arc<Self>, text: &str, local: bool) -> Outcome<LoggedOut> {
         let username = username(text)?;
+        let _turn = self.turns.take(&username).await;
         let name = self.held(&username)?;
         if !local {
             match self.server.revoke(&username, &name.device).await {
@@ -172,11 +185,11 @@ impl Daemon {
 
     /// Renews a name's certificate and publishes with it.
     pub(super) async fn renew(self: &Arc<Self>, username: &Username) -> Outcome<()> {
+        let _turn = self.turns.take(username).await;
         let name = self.held(username)?;
         let certified = self.server.renew(username, &name.device).await?;
         let chain = self.checked(username, &name.device, &certified)?;
-        // The content may have changed while the server was asked.
-        let name = Name { chain, ..self.held(username)? };
+        let name = Name { chain, ..name };
         self.keep(username, name.clone()).await?;
         if name.publish {
             self.publish(username, &name).await?;
@@ -211,18 +224,29 @@ impl Daemon {
     }
 }
 
-/// A display name as RFC 8266 compares them as far as spaces go: none around, one between.
+/// A display name as RFC 8266 prepares and enforces it: compatible forms of characters unified, no spaces
+/// around and one between, nothing that isn't to be seen.
 fn display_name(text: &str) -> Outcome<String> {
-    let display = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if display.chars().any(char::is_control) {
-        return Err(Problem::new(Code::Usage, "a display name has no control characters"));
+    if text.trim().is_empty() {
+        return Ok(String::new());
     }
+    let display = Nickname::enforce(text).map_err(|error| {
+        let what = match error {
+            precis_profiles::precis_core::Error::BadCodepoint(found) => {
+                format!("U+{:04X} can't be part of a display name", found.cp)
+            }
+            precis_profiles::precis_core::Error::Invalid
+            | precis_profiles::precis_core::Error::Unexpected(_) => "that can't be a display name".to_owned(),
+        };
+        Problem::new(Code::Usage, what)
+            .hint("letters, digits, punctuation, symbols and spaces can (RFC 8266)")
+    })?;
     if display.len() > DISPLAY_BYTES_MAX {
         let message =
             format!("a display name has at most {DISPLAY_BYTES_MAX} bytes, this one {}", display.len());
         return Err(Problem::new(Code::Usage, message).hint("choose a shorter one"));
     }
-    Ok(display)
+    Ok(display.into_owned())
 }
 
 fn stored(stored: Stored) -> view::Stored {
@@ -238,5 +262,31 @@ fn suite(error: &OpaqueError) -> Problem {
                 .hint("don't enter the password again before the network's operator has explained this")
         }
         OpaqueError::Internal(_) | _ => Problem::new(Code::Internal, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_names_are_prepared_and_what_can_not_be_seen_is_refused() {
+        // Goal: RFC 8266: spaces, compatible forms, whole scripts; no controls, no direction overrides, not
+        // too long. Method: examples.
+        let good = [
+            ("  Alice\u{a0} \u{3000}A. ", "Alice A."),
+            ("\u{ff21}lice", "Alice"),
+            ("e\u{301}", "\u{e9}"),
+            ("李 小龍 ☎", "李 小龍 ☎"),
+            (" ", ""),
+        ];
+        for (typed, kept) in good {
+            assert_eq!(display_name(typed).unwrap(), kept);
+        }
+        for bad in ["a\u{7}b", "a\u{202e}b", "a\u{200b}b", "a\nb", "\u{ad}"] {
+            assert_eq!(display_name(bad).unwrap_err().code, Code::Usage, "{bad:?}");
+        }
+        assert!(display_name("a\u{202e}b").unwrap_err().message.contains("U+202E"));
+        assert!(display_name(&"x".repeat(DISPLAY_BYTES_MAX + 1)).is_err());
     }
 }

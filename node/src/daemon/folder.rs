@@ -16,6 +16,7 @@ use callbook_login::network_file::{NetworkFile, NetworkFileError, Replaces};
 use callbook_overlay::certificate::NodeCertificate;
 use callbook_overlay::sign::SecretKey;
 
+use crate::cli::output::shell_word;
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem, file_problem};
 
@@ -40,6 +41,10 @@ impl Folder {
             file_problem(Code::FolderUnwritable, "can't use the data folder", path, &error)
         };
         let made = !path.exists();
+        if !made && !path.is_dir() {
+            let message = format!("{} is not a folder", path.display());
+            return Err(Problem::new(Code::FolderUnwritable, message).hint("name another one with --data"));
+        }
         fs::DirBuilder::new().recursive(true).mode(0o750).create(path).map_err(unwritable)?;
         if made {
             fs::set_permissions(path, fs::Permissions::from_mode(0o750)).map_err(unwritable)?;
@@ -155,12 +160,16 @@ pub(crate) fn new_key() -> Outcome<SecretKey> {
 /// A text file, `None` if it is not there.
 fn read(path: &Path) -> Outcome<Option<String>> {
     let unreadable = |error: io::Error| file_problem(Code::FileUnreadable, "can't read", path, &error);
-    match fs::metadata(path) {
-        Ok(facts) if facts.len() > FILE_BYTES_MAX => {
+    match files::read_bounded_text(path, FILE_BYTES_MAX) {
+        Ok(text) => Ok(Some(text.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             let message = format!("{} is too large to be a network file", path.display());
             Err(Problem::new(Code::NetworkUnreadable, message).hint("is it the right file?"))
         }
-        Ok(_) => fs::read_to_string(path).map(Some).map_err(unreadable),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let message = format!("{} is not text, so it is no network file", path.display());
+            Err(Problem::new(Code::NetworkUnreadable, message).hint("is it the right file?"))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unreadable(error)),
     }
@@ -205,9 +214,9 @@ fn locked(path: &Path, error: &LockError) -> Problem {
             file_problem(Code::FolderUnwritable, "can't use the data folder", path, source)
         }
         LockError::Held { pid, .. } => {
-            let data = path.display();
+            let data = shell_word(path);
             let who = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
-            let message = format!("another callbook daemon{who} uses {data}");
+            let message = format!("another callbook daemon{who} uses {}", path.display());
             let hint = format!(
                 "ask it: callbook --data {data} status; stop it: callbook --data {data} down; or use another \
                  folder with --data"

@@ -14,6 +14,7 @@ mod role;
 mod server;
 mod state;
 mod status;
+mod turns;
 mod upkeep;
 
 use std::io::Read;
@@ -26,7 +27,7 @@ use libp2p::multiaddr::Protocol;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, shell_word};
 use crate::config::Config;
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
@@ -232,7 +233,11 @@ fn socket_problem(folder: &Folder, error: &std::io::Error) -> Problem {
 
 async fn ready(daemon: &Daemon, config: &Config) -> Outcome<Ready> {
     let status = daemon.status().await?;
-    let data = if config.data_named { format!(" --data {}", config.data.display()) } else { String::new() };
+    // As whole path: the next command may be typed somewhere else.
+    let data = match config.data_named {
+        true => format!(" --data {}", shell_word(&daemon.folder.path)),
+        false => String::new(),
+    };
     let next = match status.names.first() {
         None => format!("callbook{data} enrol NAME"),
         Some(_) => format!("callbook{data} status"),

@@ -30,6 +30,9 @@ use crate::problem::{Outcome, Problem, file_problem};
 /// Schema number of the files.
 const SCHEMA: u32 = 1;
 
+/// Largest file that is read, in bytes. A guess: far above any of ours.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// A name, with what it takes to publish it.
 #[derive(Debug, Clone)]
 pub(crate) struct Name {
@@ -132,7 +135,7 @@ impl Names {
     /// Forgets a name.
     pub(crate) fn forget(&self, username: &Username) -> Outcome<()> {
         let path = self.path(username);
-        fs::remove_file(&path)
+        files::remove_private(&path)
             .map_err(|error| file_problem(Code::FolderUnwritable, "can't remove", &path, &error))?;
         self.held().remove(username);
         Ok(())
@@ -185,8 +188,7 @@ fn write(username: &Username, name: &Name) -> Outcome<Zeroizing<String>> {
 }
 
 fn read(path: &Path) -> Outcome<(Username, Name)> {
-    let text = fs::read_to_string(path)
-        .map(Zeroizing::new)
+    let text = files::read_bounded_text(path, FILE_BYTES_MAX)
         .map_err(|error| file_problem(Code::FileUnreadable, "can't read", path, &error))?;
     let schema = text.parse::<toml::Table>().ok().and_then(|table| table.get("schema")?.as_integer());
     if schema.is_some_and(|schema| schema > i64::from(SCHEMA)) {

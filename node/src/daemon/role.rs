@@ -26,8 +26,7 @@ use crate::config::{Config, RoleChoice};
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 
-/// What to start as.
-#[derive(Debug)]
+/// What to start as. (Not `Debug`: it may carry a token.)
 pub(super) struct Plan {
     key: SecretKey,
     role: Role,
@@ -38,8 +37,7 @@ pub(super) struct Plan {
     pub(super) superpeer: bool,
 }
 
-/// How to get a node certificate.
-#[derive(Debug)]
+/// How to get a node certificate. (Not `Debug`, as above.)
 enum Certify {
     /// With the operator's token.
     Token([u8; 32]),

@@ -138,7 +138,7 @@ impl LoginServer {
                 Ok(answer) => break answer,
                 Err(error) => error,
             };
-            let lost = repeatable && matches!(error, LoginError::Timeout);
+            let lost = repeatable && matches!(error, LoginError::Timeout | LoginError::Interrupted);
             let again = lost || matches!(error, LoginError::Unreachable(_));
             if !again || started.elapsed() > RETRY_FOR {
                 return Err(unreachable(&error));
@@ -156,7 +156,7 @@ impl LoginServer {
 
 fn unreachable(error: &LoginError) -> Problem {
     let code = match error {
-        LoginError::Unreachable(_) | LoginError::Timeout => Code::LoginUnreachable,
+        LoginError::Unreachable(_) | LoginError::Timeout | LoginError::Interrupted => Code::LoginUnreachable,
         LoginError::Stopped => Code::NoDaemon,
         LoginError::NoServer | LoginError::TooLarge | LoginError::Refused(_) | _ => Code::Failed,
     };
@@ -188,4 +188,16 @@ fn refused(refusal: Refusal) -> Problem {
 fn unexpected() -> Problem {
     Problem::new(Code::Failed, "the login server answered something else than it was asked")
         .hint("is callbook older than the server? update it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_server_that_goes_away_while_it_is_asked_is_unreachable() {
+        // Goal: exit 5 for all that a restart of the server mends. Method: each such error.
+        let errors = [LoginError::Unreachable("no".into()), LoginError::Timeout, LoginError::Interrupted];
+        assert!(errors.iter().all(|error| unreachable(error).code == Code::LoginUnreachable));
+    }
 }

@@ -13,16 +13,20 @@ use callbook_login::network_file::NetworkFile;
 use callbook_overlay::api::{Command, Failure, Reply, Stored};
 use callbook_overlay::name::Username;
 use callbook_overlay::network::{Limits, Network, Scope};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::folder::Folder;
 use super::names::{Name, Names};
 use super::server::LoginServer;
+use super::turns::Turns;
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 
 /// How long a request waits for a first acknowledgement. A guess: a parent is found within seconds.
 const PUBLISH_WAIT: Duration = Duration::from_secs(15);
+
+/// Passwords that are stretched at once. A guess: each takes a core and 64 MiB for a quarter of a second.
+const STRETCHES_MAX: usize = 4;
 
 /// What a clock that is off is remembered under.
 pub(crate) const CLOCK: &str = "clock";
@@ -38,6 +42,10 @@ pub(crate) struct Daemon {
     pub(crate) folder: Folder,
     /// The names held.
     pub(crate) names: Names,
+    /// Who may change which of them.
+    pub(crate) turns: Turns,
+    /// Passwords that may be stretched at once.
+    pub(crate) stretches: Semaphore,
     /// The network file.
     pub(crate) file: NetworkFile,
     /// What the overlay has of it.
@@ -77,9 +85,21 @@ impl Daemon {
         let network = file.to_network();
         let server = LoginServer::new(handle.clone(), network.id, &file.facts().bootstrap);
         let (stop, _) = watch::channel(false);
-        let troubles = Mutex::new(BTreeMap::new());
-        let started = Instant::now();
-        Self { handle, server, folder, names, file, network, socket, started, superpeer, stop, troubles }
+        Self {
+            handle,
+            server,
+            folder,
+            names,
+            turns: Turns::default(),
+            stretches: Semaphore::new(STRETCHES_MAX),
+            file,
+            network,
+            socket,
+            started: Instant::now(),
+            superpeer,
+            stop,
+            troubles: Mutex::default(),
+        }
     }
 
     /// Gives the overlay a command.

@@ -9,6 +9,7 @@ use callbook_overlay::api::{self, Command, HeldStatus, Neighbour, Relation, Repl
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits::SKEW_MAX_SECS;
 use callbook_overlay::name::Username;
+use callbook_overlay::time::Unix;
 use libp2p::Multiaddr;
 
 use super::account::username;
@@ -134,7 +135,10 @@ fn held_name(username: &Username, name: &Name, overlay: Option<&HeldStatus>) -> 
         stored: stored.map(|stored| stored.stored),
         of: stored.map(|stored| stored.of),
         seq: overlay.map(|held| held.seq),
-        record_until: overlay.map(|held| rfc3339(held.record_until)),
+        record_until: overlay
+            .map(|held| held.record_until)
+            .filter(|until| *until > Unix::default())
+            .map(rfc3339),
         certificate_until: rfc3339(name.certificate_until()),
     }
 }

@@ -105,11 +105,13 @@ fn jittered(pause: Duration) -> Duration {
 
 /// Registers the names of earlier runs, several at once: each waits until somebody can store it.
 pub(super) async fn register(daemon: Arc<Daemon>) {
-    let published = daemon.names.all().into_iter().filter(|(_, name)| name.publish);
-    let commands = published.map(|(username, name)| {
-        let held = Box::new(name.held(&username));
+    let commands = daemon.names.all().into_iter().map(|(username, _)| {
         let daemon = &daemon;
         async move {
+            let _turn = daemon.turns.take(&username).await;
+            // It may have been forgotten since.
+            let name = daemon.names.find(&username).filter(|name| name.publish);
+            let Some(held) = name.map(|name| Box::new(name.held(&username))) else { return };
             match daemon.command(Command::Register(held)).await {
                 Ok(Reply::Failed(failure)) => tracing::info!(%failure, "a name is not registered yet"),
                 Ok(_) => {}

@@ -31,6 +31,8 @@ pub(super) struct Node {
     pub(super) client: Client,
     /// Its PeerId, once it is up.
     pub(super) peer: String,
+    /// Its first parent.
+    pub(super) parent: Option<String>,
 }
 
 /// Starts everything; returns the children once each is attached.
@@ -68,7 +70,8 @@ pub(super) async fn start(
     }
     try_join_all(nodes.iter().map(|node| node.client.until(Condition::Attached, START_TIMEOUT))).await?;
     for node in &mut nodes {
-        node.peer = node.client.call::<Status>(Request::get("/v1/status")).await?.content.peer;
+        let status = node.client.call::<Status>(Request::get("/v1/status")).await?.content;
+        (node.peer, node.parent) = (status.peer, status.parent.map(|parent| parent.peer));
     }
     Ok(nodes)
 }
@@ -112,7 +115,8 @@ fn start_node(
     arguments.extend_from_slice(extra);
     // The local API says when it is up.
     drop(processes.start(name, &arguments)?);
-    Ok(Node { name: name.to_owned(), client: Client::of(&data), folder: data, peer: String::new() })
+    let (name, client, peer) = (name.to_owned(), Client::of(&data), String::new());
+    Ok(Node { name, client, folder: data, peer, parent: None })
 }
 
 /// Until a superpeer knows as many superpeers as there are.

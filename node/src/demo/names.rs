@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs;
 use std::path::Path;
 
 use callbook_bootstrap::usernames::{is_reserved, skeleton};
+use callbook_login::files;
 use callbook_overlay::name::Username;
 
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem, file_problem};
+
+/// Largest list that is read, in bytes. A guess: a million names.
+const FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// How many bad lines are shown. A guess.
 const SHOWN_MAX: usize = 10;
@@ -19,7 +22,7 @@ const SHOWN_MAX: usize = 10;
 /// # Errors
 /// The user: bad, reserved or look-alike names, each with its line number.
 pub(super) fn read(path: &Path) -> Outcome<Vec<Username>> {
-    let text = fs::read_to_string(path)
+    let text = files::read_bounded_text(path, FILE_BYTES_MAX)
         .map_err(|error| file_problem(Code::FileUnreadable, "can't read the names from", path, &error))?;
     let (names, bad) = parse(&text);
     if !bad.is_empty() {

@@ -129,6 +129,23 @@ fn a_name_logged_in_without_registering_is_held_but_not_found() {
 }
 
 #[test]
+fn logins_at_once_on_one_daemon_end_with_one_device() {
+    // Goal: changes to a name wait for each other: no device is certified and published that nobody keeps.
+    // Method: four logins at once on a daemon that doesn't hold the name; then enrolments at once.
+    let network = Network::start();
+    let [home, other] = network.children();
+    home.enrol("alice");
+    let devices = at_once(0..4, |_| other.login("alice")["device"].clone());
+    assert!(devices.iter().all(|device| *device == devices[0]), "{devices:?}");
+    let found = home.ask(&["lookup", "--fresh", "alice"]).ok();
+    assert_eq!(found["names"][0]["devices"].as_array().map(Vec::len), Some(2), "{found}");
+    let mut codes = at_once(0..4, |_| other.account("enrol", "bob", PASSWORD).code);
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(6), Some(6), Some(6)]);
+    assert_eq!(other.status()["names"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn a_node_token_makes_one_superpeer_and_no_second() {
     // Goal: a token is for one node. Method: a second node with the same token, and a text that is none.
     let network = Network::start();

@@ -106,8 +106,40 @@ fn errors_are_three_lines_of_text_and_usage_is_exit_2() {
     {
         assert_eq!(child.ask_for_text(wrong).code, Some(2), "{wrong:?}");
     }
+    network.room.run(Program::Callbook, ["--json", "lookup"]).refused(2, "usage");
+    network.room.run(Program::Bootstrap, ["--json", "init"]).refused(2, "usage");
     let role = network.peer("role", &["--role", "king"]);
     role.start_refused().refused(2, "usage");
+}
+
+#[test]
+fn a_file_without_an_end_is_an_error_wherever_a_file_is_named() {
+    // Goal: what claims no length is not read into memory. Method: `/dev/zero` for each file.
+    let network = Network::made();
+    let run = |arguments: &[&str]| {
+        let arguments = ["--json", "--data", "data"].iter().chain(arguments).copied();
+        network.room.run(Program::Callbook, arguments)
+    };
+    run(&["up", "--network", "/dev/zero"]).refused(2, "network_unreadable");
+    run(&["--config", "/dev/zero", "up"]).refused(2, "config_invalid");
+    run(&["up", "--network", "server/network.toml", "--node-token", "/dev/zero"])
+        .refused(1, "file_unreadable");
+    run(&["login", "alice", "--password-file", "/dev/zero"]).refused(2, "password_needed");
+    run(&["demo", "--once", "--names", "/dev/zero"]).refused(1, "file_unreadable");
+}
+
+#[test]
+fn the_ready_block_names_the_next_command_with_the_whole_path() {
+    // Goal: the line works from any folder. Method: a daemon started with a relative folder that has a
+    // space in its name.
+    let network = Network::made();
+    let mut child = Peer::new(network.room.clone(), "my folder", &["--network", "server/network.toml"]);
+    let mut command = network.room.command(Program::Callbook);
+    command.args(["--data", "my folder", "up", "--json", "--log", "info", "--leave-with-stdin"]);
+    command.args(["--network", "server/network.toml", "--role", "child"]);
+    child.start_with(command);
+    let whole = child.data().canonicalize().expect("it was made");
+    assert_eq!(child.ready()["next"], format!("callbook --data '{}' enrol NAME", whole.display()));
 }
 
 #[test]

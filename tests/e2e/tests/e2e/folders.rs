@@ -157,6 +157,7 @@ fn keys_are_private_and_the_socket_is_for_its_group() {
     assert_eq!(mode(&superpeer.data().join("node.certificate")), 0o600);
     for peer in [&superpeer, &child] {
         assert_eq!(mode(&peer.data().join("node.key")), 0o600);
+        assert_eq!(mode(&peer.data().join("store.redb")), 0o600);
         assert_eq!(mode(peer.data()), 0o750);
         let socket = Path::new(peer.ready()["socket"].as_str().expect("a path")).to_owned();
         assert!(socket.starts_with(network.room.path("run")), "{}", socket.display());
