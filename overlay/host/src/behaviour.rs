@@ -7,6 +7,7 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{identify, memory_connection_limits};
 
+use crate::drowsy::Drowsy;
 use crate::limits::{
     CONNECTIONS_PER_PEER_MAX, DIALS_MAX, HANDSHAKES_MAX, INBOUND_CONNECTIONS_MAX, MEMORY_SHARE_MAX,
 };
@@ -18,8 +19,8 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     pub(crate) neighbours: Neighbours,
-    identify: identify::Behaviour,
-    pub(crate) login: login::Behaviour,
+    identify: Drowsy<identify::Behaviour>,
+    pub(crate) login: Drowsy<login::Behaviour>,
 }
 
 impl Behaviour {
@@ -37,8 +38,8 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
             neighbours: Neighbours::new(network),
-            identify: identify::Behaviour::new(identify),
-            login: login::behaviour(network, serves_login),
+            identify: Drowsy(identify::Behaviour::new(identify)),
+            login: Drowsy(login::behaviour(network, serves_login)),
         }
     }
 }

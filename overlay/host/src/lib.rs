@@ -17,6 +17,7 @@ mod behaviour;
 mod clock;
 mod doorbell;
 mod driver;
+mod drowsy;
 mod error;
 mod handle;
 mod limits;

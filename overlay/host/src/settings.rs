@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use callbook_overlay::api::{Parallelism, Role};
 use callbook_overlay::network::Network;
 
-/// All that [`start`](crate::start) needs to know.
-#[derive(Debug)]
+/// All that [`start`](crate::start) needs to know. (Not `Debug`: it carries the node key.)
 pub struct Settings {
     /// Seed of the Ed25519 node key: who this peer is.
     pub key: [u8; 32],

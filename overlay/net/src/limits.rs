@@ -15,10 +15,10 @@ pub const OUTBOUND_FRAMES_MAX: usize = 1_024;
 /// Specification: DETAILS and DESIGN §6, 8 KiB on a child's stream.
 pub const BATCH_BYTES: usize = 8 * 1024;
 
-/// Bytes asked from a stream at once while no frame's size is known.
+/// Bytes read from a stream at once, and held by each link for that.
 ///
-/// Guess: some four records with their chains.
-pub const READ_BYTES: usize = 4 * 1024;
+/// Guess: two records with their chains; ten thousand links hold 20 MB.
+pub const READ_BYTES: usize = 2 * 1024;
 
 /// A buffer larger than this is given back when its link has nothing to read or write.
 ///

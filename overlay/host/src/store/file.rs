@@ -10,6 +10,7 @@
 //! A file of an older schema is brought forward by the [`MIGRATIONS`] in one transaction; a newer one
 //! is refused. Every page is checked at the opening, so a damaged file is refused and not trusted.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -86,6 +87,7 @@ impl File {
 }
 
 fn open(path: &Path) -> Result<(File, Restored), StoreError> {
+    make_private(path).map_err(|reason| StoreError::Io { path: path.to_owned(), reason })?;
     let database = Database::builder()
         .set_cache_size(STORE_CACHE_BYTES)
         .set_check_integrity_on_open(true)
@@ -100,6 +102,26 @@ fn open(path: &Path) -> Result<(File, Restored), StoreError> {
     }
     let restored = read(&database).map_err(|error| damaged(path, &error))?;
     Ok((File { database }, restored))
+}
+
+/// Makes the file if it is missing; only its owner may read it, for redb would leave that to the umask.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // One of an earlier version.
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    #[cfg(not(unix))]
+    drop(file);
+    Ok(())
 }
 
 fn schema(database: &Database) -> Result<u64, redb::Error> {
