@@ -175,6 +175,9 @@ pub const SERVING_MAX: usize = 512;
 /// Hints taken from one answer. *Specification* (k, DESIGN §2).
 pub const HINTS_PER_ANSWER_MAX: usize = 20;
 
+/// Other superpeers that a hello to a child names. *Guess*: 50 bytes a second, under DESIGN §4's 200.
+pub const HINTS_FOR_CHILDREN: usize = 3;
+
 /// Candidates in one walk. *Guess*: three times k.
 pub const CANDIDATES_MAX: usize = 60;
 
@@ -223,8 +226,12 @@ pub const RECORDS_PER_CHILD_MAX: usize = 64;
 /// Bundles in a superpeer's cache. *Guess*: at 1 KiB each some 16 MiB.
 pub const CACHE_MAX: usize = 16_384;
 
-/// Digests of records that have been verified, so that they are not verified again. *Guess*.
-pub const VERIFIED_MAX: usize = 16_384;
+/// Records that have been verified, kept so that they are not verified again. *Guess*: at 1 KiB each
+/// some 8 MiB.
+pub const VERIFIED_MAX: usize = 8_192;
+
+/// Names whose newest epoch record is remembered by who looks them up. *Guess*: about 1 MiB.
+pub const EPOCHS_MAX: usize = 1_024;
 
 /// Attempts of a child at a verifiable answer. *Guess*.
 pub const RESOLVE_ATTEMPTS: u8 = 3;
@@ -248,6 +255,10 @@ pub const PUBLISH_RETRY: Duration = Duration::from_secs(1);
 
 /// Longest wait between publications that fail. *Guess*.
 pub const PUBLISH_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Names whose publication is under way at once; the others wait. *Guess*: half of [`SERVING_MAX`], so
+/// that a parent is never too busy for them.
+pub const PUBLISHING_MAX: usize = 256;
 
 /// Times a publication adopts a higher sequence number before it counts as failed. *Guess*.
 pub const STALE_ATTEMPTS: u8 = 3;

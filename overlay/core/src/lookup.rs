@@ -87,6 +87,11 @@ impl Walk {
         }
     }
 
+    /// As the map grows, more superpeers count.
+    pub(crate) fn widen(&mut self, width: usize) {
+        self.width = self.width.max(width);
+    }
+
     /// Whom to ask now: of the closest that are fresh the one that `rank` puts first, unless enough
     /// requests are out.
     pub(crate) fn next<R: Ord>(&self, extra: usize, rank: impl Fn(&PeerId) -> R) -> Option<PeerId> {

@@ -88,6 +88,14 @@ impl Map {
         }
     }
 
+    /// The superpeer itself says where it listens now: that replaces also an address that was verified.
+    pub(crate) fn moved(&mut self, peer: &PeerId, addresses: &[Address]) {
+        if let Some(contact) = self.contact_mut(peer).filter(|known| known.hint.addresses != addresses) {
+            contact.hint.addresses = addresses.to_vec();
+            contact.verified = false;
+        }
+    }
+
     /// The superpeer has connected or answered: whatever was held against it is forgotten.
     pub(crate) fn forgive(&mut self, peer: &PeerId) {
         self.gone.remove(peer);

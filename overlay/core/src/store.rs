@@ -4,7 +4,7 @@
 //! throws out the device records that it revokes, at once and for as long as it is held. Records come
 //! in verified. *Not here*: verification, signatures, disk.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::api::Slot;
@@ -23,7 +23,7 @@ pub(crate) enum Kept {
     /// Something newer is there.
     Stale(Record),
     /// The same version with another body is there; it stays.
-    Equivocation,
+    Equivocation(Record),
     /// An epoch record under this key revokes it.
     Revoked(Record),
     /// A quota is used up.
@@ -78,7 +78,7 @@ impl Store {
                 Verdict::Newer => {}
                 Verdict::Same => return Kept::Held,
                 Verdict::Older => return Kept::Stale(held.clone()),
-                Verdict::Equivocation => return Kept::Equivocation,
+                Verdict::Equivocation => return Kept::Equivocation(held.clone()),
             }
         }
         if let Some(epoch) = self.of(&slot.key).find(|held| held.revokes(&record)) {
@@ -131,28 +131,29 @@ fn expired(record: &Record, now: Unix) -> bool {
     now > record.header().not_after + CLOCK_TOLERANCE
 }
 
-/// Digests of whole records that have passed verification; the oldest are forgotten first.
+/// Records that have passed verification, byte for byte; the oldest are forgotten first.
 ///
 /// A record whose chain has expired since is caught by its own expiry, since no record outlives its
-/// chain.
+/// chain. The bytes are compared, not a hash: the digest leaves out signature and chain.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    digests: BTreeSet<Digest>,
+    records: BTreeMap<Digest, Record>,
     order: VecDeque<Digest>,
 }
 
 impl Seen {
-    pub(crate) fn contains(&self, digest: &Digest) -> bool {
-        self.digests.contains(digest)
+    pub(crate) fn contains(&self, record: &Record) -> bool {
+        self.records.get(&record.digest()).is_some_and(|seen| seen.bytes() == record.bytes())
     }
 
-    pub(crate) fn insert(&mut self, digest: Digest) {
-        if self.digests.insert(digest) {
+    pub(crate) fn insert(&mut self, record: Record) {
+        let digest = record.digest();
+        if self.records.insert(digest, record).is_none() {
             self.order.push_back(digest);
             if self.order.len() > VERIFIED_MAX
                 && let Some(oldest) = self.order.pop_front()
             {
-                self.digests.remove(&oldest);
+                self.records.remove(&oldest);
             }
         }
     }

@@ -17,10 +17,12 @@ use super::{Overlay, Timer};
 use crate::api::{Notice, Parent};
 use crate::cbor::Blob;
 use crate::key::PeerId;
-use crate::limits::{ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, REQUEST_TIMEOUT};
+use crate::limits::{
+    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, HINTS_PER_ANSWER_MAX, REQUEST_TIMEOUT,
+};
 use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
-use crate::wire::{Attach, AttachmentBody, Message};
+use crate::wire::{Attach, AttachmentBody, Message, Refused};
 
 #[derive(Debug, Default)]
 pub(super) struct Attaching {
@@ -113,7 +115,8 @@ impl Overlay {
     }
 
     pub(super) fn attach_heard(&mut self, peer: PeerId, outcome: Outcome) {
-        let Some((asked, message)) = self.attaching.asking.take() else { return };
+        let asking = self.attaching.asking.take_if(|(asked, _)| *asked == peer);
+        let Some((asked, message)) = asking else { return };
         if self.is_superpeer() {
             return;
         }
@@ -125,9 +128,7 @@ impl Overlay {
                 }
             }
             Outcome::Refused(refused) => {
-                for hint in &refused.candidates {
-                    self.learn(hint);
-                }
+                self.learn_candidates(&refused);
             }
             Outcome::Answer(_) | Outcome::Silent | Outcome::Unreachable => {}
         }
@@ -153,8 +154,9 @@ impl Overlay {
         }
         self.counters.attachments += 1;
         self.notice(Notice::Attached(peer));
-        self.publish_all();
+        // Before what waits for the disk.
         self.resolve_waiting();
+        self.publish_all();
     }
 
     /// The last link to a peer is gone: if it was the parent, look for another at once.
@@ -163,6 +165,18 @@ impl Overlay {
             self.lose_parent(*peer);
             self.attaching.passed_over.insert(*peer);
             self.attach_if_needed();
+        }
+    }
+
+    /// The parent says that it is none: it may know another.
+    pub(super) fn disowned(&mut self, peer: &PeerId, refused: &Refused) {
+        self.learn_candidates(refused);
+        self.parent_lost(peer);
+    }
+
+    fn learn_candidates(&mut self, refused: &Refused) {
+        for hint in refused.candidates.iter().take(HINTS_PER_ANSWER_MAX) {
+            self.learn(hint);
         }
     }
 

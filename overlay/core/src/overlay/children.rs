@@ -41,13 +41,14 @@ impl Children {
         self.children.contains_key(peer)
     }
 
-    fn attach(&mut self, peer: PeerId, until: Instant) {
+    /// Takes a child in or renews its attachment; returns when the former one would have ended.
+    fn attach(&mut self, peer: PeerId, until: Instant) -> Option<Instant> {
         if let Some(child) = self.children.get_mut(&peer) {
-            child.until = until;
-        } else {
-            self.children.insert(peer, Child { until, records: BTreeMap::new() });
-            self.guests += 1;
+            return Some(core::mem::replace(&mut child.until, until));
         }
+        self.children.insert(peer, Child { until, records: BTreeMap::new() });
+        self.guests += 1;
+        None
     }
 
     fn remove(&mut self, peer: &PeerId) {
@@ -124,7 +125,9 @@ impl Overlay {
     /// A peer wants us for its parent.
     pub(super) fn serve_attach(&mut self, peer: PeerId, attach: &Attach) -> Message {
         if !self.is_superpeer() {
-            return self.refuse(Reason::Unsupported);
+            // Perhaps we were one, and know others.
+            let candidates = self.candidates_for(&peer);
+            return self.refuse_with(Reason::Unsupported, candidates);
         }
         let Ok(body) = AttachmentBody::from_bytes(&attach.body.0) else {
             return self.refuse(Reason::Invalid);
@@ -144,7 +147,9 @@ impl Overlay {
             return self.refuse_with(Reason::Busy, candidates);
         }
         let life = core::time::Duration::from_secs(u64::from(body.secs));
-        self.children.attach(peer, self.now.instant + life);
+        if let Some(former) = self.children.attach(peer, self.now.instant + life) {
+            self.cancel(former, Timer::Child(peer));
+        }
         self.set_timer(life, Timer::Child(peer));
         Message::Attached(Attached { signature: self.node.sign(&message) })
     }
@@ -159,7 +164,7 @@ impl Overlay {
     }
 
     /// Other superpeers that we have a stream to.
-    fn candidates_for(&self, peer: &PeerId) -> Vec<Hint> {
+    pub(super) fn candidates_for(&self, peer: &PeerId) -> Vec<Hint> {
         let linked = self.map.iter().filter(|contact| {
             let other = contact.peer();
             other != *peer && other != self.me && self.links.to(&other).is_some()
@@ -169,7 +174,17 @@ impl Overlay {
 
     /// The last link to a peer is gone.
     pub(super) fn child_gone(&mut self, peer: &PeerId) {
-        self.children.remove(peer);
+        if let Some(child) = self.children.children.get(peer) {
+            self.cancel(child.until, Timer::Child(*peer));
+            self.children.remove(peer);
+        }
+    }
+
+    /// We are a child ourselves now: the children are told when they next ask.
+    pub(super) fn disown_children(&mut self) {
+        for peer in self.children.children.keys().copied().collect::<Vec<_>>() {
+            self.child_gone(&peer);
+        }
     }
 
     /// An attachment ends now unless it was renewed.

@@ -105,7 +105,7 @@ impl Overlay {
             children: self.children.len(),
             records: self.store.len(),
             names: self.publishing.status(),
-            skew_secs: self.links.skew(),
+            skew_secs: self.links.skew(self.now),
         }
     }
 
@@ -163,15 +163,13 @@ impl Overlay {
         for link in linked {
             self.send(link, 0, Message::Leave(Leave { unix_time, signature }));
         }
+        self.stop_publishing();
+        self.stop_puts();
+        self.stop_resolving();
     }
 }
 
 impl Record {
-    /// Names these very bytes: body, signature and chain.
-    pub(crate) fn fingerprint(&self) -> crate::key::Digest {
-        crate::key::Digest::from_bytes(*blake3::hash(self.bytes()).as_bytes())
-    }
-
     /// Whether this is an epoch record that revokes the other one.
     pub(crate) fn revokes(&self, other: &Self) -> bool {
         self.epoch_payload().is_ok_and(|epoch| epoch.revokes_record(other))

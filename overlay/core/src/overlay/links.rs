@@ -5,7 +5,7 @@
 //!      └─ no Open in 5 s ────────────────────────────────────────────────────┘
 //! ```
 //! Two links to one peer after a cross-dial: the one dialled by the smaller PeerId stays, both ends
-//! close the other. A child closes what it does not need; a superpeer keeps its streams.
+//! close the other. A link to a peer that had one for long is no cross-dial: the new one stays. A child closes what it does not need; a superpeer keeps its streams.
 //! *Not here*: which superpeers ought to be linked (`upkeep`), children (`children`).
 
 use alloc::collections::BTreeMap;
@@ -18,10 +18,10 @@ use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, IDLE_CLOSE, OPEN_TIMEOUT,
-    REQUEST_TIMEOUT, SKEW_MAX_SECS,
+    AGENT_BYTES_MAX, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL, HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX,
+    HOST_CACHE_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT, SKEW_MAX_SECS,
 };
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
 
 #[derive(Debug)]
@@ -43,7 +43,9 @@ pub(super) struct Link {
 pub(super) struct Greeting {
     pub(super) agent: String,
     pub(super) superpeer: bool,
-    /// Our clock minus theirs.
+    /// When they last told their wall clock, by both of ours.
+    told: Now,
+    /// Our wall clock minus theirs at that moment, in seconds.
     skew: i64,
 }
 
@@ -103,6 +105,13 @@ impl Links {
         self.chosen.insert(peer, Chosen { link, round_trip });
     }
 
+    /// The other side has told its wall clock again.
+    fn clock_told(&mut self, link: LinkId, unix_time: u64, now: Now) {
+        if let Some(greeting) = self.links.get_mut(&link).and_then(|link| link.greeting.as_mut()) {
+            (greeting.told, greeting.skew) = (now, skew(now, unix_time));
+        }
+    }
+
     /// The other side has become a superpeer since it greeted.
     pub(super) fn greet_superpeer(&mut self, link: LinkId) {
         if let Some(greeting) = self.links.get_mut(&link).and_then(|link| link.greeting.as_mut()) {
@@ -159,17 +168,38 @@ impl Links {
     }
 
     /// Median of the neighbours' clock differences: ours minus theirs, in seconds.
-    pub(super) fn skew(&self) -> i64 {
-        let mut skews: Vec<i64> =
-            self.links.values().filter_map(|link| Some(link.greeting.as_ref()?.skew)).collect();
+    pub(super) fn skew(&self, now: Now) -> i64 {
+        let greetings = self.links.values().filter_map(|link| link.greeting.as_ref());
+        let mut skews: Vec<i64> = greetings
+            .map(|greeting| {
+                // A wall clock that did not go with the monotonic one has been set since.
+                let went = seconds(now.unix.as_secs()).saturating_sub(seconds(greeting.told.unix.as_secs()));
+                let passed = now.instant.since(greeting.told.instant).as_secs();
+                let set = went.saturating_sub(seconds(passed));
+                if set.abs() > 1 { greeting.skew.saturating_add(set) } else { greeting.skew }
+            })
+            .collect();
         skews.sort_unstable();
         skews.get(skews.len() / 2).copied().unwrap_or(0)
     }
 }
 
+/// Our wall clock minus theirs, in seconds.
+fn skew(now: Now, theirs: u64) -> i64 {
+    seconds(now.unix.as_secs()).saturating_sub(seconds(theirs))
+}
+
+fn seconds(unsigned: u64) -> i64 {
+    i64::try_from(unsigned).unwrap_or(i64::MAX)
+}
+
 impl Overlay {
     pub(super) fn connected(&mut self, id: LinkId, peer: PeerId, dialled: bool) {
         let now = self.now.instant;
+        if peer == self.me {
+            // A copy of our key: nothing that it says may count as ours.
+            return self.out.push(Effect::Close { link: id });
+        }
         let link = Link {
             peer,
             dialled,
@@ -213,8 +243,14 @@ impl Overlay {
             // Something else before Open, or a second Open: not a peer that keeps the protocol.
             self.close(id);
         } else if frame.message.answers() {
+            if let Message::HelloBack(hello) = &frame.message {
+                self.hello_heard(id, hello);
+            }
             self.answered(peer, frame);
         } else {
+            if let Message::Hello(hello) = &frame.message {
+                self.hello_heard(id, hello);
+            }
             self.serve(id, peer, frame.id, frame.message);
         }
     }
@@ -228,15 +264,14 @@ impl Overlay {
             open.agent.truncate(end.unwrap_or(0));
         }
         let superpeer = open.hint.as_ref().is_some_and(|hint| hint.peer() == peer);
-        let ours = i64::try_from(self.now.unix.as_secs()).unwrap_or(i64::MAX);
-        let skew = ours.saturating_sub(i64::try_from(open.unix_time).unwrap_or(i64::MAX));
+        let (told, skew) = (self.now, skew(self.now, open.unix_time));
         if let Some(link) = self.links.links.get_mut(&id) {
-            link.greeting = Some(Greeting { agent: open.agent, superpeer, skew });
+            link.greeting = Some(Greeting { agent: open.agent, superpeer, told, skew });
         }
         self.judge_skew();
         if let (true, Some(hint)) = (superpeer, &open.hint) {
             self.map.forgive(&peer);
-            self.learn(hint);
+            self.learn_from_itself(hint);
             let dialled = self.links.get(id).is_some_and(|link| link.dialled);
             if dialled && self.map.contact(&peer).is_some() {
                 self.map.confirm(&peer);
@@ -265,7 +300,11 @@ impl Overlay {
         };
         let dialled = |link: LinkId| self.links.get(link).is_some_and(|link| link.dialled);
         let (new_is_ours, old_is_ours) = (dialled(id), dialled(other));
-        if new_is_ours == old_is_ours {
+        // Nobody dials whom it has had a link to for long: the peer has started again, or knows better
+        // than we do that the older link is dead.
+        let now = self.now.instant;
+        let aged = self.links.get(other).is_some_and(|old| now.since(old.since) > OPEN_TIMEOUT);
+        if new_is_ours == old_is_ours && (new_is_ours || !aged) {
             // The same side dialled twice: its newer link goes, and that side closes it.
             if new_is_ours {
                 self.close(id);
@@ -273,7 +312,8 @@ impl Overlay {
             return;
         }
         let ours_stays = self.me < peer;
-        let (stays, goes) = if new_is_ours == ours_stays { (id, other) } else { (other, id) };
+        let new_stays = aged || new_is_ours == ours_stays;
+        let (stays, goes) = if new_stays { (id, other) } else { (other, id) };
         self.links.choose(peer, stays);
         self.close(goes);
     }
@@ -354,7 +394,13 @@ impl Overlay {
 
     /// What a hello on this link says now; starts counting its frames anew.
     pub(super) fn hello(&mut self, id: LinkId) -> Hello {
-        let (load, gossip) = (self.load(), self.own_hint().into_iter().collect());
+        let (load, mut gossip) = (self.load(), Vec::from_iter(self.own_hint()));
+        if let Some(link) = self.links.get(id)
+            && link.greeting.as_ref().is_some_and(|greeting| !greeting.superpeer)
+        {
+            // A child that loses us has to know others.
+            gossip.extend(self.candidates_for(&link.peer).into_iter().take(HINTS_FOR_CHILDREN));
+        }
         let heard = self.links.get_mut(id).map_or(0, |link| core::mem::take(&mut link.frames));
         let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
         Hello { load, heard, network_version, unix_time, gossip }
@@ -375,8 +421,22 @@ impl Overlay {
         u8::try_from(share).unwrap_or(u8::MAX)
     }
 
-    fn judge_skew(&mut self) {
-        let seconds = self.links.skew();
+    /// A hello or its answer: the other side's clock, and superpeers that it names.
+    fn hello_heard(&mut self, id: LinkId, hello: &Hello) {
+        self.links.clock_told(id, hello.unix_time, self.now);
+        self.judge_skew();
+        for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
+            let own = self.links.get(id).is_some_and(|link| link.peer == hint.peer());
+            if !own {
+                self.learn(hint);
+            } else if self.learn_from_itself(hint).is_some() {
+                self.links.greet_superpeer(id);
+            }
+        }
+    }
+
+    pub(super) fn judge_skew(&mut self) {
+        let seconds = self.links.skew(self.now);
         let skewed = seconds.abs() > SKEW_MAX_SECS;
         if skewed && !self.skewed {
             self.notice(Notice::Skewed { seconds });

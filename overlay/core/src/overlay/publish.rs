@@ -6,9 +6,11 @@
 //!            ├── a higher seq is out there: adopt it, + 1
 //!            └── refused or no answer: again later, doubling to a minute
 //! ```
-//! A number is on disk before a record with it leaves. *Not here*: certificates and their renewal.
+//! A number is on disk before a record with it leaves; many names signed at once share a commit. At
+//! most [`PUBLISHING_MAX`] are under way, the others queue. Only the end of the newest version counts.
+//! Without a parent, commands are told so after a while. *Not here*: certificates and their renewal.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -20,9 +22,10 @@ use crate::api::{CommandId, Failure, Held, HeldStatus, Notice, Reply, Stored, Wr
 use crate::cbor::Blob;
 use crate::certificate::{DeviceCertificate, NodeCertificate};
 use crate::invalid::Invalid;
-use crate::key::{Key, PublicKey};
+use crate::key::{Key, PeerId, PublicKey};
 use crate::limits::{
-    DEVICE_LIFE_MAX, PARENT_TIMEOUT, PUBLISH_RETRY, PUBLISH_RETRY_MAX, RESIGN_INTERVAL, STALE_ATTEMPTS,
+    DEVICE_LIFE_MAX, PARENT_TIMEOUT, PUBLISH_RETRY, PUBLISH_RETRY_MAX, PUBLISHING_MAX, RESIGN_INTERVAL,
+    STALE_ATTEMPTS,
 };
 use crate::record::{DeviceDraft, DevicePayload, Record, sign_device};
 use crate::sign::{Tag, to_sign};
@@ -37,8 +40,6 @@ struct Name {
     stored: Option<Stored>,
     /// Commands that wait for the acknowledgement.
     commands: Vec<CommandId>,
-    /// A registration or put of `record` is under way.
-    busy: bool,
     failures: u32,
     stale: u8,
     wake: Option<Instant>,
@@ -48,12 +49,16 @@ struct Name {
 pub(super) struct Publishing {
     names: BTreeMap<Key, Name>,
     sequences: BTreeMap<(Key, PublicKey), u64>,
+    /// Names with a registration or put of their newest record on its way.
+    under_way: BTreeSet<Key>,
+    /// Names that wait for one of those to end.
+    queue: BTreeSet<Key>,
 }
 
 impl Publishing {
     pub(super) fn new(sequences: Vec<(Key, PublicKey, u64)>) -> Self {
         let sequences = sequences.into_iter().map(|(key, device, seq)| ((key, device), seq)).collect();
-        Self { names: BTreeMap::new(), sequences }
+        Self { names: BTreeMap::new(), sequences, under_way: BTreeSet::new(), queue: BTreeSet::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,6 +68,10 @@ impl Publishing {
     /// The newest own record under a key.
     pub(super) fn record(&self, key: &Key) -> Option<&Record> {
         self.names.get(key)?.record.as_ref()
+    }
+
+    fn is_newest(&self, record: &Record) -> bool {
+        self.record(&record.header().key).is_some_and(|newest| newest.digest() == record.digest())
     }
 
     pub(super) fn status(&self) -> Vec<HeldStatus> {
@@ -105,7 +114,6 @@ impl Overlay {
             record: None,
             stored: None,
             commands: alloc::vec![command],
-            busy: false,
             failures: 0,
             stale: 0,
             wake: None,
@@ -130,6 +138,8 @@ impl Overlay {
         for command in name.commands {
             self.reply(command, Reply::Failed(Failure::Refused("the name was released".to_string())));
         }
+        self.publishing.queue.remove(key);
+        self.publish_ended(key);
         self.cache.evict(key);
         let link = self.attaching.parent().and_then(|parent| self.links.to(&parent));
         if let (Some(link), Some(record)) = (link, name.record) {
@@ -140,38 +150,76 @@ impl Overlay {
 
     /// Signs every held name again: the parent or an address changed.
     pub(super) fn publish_all(&mut self) {
-        for key in self.publishing.names.keys().copied().collect::<Vec<_>>() {
-            self.publish(&key);
-        }
+        let keys = self.publishing.names.keys().copied().collect();
+        self.publish_these(keys);
     }
 
     pub(super) fn publish_due(&mut self, key: &Key) {
-        if let Some(name) = self.publishing.names.get_mut(key) {
-            name.wake = None;
+        let Some(name) = self.publishing.names.get_mut(key) else { return };
+        name.wake = None;
+        if self.may_publish() {
             self.publish(key);
+        } else {
+            self.publish_failed(key, None, Failure::Detached);
         }
     }
 
-    /// Signs and sends, if there is somebody to send it to.
+    /// Whether there is somebody to send a record to.
+    fn may_publish(&self) -> bool {
+        self.is_superpeer() || self.attaching.parent().is_some()
+    }
+
     fn publish(&mut self, key: &Key) {
-        let ready = self.is_superpeer() || self.attaching.parent().is_some();
-        if !ready {
-            return;
-        }
-        if self.skewed {
-            let seconds = self.links.skew();
-            return self.publish_failed(key, None, Failure::Skewed { seconds });
-        }
-        match self.sign_next(key) {
-            Some(Ok(record)) => self.send_record(key, record),
-            Some(Err(invalid)) => {
-                self.publish_failed(key, None, Failure::Invalid(invalid.to_string()));
+        self.publish_these(alloc::vec![*key]);
+    }
+
+    /// Signs and sends as many as may be under way; one commit for all their numbers.
+    fn publish_these(&mut self, keys: Vec<Key>) {
+        let (mut writes, mut records) = (Vec::new(), Vec::new());
+        for key in keys {
+            if !self.may_publish() {
+                // A parent that comes takes them all; who asked is told if none does.
+                self.publish_later(&key, PARENT_TIMEOUT);
+            } else if self.skewed {
+                let seconds = self.links.skew(self.now);
+                self.publish_failed(&key, None, Failure::Skewed { seconds });
+            } else if self.publishing.under_way.len() >= PUBLISHING_MAX
+                && !self.publishing.under_way.contains(&key)
+            {
+                self.publishing.queue.insert(key);
+            } else {
+                match self.sign_next(&key, &mut writes) {
+                    Some(Ok(record)) => {
+                        self.publishing.under_way.insert(key);
+                        records.push((key, record));
+                    }
+                    Some(Err(invalid)) => {
+                        self.publish_failed(&key, None, Failure::Invalid(invalid.to_string()));
+                    }
+                    None => {}
+                }
             }
-            None => {}
+        }
+        self.persist(writes, true);
+        for (key, record) in records {
+            self.send_record(&key, record);
         }
     }
 
-    fn sign_next(&mut self, key: &Key) -> Option<Result<Record, Invalid>> {
+    /// The newest version of a name is on its way no more: others may go.
+    fn publish_ended(&mut self, key: &Key) {
+        let publishing = &mut self.publishing;
+        publishing.under_way.remove(key);
+        if publishing.under_way.len() <= PUBLISHING_MAX / 2 {
+            let room = PUBLISHING_MAX - publishing.under_way.len();
+            let next: Vec<Key> = (0..room).map_while(|_| publishing.queue.pop_first()).collect();
+            if !next.is_empty() {
+                self.publish_these(next);
+            }
+        }
+    }
+
+    fn sign_next(&mut self, key: &Key, writes: &mut Vec<Write>) -> Option<Result<Record, Invalid>> {
         let parent = if self.is_superpeer() { Some(self.me) } else { self.attaching.parent() };
         let name = self.publishing.names.get_mut(key)?;
         let device = name.certificate.device;
@@ -200,13 +248,16 @@ impl Overlay {
         };
         self.publishing.sequences.insert((*key, device), seq);
         // Own records are made again at every start, from the name and this number.
-        self.persist(alloc::vec![Write::Sequence { key: *key, device, seq }], true);
+        writes.push(Write::Sequence { key: *key, device, seq });
         Some(Ok(record))
     }
 
     fn send_record(&mut self, key: &Key, record: Record) {
         let Some(name) = self.publishing.names.get_mut(key) else { return };
-        (name.record, name.busy) = (Some(record.clone()), true);
+        name.record = Some(record.clone());
+        if let Some(at) = name.wake.take() {
+            self.timers.remove(&(at, Timer::Publish(*key)));
+        }
         if self.is_superpeer() {
             return self.put(record, Origin::Own);
         }
@@ -215,25 +266,40 @@ impl Overlay {
         let message = to_sign(Tag::Register, &self.network.id, &register_body(&parent, &self.me));
         let signature = name.held.device.sign(&message);
         let register = Register { record: Blob(record.bytes().clone()), signature };
-        self.ask(parent, Message::Register(register), Purpose::Register(*key), PARENT_TIMEOUT);
+        let purpose = Purpose::Register(*key, record.header().seq);
+        self.ask(parent, Message::Register(register), purpose, PARENT_TIMEOUT);
     }
 
     /// The parent answered a registration, or not.
-    pub(super) fn register_heard(&mut self, key: Key, outcome: Outcome) {
+    pub(super) fn register_heard(&mut self, key: Key, seq: u64, peer: PeerId, outcome: Outcome) {
+        if self.publishing.record(&key).is_none_or(|newest| newest.header().seq != seq) {
+            // A newer version is on its way; it will be answered too.
+            return;
+        }
         match outcome {
             Outcome::Answer(Message::Registered(registered)) => self.registered_by_parent(key, &registered),
+            Outcome::Refused(refused) if Reason::from_wire(refused.reason) == Reason::Unsupported => {
+                // It is no parent of ours (any more).
+                self.disowned(&peer, &refused);
+                self.register_waits(&key);
+            }
             Outcome::Refused(refused) => {
                 let newer = refused.newer.and_then(|blob| self.read_record(blob.0).ok());
                 let newer = newer.filter(|newer| newer.header().key == key && self.verify(newer).is_ok());
                 let why = Reason::from_wire(refused.reason).as_str().to_string();
                 self.publish_failed(&key, newer.as_ref(), Failure::Refused(why));
             }
-            // The next parent gets it as soon as it is there.
-            Outcome::Unreachable => {}
+            Outcome::Unreachable => self.register_waits(&key),
             Outcome::Answer(_) | Outcome::Silent => {
                 self.publish_failed(&key, None, Failure::Timeout { answered: 0, asked: 1 });
             }
         }
+    }
+
+    /// The next parent gets it as soon as it is there; who asked is told if none comes.
+    fn register_waits(&mut self, key: &Key) {
+        self.publish_later(key, PARENT_TIMEOUT);
+        self.publish_ended(key);
     }
 
     /// Counts the storers' signatures, not the parent's word.
@@ -263,12 +329,12 @@ impl Overlay {
     /// A majority holds the record.
     pub(super) fn published(&mut self, record: &Record, stored: Stored) {
         let key = record.header().key;
-        let Some(name) = self.publishing.names.get_mut(&key) else { return };
         // An older version's late acknowledgement says nothing of the newest.
-        if name.record.as_ref().is_none_or(|newest| newest.digest() != record.digest()) {
+        if !self.publishing.is_newest(record) {
             return;
         }
-        (name.stored, name.busy, name.failures, name.stale) = (Some(stored), false, 0, 0);
+        let Some(name) = self.publishing.names.get_mut(&key) else { return };
+        (name.stored, name.failures, name.stale) = (Some(stored), 0, 0);
         let (commands, username) = (core::mem::take(&mut name.commands), name.held.username.clone());
         self.counters.registrations_ok += 1;
         self.notice(Notice::Registered { username, stored });
@@ -276,12 +342,19 @@ impl Overlay {
             self.reply(command, Reply::Registered(stored));
         }
         self.publish_later(&key, RESIGN_INTERVAL);
+        self.publish_ended(&key);
+    }
+
+    /// A put of our own record failed.
+    pub(super) fn own_put_failed(&mut self, record: &Record, newer: Option<&Record>, failure: Failure) {
+        if self.publishing.is_newest(record) {
+            self.publish_failed(&record.header().key, newer, failure);
+        }
     }
 
     /// It did not work: adopt a higher number at once, or tell the commands and try again later.
-    pub(super) fn publish_failed(&mut self, key: &Key, newer: Option<&Record>, failure: Failure) {
+    fn publish_failed(&mut self, key: &Key, newer: Option<&Record>, failure: Failure) {
         let Some(name) = self.publishing.names.get_mut(key) else { return };
-        name.busy = false;
         let device = name.certificate.device;
         let own = newer.filter(|newer| newer.slot().writer == device).map(Record::header);
         if let Some(header) = own
@@ -305,10 +378,21 @@ impl Overlay {
         }
         if revoked {
             let reason = failure.to_string();
-            return self.notice(Notice::Rejected { username, reason });
+            self.notice(Notice::Rejected { username, reason });
+        } else {
+            let wait = self.jittered(wait.min(PUBLISH_RETRY_MAX));
+            self.publish_later(key, wait);
         }
-        let wait = self.jittered(wait.min(PUBLISH_RETRY_MAX));
-        self.publish_later(key, wait);
+        self.publish_ended(key);
+    }
+
+    /// We are leaving: nobody waits for an answer in vain.
+    pub(super) fn stop_publishing(&mut self) {
+        let names = self.publishing.names.values_mut();
+        let commands: Vec<CommandId> = names.flat_map(|name| core::mem::take(&mut name.commands)).collect();
+        for command in commands {
+            self.reply(command, Reply::Failed(Failure::Leaving));
+        }
     }
 
     fn publish_later(&mut self, key: &Key, wait: core::time::Duration) {

@@ -153,7 +153,11 @@ impl Overlay {
             && let Some(run) = self.puts.remove(&id)
         {
             self.cancel(run.ends, Timer::Put(id));
-            self.remember_bundle(&run);
+            if stored >= majority {
+                self.remember_bundle(&run);
+            } else {
+                self.put_was_lost(&run);
+            }
         }
     }
 
@@ -181,7 +185,7 @@ impl Overlay {
             Origin::Own if held => self.published(&record, stored),
             Origin::Own => {
                 let failure = failure(newer.as_ref(), refused, stored);
-                self.publish_failed(&record.header().key, newer.as_ref(), failure);
+                self.own_put_failed(&record, newer.as_ref(), failure);
             }
             Origin::Child { link, id: request } => {
                 let message = match self.puts.get(&id) {
@@ -210,6 +214,31 @@ impl Overlay {
         if let Some(run) = self.puts.remove(&id) {
             self.remember_bundle(&run);
             self.puts.insert(id, run);
+        }
+    }
+
+    /// Too few hold it, so what they hold besides is not the whole bundle; what they revoke, counts.
+    fn put_was_lost(&mut self, run: &PutRun) {
+        self.cache.evict(&run.record.header().key);
+        for epoch in run.others.iter().chain(&run.newer) {
+            if epoch.certificate().is_none() && self.verify(epoch).is_ok() {
+                self.children.revoke(epoch);
+            }
+        }
+    }
+
+    /// We are leaving: who waits for a put of a record of its own is told.
+    pub(super) fn stop_puts(&mut self) {
+        let untold = self.puts.values_mut().filter(|run| !run.told);
+        let mut commands = Vec::new();
+        for run in untold {
+            if let Origin::Command(command) = run.origin {
+                run.told = true;
+                commands.push(command);
+            }
+        }
+        for command in commands {
+            self.reply(command, Reply::Failed(Failure::Leaving));
         }
     }
 

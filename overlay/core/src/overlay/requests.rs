@@ -20,7 +20,7 @@ pub(super) enum Purpose {
     Walk(u64),
     Put(u64),
     Attach,
-    Register(Key),
+    Register(Key, u64),
     Resolve(u64),
     Hello,
 }
@@ -117,7 +117,7 @@ impl Overlay {
         let Some(pending) = self.requests.pending.remove(&(peer, frame.id)) else { return };
         self.cancel(pending.deadline, Timer::Request(peer, frame.id));
         // The answer to a register or resolve waits for others: no measure of the way to this peer.
-        let quick = !matches!(pending.purpose, Purpose::Register(_) | Purpose::Resolve(_));
+        let quick = !matches!(pending.purpose, Purpose::Register(..) | Purpose::Resolve(_));
         let (took, now) = (self.now.instant.since(pending.sent), self.now.instant);
         self.links.answered(&peer, quick.then_some(took), now);
         let outcome = if let Message::Refused(refused) = frame.message {
@@ -193,8 +193,8 @@ impl Overlay {
             Purpose::Walk(walk) => self.walk_heard(walk, peer, outcome),
             Purpose::Put(put) => self.put_heard(put, peer, outcome),
             Purpose::Attach => self.attach_heard(peer, outcome),
-            Purpose::Register(key) => self.register_heard(key, outcome),
-            Purpose::Resolve(id) => self.resolve_heard(id, outcome),
+            Purpose::Register(key, seq) => self.register_heard(key, seq, peer, outcome),
+            Purpose::Resolve(id) => self.resolve_heard(id, peer, outcome),
             // Its round trip has been measured; silence is the link timer's business.
             Purpose::Hello => {}
         }

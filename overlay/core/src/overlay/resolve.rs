@@ -24,7 +24,7 @@ use crate::api::{CommandId, Device, Failure, LinkId, Reply, Resolution, Source};
 use crate::cbor::Blob;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
-use crate::limits::{GONE_FOR, PARENT_TIMEOUT, RESOLVE_ATTEMPTS, RESOLVE_TIMEOUT};
+use crate::limits::{EPOCHS_MAX, GONE_FOR, PARENT_TIMEOUT, RESOLVE_ATTEMPTS, RESOLVE_TIMEOUT};
 use crate::lookup::Goal;
 use crate::name::Username;
 use crate::record::{Bundle, Record};
@@ -55,6 +55,18 @@ struct Local {
 pub(super) struct Resolving {
     local: BTreeMap<u64, Local>,
     waiting: BTreeMap<Key, Vec<Asker>>,
+    /// The newest epoch record seen of each name: nobody can hide it from us again.
+    epochs: BTreeMap<Key, Record>,
+}
+
+impl Resolving {
+    /// At the bound another name's goes.
+    fn remember(&mut self, epoch: &Record) {
+        self.epochs.insert(epoch.header().key, epoch.clone());
+        if self.epochs.len() > EPOCHS_MAX {
+            self.epochs.pop_first();
+        }
+    }
 }
 
 /// A bundle with where it came from.
@@ -113,8 +125,15 @@ impl Overlay {
         self.fail_or_own(id, failure);
     }
 
+    /// We are leaving: nobody waits for an answer in vain.
+    pub(super) fn stop_resolving(&mut self) {
+        for id in self.resolving.local.keys().copied().collect::<Vec<_>>() {
+            self.fail_resolve(id, Failure::Leaving);
+        }
+    }
+
     /// The parent answered a local look-up, or not.
-    pub(super) fn resolve_heard(&mut self, id: u64, outcome: Outcome) {
+    pub(super) fn resolve_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
         let Some(local) = self.resolving.local.get_mut(&id) else { return };
         local.asking = false;
         match outcome {
@@ -126,6 +145,12 @@ impl Overlay {
             // Not a parent any more, or gone: the next one is asked once it is there.
             Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Unreachable => {
                 local.attempts = local.attempts.saturating_sub(1);
+                if let Outcome::Refused(refused) = &outcome {
+                    self.disowned(&peer, refused);
+                }
+                if self.is_superpeer() || self.attaching.parent().is_some_and(|parent| parent != peer) {
+                    self.pursue(id);
+                }
             }
             Outcome::Silent => self.fail_or_own(id, Failure::Timeout { answered: 0, asked: 1 }),
         }
@@ -142,8 +167,11 @@ impl Overlay {
         match resolved.status {
             0 => {
                 let blobs = resolved.records.into_iter();
-                let read: Result<Vec<Record>, Invalid> = blobs.map(|blob| self.read_record(blob.0)).collect();
-                match read {
+                let read = blobs.map(|blob| self.read_record(blob.0));
+                // Kinds of later versions, and what has just ended by our clock, hide nothing else.
+                let read = read
+                    .filter(|read| !matches!(read, Err(Invalid::Unsupported { .. } | Invalid::Expired(_))));
+                match read.collect::<Result<Vec<Record>, Invalid>>() {
                     Ok(records) => {
                         let bundle = Bundle::new(records);
                         self.conclude(id, Found { bundle, source, hops: resolved.hops });
@@ -160,8 +188,10 @@ impl Overlay {
     fn conclude(&mut self, id: u64, found: Found) {
         let Some(local) = self.resolving.local.get(&id) else { return };
         let (key, username) = (local.key, local.username.clone());
-        let own = self.publishing.record(&key).cloned();
-        let mut bundle = Bundle::new(found.bundle.records.into_iter().chain(own.clone()));
+        let own = self.own_record(&key);
+        let epoch = self.resolving.epochs.get(&key).filter(|seen| seen.check_header(self.now.unix).is_ok());
+        let known = own.iter().chain(epoch).cloned();
+        let mut bundle = Bundle::new(found.bundle.records.into_iter().chain(known));
         let mut devices = Vec::new();
         for record in &bundle.records {
             let opened = self.open(record, key, &username);
@@ -169,6 +199,9 @@ impl Overlay {
                 Ok(device) => devices.extend(device),
                 Err(invalid) => return self.retry(id, invalid, Some(record.clone())),
             }
+        }
+        if let Some(epoch) = bundle.records.iter().find(|record| record.certificate().is_none()) {
+            self.resolving.remember(epoch);
         }
         bundle.apply_epoch();
         devices.retain(|device: &Device| bundle.devices().any(|record| record.slot().writer == device.key));
@@ -218,10 +251,16 @@ impl Overlay {
         self.end_resolve(id, Reply::Resolved(absent));
     }
 
+    /// Our own record, while it and its chain are valid.
+    fn own_record(&mut self, key: &Key) -> Option<Record> {
+        let own = self.publishing.record(key)?.clone();
+        (own.check_header(self.now.unix).is_ok() && self.verify(&own).is_ok()).then_some(own)
+    }
+
     /// Our own record answers where nobody else does.
     fn answer_own(&mut self, id: u64) -> bool {
-        let Some(local) = self.resolving.local.get(&id) else { return false };
-        let Some(own) = self.publishing.record(&local.key).cloned() else { return false };
+        let Some(key) = self.resolving.local.get(&id).map(|local| local.key) else { return false };
+        let Some(own) = self.own_record(&key) else { return false };
         let bundle = Bundle::new([own]);
         self.conclude(id, Found { bundle, source: Source::Own, hops: 0 });
         true
@@ -311,7 +350,8 @@ impl Overlay {
     /// Adds what our children registered; if that is all there is, the index is the source.
     fn with_index(&self, key: &Key, mut bundle: Bundle, source: Source) -> Found {
         let mut indexed = 0;
-        for record in self.children.of(key) {
+        let now = self.now.unix;
+        for record in self.children.of(key).filter(|record| record.check_header(now).is_ok()) {
             indexed += 1;
             bundle.insert(record.clone());
         }
@@ -326,11 +366,13 @@ impl Overlay {
             && self.map.closest(key, self.replicas()).iter().any(|contact| contact.peer() == self.me)
     }
 
-    /// Whether a bundle from a storer may be passed on: to a child always, to ourselves once verified.
-    pub(super) fn resolve_usable(&mut self, key: &Key, bundle: &Bundle) -> bool {
+    /// Whether a bundle from a storer may be passed on: to a child always, unless the storer is blamed
+    /// for another, to ourselves once verified.
+    pub(super) fn resolve_usable(&mut self, key: &Key, bundle: &Bundle, storer: &PeerId) -> bool {
         let ours = |asker: &Asker| matches!(asker, Asker::Local(_));
         let local = self.resolving.waiting.get(key).is_some_and(|askers| askers.iter().any(ours));
-        !local || bundle.records.iter().all(|record| self.verify(record).is_ok())
+        !(local || self.cache.is_blamed(storer))
+            || bundle.records.iter().all(|record| self.verify(record).is_ok())
     }
 
     /// A storer had the bundle: answer all who wait, and keep it.

@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::store::Kept;
 use crate::wire::{
-    Closest, Get, Got, Hello, Hint, Hints, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
+    Closest, Get, Got, Hint, Hints, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
 };
 
 impl Overlay {
@@ -27,9 +27,9 @@ impl Overlay {
     pub(super) fn serve(&mut self, link: LinkId, peer: PeerId, id: u64, message: Message) {
         let served = &mut self.counters.served;
         let answer = match message {
-            Message::Hello(hello) => {
+            Message::Hello(_) => {
                 served.hello += 1;
-                self.serve_hello(link, &hello)
+                Message::HelloBack(self.hello(link))
             }
             Message::Closest(closest) => {
                 served.closest += 1;
@@ -70,9 +70,15 @@ impl Overlay {
     fn serve_later(&mut self, link: LinkId, id: u64, serve: impl FnOnce(&mut Self) -> Option<Message>) {
         let is_superpeer = self.is_superpeer();
         let Some(state) = self.links.get_mut(link) else { return };
-        if !is_superpeer || state.serving >= SERVING_MAX {
-            let reason = if is_superpeer { Reason::Busy } else { Reason::Unsupported };
-            let refusal = self.refuse(reason);
+        let peer = state.peer;
+        if !is_superpeer {
+            // Perhaps we were one, and know others.
+            let candidates = self.candidates_for(&peer);
+            let refusal = self.refuse_with(Reason::Unsupported, candidates);
+            return self.send(link, id, refusal);
+        }
+        if state.serving >= SERVING_MAX {
+            let refusal = self.refuse(Reason::Busy);
             return self.send(link, id, refusal);
         }
         state.serving += 1;
@@ -87,17 +93,6 @@ impl Overlay {
             state.serving = state.serving.saturating_sub(1);
             self.send(link, id, message);
         }
-    }
-
-    fn serve_hello(&mut self, link: LinkId, hello: &Hello) -> Message {
-        for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
-            let learned = self.learn(hint).is_some();
-            let own = self.links.get(link).is_some_and(|state| state.peer == hint.peer());
-            if learned && own {
-                self.links.greet_superpeer(link);
-            }
-        }
-        Message::HelloBack(self.hello(link))
     }
 
     fn serve_closest(&mut self, closest: &Closest) -> Message {
@@ -144,6 +139,9 @@ impl Overlay {
         let mut result = PutResult { digest, signature: None, refused: None, newer: None };
         let record = match self.read_record(bytes) {
             Ok(record) if record.header().key == key => record,
+            Err(Invalid::Unsupported { .. }) => {
+                return self.refused_put(result, Reason::Unsupported, None);
+            }
             Ok(_) | Err(_) => return self.refused_put(result, Reason::Invalid, None),
         };
         result.digest = record.digest();
@@ -162,10 +160,11 @@ impl Overlay {
             Kept::Held => {}
             Kept::Stale(newer) => return self.refused_put(result, Reason::Stale, Some(newer)),
             Kept::Revoked(epoch) => return self.refused_put(result, Reason::Invalid, Some(epoch)),
-            Kept::Equivocation => {
+            Kept::Equivocation(held) => {
+                // Proof that both are the writer's. One that lost its number learns it from this.
                 self.counters.equivocations += 1;
                 self.notice(Notice::Equivocation(record.slot()));
-                return self.refused_put(result, Reason::Invalid, None);
+                return self.refused_put(result, Reason::Stale, Some(held));
             }
             Kept::Full => return self.refused_put(result, Reason::Limit, None),
             Kept::Invalid => return self.refused_put(result, Reason::Invalid, None),

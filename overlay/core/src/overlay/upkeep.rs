@@ -27,7 +27,9 @@ impl Overlay {
     pub(super) fn act(&mut self, role: Role) {
         if let Role::Superpeer(certificate) = &role {
             if certificate.node != self.me || !self.is_certified(certificate) {
-                return self.notice(Notice::CertificateExpired);
+                self.notice(Notice::CertificateExpired);
+                // At the start: a child then.
+                return self.attach_if_needed();
             }
             let id = certificate.node_id(&self.network.id);
             let was = self.is_superpeer();
@@ -48,6 +50,7 @@ impl Overlay {
             let was = self.is_superpeer();
             self.map.remove(&self.me);
             self.act_as(role);
+            self.disown_children();
             if was || self.attaching.parent().is_none() {
                 self.attach_if_needed();
             }
@@ -98,6 +101,15 @@ impl Overlay {
             Learned::Known => Some(id),
             Learned::Refused => None,
         }
+    }
+
+    /// As [`Self::learn`], from the superpeer that the hint is about: it knows best where it listens.
+    pub(super) fn learn_from_itself(&mut self, hint: &Hint) -> Option<Key> {
+        let id = self.learn(hint)?;
+        if !hint.addresses.is_empty() {
+            self.map.moved(&hint.peer(), &hint.addresses);
+        }
+        Some(id)
     }
 
     /// On a global network nobody is made to dial private addresses.
@@ -189,10 +201,15 @@ impl Overlay {
     /// Drops what has expired: records, bundles, certificates.
     pub(super) fn sweep(&mut self) {
         self.set_timer(SWEEP_INTERVAL, Timer::Sweep);
+        self.cache.sweep(self.now.instant);
+        self.judge_skew();
+        if self.skewed {
+            // By our clock everything may have expired, or nothing: wait until it is right.
+            return;
+        }
         let expired = self.store.sweep(self.now.unix);
         self.counters.records_expired += expired.len() as u64;
         self.persist(expired.into_iter().map(Write::Forget).collect(), false);
-        self.cache.sweep(self.now.instant);
         let now = self.now.unix;
         let over = |certificate: &NodeCertificate| certificate.not_after < now;
         let ended: Vec<PeerId> = self

@@ -10,7 +10,7 @@ use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer};
 use crate::api::Parallelism;
 use crate::key::{Key, PeerId};
-use crate::limits::{HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, WALK_TIMEOUT};
+use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, WALK_TIMEOUT};
 use crate::lookup::{Goal, Verdict, Walk};
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
@@ -174,11 +174,15 @@ impl Overlay {
                 run.walk.add(hint.peer(), &node, depth.saturating_add(1));
             }
         }
+        // Who knew few superpeers at the start may know as many as count by now.
+        run.walk.widen(self.replicas());
     }
 
     fn got(&mut self, id: u64, mut run: WalkRun, peer: PeerId, got: Got) {
         let key = run.walk.key;
-        let records = got.records.into_iter().filter_map(|blob| self.read_record(blob.0).ok());
+        // More than a name may have would only make our own answer too long.
+        let blobs = got.records.into_iter().take(DEVICES_PER_NAME_MAX + 1);
+        let records = blobs.filter_map(|blob| self.read_record(blob.0).ok());
         let mut bundle = Bundle::new(records.filter(|record| record.header().key == key));
         for epoch in &run.epochs {
             bundle.insert(epoch.clone());
@@ -188,11 +192,11 @@ impl Overlay {
         if run.over {
             run.walk.denied(&peer);
             if found {
-                self.merge_late(key, bundle);
+                self.merge_late(key, bundle, peer);
             }
             return self.put_back(id, run);
         }
-        if found && self.resolve_usable(&key, &bundle) {
+        if found && self.resolve_usable(&key, &bundle, &peer) {
             let hops = run.walk.denied(&peer);
             self.quiet(id, &mut run);
             self.put_back(id, run);
@@ -213,29 +217,38 @@ impl Overlay {
 
     fn take_epoch(&mut self, run: &mut WalkRun, bundle: Bundle) {
         for record in bundle.records {
+            // One slot: of two the newer stays.
             if self.verify(&record).is_ok() {
-                run.epochs.push(record);
+                run.epochs = Bundle::new(run.epochs.drain(..).chain([record])).records;
             }
         }
-        run.epochs.truncate(1);
     }
 
     /// A second storer's bundle: what is newer in it goes to the cache, verified.
-    fn merge_late(&mut self, key: Key, late: Bundle) {
+    fn merge_late(&mut self, key: Key, late: Bundle, peer: PeerId) {
         let Some(cached) = self.cache.fresh(&key, self.now.instant) else { return };
-        let mut bundle = cached.bundle.clone();
+        let (bundle, from) = (cached.bundle.clone(), cached.from);
         if bundle.digest() == late.digest() {
             return;
         }
-        let all: Vec<Record> = bundle.records.drain(..).chain(late.records).collect();
         let mut merged = Bundle::default();
-        for record in all {
-            if self.verify(&record).is_ok() {
-                merged.insert(record);
+        let until = self.now.instant + crate::limits::GONE_FOR;
+        for (records, storer) in [(bundle.records, from), (late.records, Some(peer))] {
+            for record in records {
+                if self.verify(&record).is_ok() {
+                    merged.insert(record);
+                } else if let Some(storer) = storer {
+                    self.cache.blame(storer, until);
+                }
             }
         }
         merged.apply_epoch();
-        self.cache.verified(&key, merged);
+        if merged.devices().next().is_none() {
+            // Nothing of it was true, or all is revoked: the next one to ask is told by a walk.
+            self.cache.evict(&key);
+        } else {
+            self.cache.verified(&key, merged);
+        }
     }
 }
 

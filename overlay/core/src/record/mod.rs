@@ -229,7 +229,8 @@ impl Record {
     /// [`Invalid::Sealed`] if it is another name's, [`Invalid::Payload`] if the writer broke a rule.
     pub fn open(&self, network: &Network, username: &Username) -> Result<DevicePayload, Invalid> {
         let device = self.certificate().ok_or(Invalid::Chain)?.device;
-        DevicePayload::decode(&seal::open(network, username, &device, self.payload())?)
+        let key = &self.header().key;
+        DevicePayload::decode(&seal::open_under(key, network, username, &device, self.payload())?)
     }
 
     /// Reads an `epoch` record's payload.

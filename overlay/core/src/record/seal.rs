@@ -19,7 +19,7 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 
 use crate::invalid::Invalid;
-use crate::key::{PublicKey, derive};
+use crate::key::{Key, PublicKey, derive};
 use crate::name::Username;
 use crate::network::Network;
 
@@ -35,7 +35,7 @@ const NONCE_BYTES: usize = 24;
 #[must_use]
 pub fn seal(network: &Network, username: &Username, device: &PublicKey, plain: &[u8]) -> Vec<u8> {
     let key = body_key(network, username);
-    let ad = associated(network, username, device);
+    let ad = associated(network, &network.name_key(username), device);
     let mut hasher = blake3::Hasher::new_keyed(&derive("callbook 1 seal nonce", &[&key]));
     let mut nonce = [0; NONCE_BYTES];
     hasher.update(&ad).update(plain).finalize_xof().fill(&mut nonce);
@@ -55,8 +55,19 @@ pub fn open(
     device: &PublicKey,
     sealed: &[u8],
 ) -> Result<Vec<u8>, Invalid> {
+    open_under(&network.name_key(username), network, username, device, sealed)
+}
+
+/// As [`open`], for who has derived the name's key already.
+pub(crate) fn open_under(
+    key: &Key,
+    network: &Network,
+    username: &Username,
+    device: &PublicKey,
+    sealed: &[u8],
+) -> Result<Vec<u8>, Invalid> {
     let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(Invalid::Sealed)?;
-    let ad = associated(network, username, device);
+    let ad = associated(network, key, device);
     XChaCha20Poly1305::new(&body_key(network, username).into())
         .decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: &ad })
         .map_err(|_| Invalid::Sealed)
@@ -69,10 +80,10 @@ fn body_key(network: &Network, username: &Username) -> [u8; 32] {
     derive("callbook 1 body", &[network.id.as_bytes(), secret, username.as_str().as_bytes()])
 }
 
-fn associated(network: &Network, username: &Username, device: &PublicKey) -> [u8; 96] {
+fn associated(network: &Network, key: &Key, device: &PublicKey) -> [u8; 96] {
     let mut ad = [0; 96];
     ad[..32].copy_from_slice(network.id.as_bytes());
-    ad[32..64].copy_from_slice(network.name_key(username).as_bytes());
+    ad[32..64].copy_from_slice(key.as_bytes());
     ad[64..].copy_from_slice(device.as_bytes());
     ad
 }

@@ -10,7 +10,7 @@ use crate::world::World;
 const SEEDS: u64 = 40;
 
 /// `superpeers` superpeers that know the first one, then `children` children that know it too.
-fn network(seed: u64, superpeers: usize, children: usize, r: usize) -> World {
+pub(crate) fn network(seed: u64, superpeers: usize, children: usize, r: usize) -> World {
     let parallelism = if seed.is_multiple_of(2) { Parallelism::Hedged } else { Parallelism::AtOnce };
     let mut world = World::new(seed, r, parallelism);
     for index in 0..superpeers + children {

@@ -50,30 +50,34 @@ impl Authority {
         Self { network, login, serial: 0 }
     }
 
-    fn node(&self, peer: PeerId, number: u64) -> NodeCertificate {
+    fn node(&self, peer: PeerId, number: u64, life: Duration) -> NodeCertificate {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&number.to_be_bytes());
-        let life = Unix::from_secs(START)..Unix::from_secs(START) + NODE_LIFE;
+        let life = Unix::from_secs(START)..Unix::from_secs(START) + life;
         NodeCertificate::issue(peer, nonce, life, &self.network.id, &self.login)
     }
 
     /// A name held with a fresh device key; the serial is that of its certificate.
     pub(crate) fn held(&mut self, name: &str) -> (Held, u64) {
         self.serial += 1;
+        (self.held_again(name, self.serial, DEVICE_LIFE), self.serial)
+    }
+
+    /// A name held with the device key and serial of an earlier [`Self::held`], certified for `life`.
+    pub(crate) fn held_again(&self, name: &str, serial: u64, life: Duration) -> Held {
         let username = Username::parse(name).expect("a valid name");
-        let device = SecretKey::from_seed([self.serial as u8; 32]);
+        let device = SecretKey::from_seed([serial as u8; 32]);
         let certificate = DeviceCertificate {
             name: self.network.name_key(&username),
             device: device.public(),
             epoch: 1,
-            serial: self.serial,
+            serial,
             not_before: Unix::from_secs(START),
-            not_after: Unix::from_secs(START) + DEVICE_LIFE,
+            not_after: Unix::from_secs(START) + life,
         };
         let chain = vec![self.network.login[0].clone(), certificate.issue(&self.network.id, &self.login)];
         let (display, ttl) = (String::from("A person"), Duration::from_secs(60));
-        let held = Held { username, device: Box::new(device), chain, display, entries: Vec::new(), ttl };
-        (held, self.serial)
+        Held { username, device: Box::new(device), chain, display, entries: Vec::new(), ttl }
     }
 
     /// An epoch record that revokes one serial.
@@ -103,6 +107,9 @@ struct Peer {
     notices: Vec<Notice>,
 }
 
+/// What becomes of a frame from one peer to another: nothing, itself, or something else.
+pub(crate) type Tamper = Box<dyn FnMut(usize, usize, Frame) -> Option<Frame>>;
+
 /// The network.
 pub(crate) struct World {
     pub(crate) authority: Authority,
@@ -116,6 +123,8 @@ pub(crate) struct World {
     count: u64,
     random: u64,
     parallelism: Parallelism,
+    /// Sees every frame before it is carried.
+    pub(crate) tamper: Option<Tamper>,
     /// A hash over everything that happened.
     pub(crate) trace: blake3::Hasher,
 }
@@ -134,11 +143,12 @@ impl World {
             count: 0,
             random: seed,
             parallelism,
+            tamper: None,
             trace: blake3::Hasher::new(),
         }
     }
 
-    fn random(&mut self) -> u64 {
+    pub(crate) fn random(&mut self) -> u64 {
         // splitmix64 (Steele, Lea, Flood 2014).
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
@@ -149,13 +159,19 @@ impl World {
 
     /// Adds a peer that is not running yet.
     pub(crate) fn add(&mut self, superpeer: bool) -> usize {
+        self.add_for(superpeer, NODE_LIFE)
+    }
+
+    /// As [`Self::add`], with a node certificate that ends earlier.
+    pub(crate) fn add_for(&mut self, superpeer: bool, life: Duration) -> usize {
         let index = self.peers.len();
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&(index as u64 + 1).to_be_bytes());
         let key = SecretKey::from_seed(seed);
         let id = key.public().as_peer();
         let number = self.random();
-        let role = if superpeer { Role::Superpeer(self.authority.node(id, number)) } else { Role::Child };
+        let role =
+            if superpeer { Role::Superpeer(self.authority.node(id, number, life)) } else { Role::Child };
         let address = Address { ip: [127, 0, 0, 1].into(), port: 1_000 + index as u16 };
         let (disk, notices) = (Disk::default(), Vec::new());
         self.peers.push(Peer { overlay: None, key, role, address, disk, clock_offset: 0, notices });
@@ -213,6 +229,44 @@ impl World {
         for link in ended {
             self.end_link(link);
         }
+    }
+
+    /// The machine is gone without a word: its links stay open at the other ends until they time out.
+    pub(crate) fn vanish(&mut self, index: usize) {
+        self.peers[index].overlay = None;
+        let open: Vec<_> = self.links.keys().filter(|(owner, _)| *owner == index).copied().collect();
+        for link in open {
+            if let Some((other, theirs)) = self.links.remove(&link) {
+                self.links.remove(&(other, theirs));
+                self.after(30_000_000, other, Input::Disconnected { link: theirs });
+            }
+        }
+    }
+
+    /// The disk of a peer is lost.
+    pub(crate) fn wipe(&mut self, index: usize) {
+        self.peers[index].disk = Disk::default();
+    }
+
+    /// Says something to `to` in the name of `from`, on a link that is open between them.
+    pub(crate) fn say(&mut self, from: usize, to: usize, frame: &Frame) {
+        let link = self.links.iter().find(|((owner, _), (other, _))| (*owner, *other) == (from, to));
+        let ((_, link), _) = link.expect("a link is open");
+        self.carry(from, *link, frame);
+    }
+
+    /// Whether a link is open between two peers.
+    pub(crate) fn linked(&self, from: usize, to: usize) -> bool {
+        self.links.iter().any(|((owner, _), (other, _))| (*owner, *other) == (from, to))
+    }
+
+    /// The answer to a command, once it is there.
+    pub(crate) fn reply(&mut self, command: CommandId) -> Option<Reply> {
+        self.replies.remove(&command)
+    }
+
+    pub(crate) fn peer(&self, index: usize) -> PeerId {
+        self.peers[index].key.public().as_peer()
     }
 
     fn end_link(&mut self, link: (usize, LinkId)) {
@@ -372,6 +426,11 @@ impl World {
 
     fn carry(&mut self, index: usize, link: LinkId, frame: &Frame) {
         let Some((other, theirs)) = self.links.get(&(index, link)).copied() else { return };
+        let mut frame = frame.clone();
+        if let Some(tamper) = &mut self.tamper {
+            let Some(tampered) = tamper(index, other, frame) else { return };
+            frame = tampered;
+        }
         let mut bytes = Vec::new();
         frame.write(&mut bytes);
         let frame = Frame::read(bytes.into()).expect("our own frames can be read");
