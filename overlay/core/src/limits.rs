@@ -134,6 +134,9 @@ pub const GONE_FOR: Duration = Duration::from_secs(30);
 /// How long a superpeer that failed us is remembered, to be tried again. *Specification* (DESIGN §4).
 pub const GONE_REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long superpeers that failed us count as a sign that we are cut off. *Guess*.
+pub const CUT_OFF_FOR: Duration = Duration::from_secs(600);
+
 /// A superpeer that failed us is not tried again before this. *Guess*.
 pub const RETRY_GONE: Duration = Duration::from_secs(1);
 

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 
 use crate::api::Address;
 use crate::key::{Key, PeerId};
-use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, MAP_MAX, RETRY_GONE};
+use crate::limits::{CUT_OFF_FOR, GONE_FOR, GONE_MAX, GONE_REMEMBERED, MAP_MAX, RETRY_GONE};
 use crate::time::Instant;
 use crate::wire::Hint;
 
@@ -53,6 +53,10 @@ pub(crate) struct Map {
 struct Gone {
     hint: Hint,
     since: Instant,
+    /// When it failed us last.
+    tried: Instant,
+    /// It said goodbye.
+    left: bool,
 }
 
 impl Map {
@@ -110,20 +114,35 @@ impl Map {
 
     /// The superpeer failed us: out of the map, and not back by hearsay for a while.
     pub(crate) fn bury(&mut self, peer: &PeerId, now: Instant) {
+        self.lay_aside(peer, now, false);
+    }
+
+    /// The superpeer said goodbye: as [`Self::bury`], but no sign of trouble.
+    pub(crate) fn let_go(&mut self, peer: &PeerId, now: Instant) {
+        self.lay_aside(peer, now, true);
+    }
+
+    fn lay_aside(&mut self, peer: &PeerId, now: Instant, left: bool) {
         if let Some(gone) = self.gone.get_mut(peer) {
-            gone.since = now;
+            gone.tried = now;
         }
         let Some(contact) = self.remove(peer) else { return };
         self.gone.retain(|_, gone| now.since(gone.since) < GONE_REMEMBERED);
         if self.gone.len() >= GONE_MAX {
             self.gone.pop_first();
         }
-        self.gone.insert(*peer, Gone { hint: contact.hint, since: now });
+        self.gone.insert(*peer, Gone { hint: contact.hint, since: now, tried: now, left });
+    }
+
+    /// Whether more superpeers have failed us lately than are left: then it is rather we who are cut off.
+    pub(crate) fn is_cut_off(&self, now: Instant) -> bool {
+        let lost = |gone: &&Gone| !gone.left && now.since(gone.since) < CUT_OFF_FOR;
+        self.gone.values().filter(lost).count() > self.sorted.len()
     }
 
     /// Those that failed us and are due for another try.
     pub(crate) fn buried(&self, now: Instant) -> impl Iterator<Item = PeerId> {
-        self.gone.iter().filter(move |(_, gone)| now.since(gone.since) >= RETRY_GONE).map(|(peer, _)| *peer)
+        self.gone.iter().filter(move |(_, gone)| now.since(gone.tried) >= RETRY_GONE).map(|(peer, _)| *peer)
     }
 
     /// Where a superpeer listens, in the map or gone from it.
@@ -179,7 +198,7 @@ impl Map {
     }
 
     fn is_gone(&self, peer: &PeerId, now: Instant) -> bool {
-        self.gone.get(peer).is_some_and(|gone| now.since(gone.since) < GONE_FOR)
+        self.gone.get(peer).is_some_and(|gone| now.since(gone.tried) < GONE_FOR)
     }
 
     fn contact_mut(&mut self, peer: &PeerId) -> Option<&mut Contact> {

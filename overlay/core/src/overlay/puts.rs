@@ -188,6 +188,11 @@ impl Overlay {
                 self.own_put_failed(&record, newer.as_ref(), failure);
             }
             Origin::Child { link, id: request } => {
+                let child = self.links.get(link).map(|link| link.peer);
+                if let (Some(child), false) = (child.filter(|_| refused.is_some()), held) {
+                    // What the storers refuse is not for the index either.
+                    self.children.withdraw(&child, &record.header().key, &record.digest());
+                }
                 let message = match self.puts.get(&id) {
                     Some(run) if held => self.registered(run),
                     Some(_) | None => not_registered(newer, refused),

@@ -50,6 +50,7 @@ pub(super) struct Requests {
     pending: BTreeMap<Asked, Pending>,
     dialling: BTreeSet<PeerId>,
     unsendable: Vec<Asked>,
+    crowded_out: Vec<Asked>,
 }
 
 /// A request: whom, and its id.
@@ -86,7 +87,10 @@ impl Overlay {
             self.send(link, id, message.clone());
         }
         self.requests.pending.insert((peer, id), Pending { link, message, purpose, sent, deadline });
-        if crowded || (link.is_none() && !self.dial(peer)) {
+        if crowded {
+            // Our own trouble says nothing of the peer: it counts as silent.
+            self.requests.crowded_out.push((peer, id));
+        } else if link.is_none() && !self.dial(peer) {
             self.requests.unsendable.push((peer, id));
         }
     }
@@ -180,10 +184,17 @@ impl Overlay {
 
     /// Ends the requests that could not be sent; that may start others.
     pub(super) fn fail_unsendable(&mut self) {
-        while let Some((peer, id)) = self.requests.unsendable.pop() {
-            if let Some(pending) = self.requests.pending.remove(&(peer, id)) {
-                self.cancel(pending.deadline, Timer::Request(peer, id));
-                self.ended(peer, pending.purpose, Outcome::Unreachable);
+        loop {
+            let (asked, outcome) = if let Some(asked) = self.requests.unsendable.pop() {
+                (asked, Outcome::Unreachable)
+            } else if let Some(asked) = self.requests.crowded_out.pop() {
+                (asked, Outcome::Silent)
+            } else {
+                return;
+            };
+            if let Some(pending) = self.requests.pending.remove(&asked) {
+                self.cancel(pending.deadline, Timer::Request(asked.0, asked.1));
+                self.ended(asked.0, pending.purpose, outcome);
             }
         }
     }

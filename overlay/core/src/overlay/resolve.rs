@@ -69,6 +69,16 @@ impl Resolving {
     }
 }
 
+/// What a walk that found no device has to say.
+pub(super) struct Nothing {
+    pub(super) absent: bool,
+    pub(super) denials: usize,
+    /// Superpeers that count.
+    pub(super) storers: usize,
+    /// Verified epoch records under the key: at most the newest.
+    pub(super) epochs: Vec<Record>,
+}
+
 /// A bundle with where it came from.
 struct Found {
     bundle: Bundle,
@@ -179,8 +189,24 @@ impl Overlay {
                     Err(invalid) => self.retry(id, invalid, None),
                 }
             }
-            1 => self.conclude_absent(id, denials, source),
+            1 => {
+                self.remember_epochs(id, resolved.records);
+                self.conclude_absent(id, denials, source);
+            }
             _ => self.fail_or_own(id, Failure::Timeout { answered: denials, asked: storers }),
+        }
+    }
+
+    /// A denial may come with what was revoked: our own record is not to answer then.
+    fn remember_epochs(&mut self, id: u64, records: Vec<Blob>) {
+        let Some(key) = self.resolving.local.get(&id).map(|local| local.key) else { return };
+        for record in
+            records.into_iter().take(1).filter_map(|blob| self.read_record(blob.0).ok()).collect::<Vec<_>>()
+        {
+            let revokes = record.header().key == key && record.certificate().is_none();
+            if revokes && self.verify(&record).is_ok() {
+                self.resolving.remember(&record);
+            }
         }
     }
 
@@ -192,13 +218,20 @@ impl Overlay {
         let epoch = self.resolving.epochs.get(&key).filter(|seen| seen.check_header(self.now.unix).is_ok());
         let known = own.iter().chain(epoch).cloned();
         let mut bundle = Bundle::new(found.bundle.records.into_iter().chain(known));
-        let mut devices = Vec::new();
+        let (mut devices, mut sealed) = (Vec::new(), None);
         for record in &bundle.records {
             let opened = self.open(record, key, &username);
             match opened {
                 Ok(device) => devices.extend(device),
+                // One device's writer broke a rule: the others are there all the same.
+                Err(invalid @ (Invalid::Sealed | Invalid::Payload(_))) => {
+                    sealed = Some((invalid, record.clone()))
+                }
                 Err(invalid) => return self.retry(id, invalid, Some(record.clone())),
             }
+        }
+        if let (Some((invalid, record)), true) = (sealed, devices.is_empty()) {
+            return self.retry(id, invalid, Some(record));
         }
         if let Some(epoch) = bundle.records.iter().find(|record| record.certificate().is_none()) {
             self.resolving.remember(epoch);
@@ -206,7 +239,7 @@ impl Overlay {
         bundle.apply_epoch();
         devices.retain(|device: &Device| bundle.devices().any(|record| record.slot().writer == device.key));
         if devices.is_empty() {
-            return self.conclude_absent(id, 0, found.source);
+            return self.absent(id, 0, found.source);
         }
         let all_own = own.is_some_and(|own| devices.iter().all(|device| device.key == own.slot().writer));
         let source = if all_own { Source::Own } else { found.source };
@@ -243,9 +276,12 @@ impl Overlay {
     }
 
     fn conclude_absent(&mut self, id: u64, denials: usize, source: Source) {
-        if self.answer_own(id) {
-            return;
+        if !self.answer_own(id) {
+            self.absent(id, denials, source);
         }
+    }
+
+    fn absent(&mut self, id: u64, denials: usize, source: Source) {
         self.counters.lookups.absent += 1;
         let absent = Resolution { devices: Vec::new(), hops: 0, source, denials };
         self.end_resolve(id, Reply::Resolved(absent));
@@ -387,14 +423,17 @@ impl Overlay {
     }
 
     /// The walk ended without a bundle. What our children registered is an answer all the same.
-    pub(super) fn walk_found_nothing(&mut self, key: Key, absent: bool, tally: (usize, usize)) {
-        let found = self.with_index(&key, Bundle::default(), Source::Index);
+    pub(super) fn walk_found_nothing(&mut self, key: Key, nothing: &Nothing) {
+        let found = self.with_index(&key, Bundle::new(nothing.epochs.iter().cloned()), Source::Index);
         let indexed = found.bundle.devices().next().is_some();
+        for epoch in &nothing.epochs {
+            self.resolving.remember(epoch);
+        }
         for asker in self.resolving.waiting.remove(&key).unwrap_or_default() {
             if indexed {
                 self.give(asker, &found);
             } else {
-                self.give_nothing(asker, absent, tally);
+                self.give_nothing(asker, nothing);
             }
         }
     }
@@ -416,7 +455,8 @@ impl Overlay {
         }
     }
 
-    fn give_nothing(&mut self, asker: Asker, absent: bool, (denials, storers): (usize, usize)) {
+    fn give_nothing(&mut self, asker: Asker, nothing: &Nothing) {
+        let Nothing { absent, denials, storers, ref epochs } = *nothing;
         match asker {
             Asker::Local(id) if absent => self.conclude_absent(id, denials, Source::Overlay),
             Asker::Local(id) => {
@@ -429,7 +469,8 @@ impl Overlay {
                 let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
                 let (status, source) = (if absent { 1 } else { 2 }, wire_source(Source::Overlay));
                 let (denials, storers) = (byte(denials), byte(storers));
-                let resolved = Resolved { status, records: Vec::new(), hops: 0, source, denials, storers };
+                let records = epochs.iter().map(|epoch| Blob(epoch.bytes().clone())).collect();
+                let resolved = Resolved { status, records, hops: 0, source, denials, storers };
                 self.answer(link, id, Message::Resolved(resolved));
             }
         }

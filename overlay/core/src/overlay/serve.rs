@@ -242,7 +242,7 @@ impl Overlay {
         let message = leave_message(&self.network.id, &peer, leave.unix_time);
         self.counters.verifications += 1;
         if self.verifier.verify(&peer.as_public_key(), &message, &leave.signature) {
-            self.map.bury(&peer, self.now.instant);
+            self.map.let_go(&peer, self.now.instant);
             self.close(link);
         }
     }

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::requests::{Outcome, Purpose};
+use super::resolve::Nothing;
 use super::{Overlay, Timer};
 use crate::api::Parallelism;
 use crate::key::{Key, PeerId};
@@ -122,7 +123,12 @@ impl Overlay {
                 for epoch in &epochs {
                     self.children.revoke(epoch);
                 }
-                self.walk_found_nothing(key, verdict == Verdict::Absent, (denials, storers));
+                // Those who are left of a network that we lost can't speak for it.
+                let absent = verdict == Verdict::Absent && !self.map.is_cut_off(self.now.instant);
+                let held = self.store.bundle(&key, self.now.unix).records.into_iter();
+                let held = held.filter(|record| record.certificate().is_none());
+                let epochs = Bundle::new(epochs.into_iter().chain(held)).records;
+                self.walk_found_nothing(key, &Nothing { absent, denials, storers, epochs });
             }
             Owner::Put(put) => self.put_targets(put, answered),
             Owner::Refresh => self.upkeep(),

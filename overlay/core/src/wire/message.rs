@@ -227,7 +227,8 @@ pub struct Resolved {
     /// 0 found, 1 absent, 2 unknown.
     #[n(0)]
     pub status: u8,
-    /// The bundle; its chain and signatures are for the child to check.
+    /// The bundle, or with an absent name the epoch record if there is one; chain and signatures are for
+    /// the child to check.
     #[n(1)]
     pub records: Vec<Blob>,
     /// Sequential requests that the parent made.

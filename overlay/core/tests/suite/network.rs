@@ -285,3 +285,33 @@ fn a_child_starts_from_superpeers_that_it_only_heard_of() {
         assert_eq!(world.parent(2), Some(1 - parent), "seed {seed}");
     }
 }
+
+/// Goal: who holds a name whose device was revoked is told so, and doesn't answer from its own record.
+/// Method: revoke the only device while its child still holds it; look it up there.
+#[test]
+fn a_revoked_device_does_not_find_itself() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 4, 2, 3);
+        let (held, serial) = world.authority.held("ivan");
+        world.register(4, held);
+        let epoch = world.authority.revoke("ivan", serial, world.unix());
+        assert!(matches!(world.ask(0, Command::Put(epoch)), Reply::Stored(_)), "seed {seed}");
+        world.run_for(Duration::from_secs(1));
+        match world.try_resolve(4, "ivan", true) {
+            Reply::Resolved(resolution) => assert!(resolution.devices.is_empty(), "seed {seed}"),
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
+
+/// Goal: a superpeer that lost the others says *unknown*, not *absent*. Method: all others crash.
+#[test]
+fn the_last_superpeer_of_many_does_not_say_absent() {
+    let mut world = network(1, 6, 0, 3);
+    (1..6).for_each(|index| world.crash(index));
+    world.run_for(Duration::from_secs(60));
+    match world.try_resolve(0, "nobody", false) {
+        Reply::Failed(Failure::Timeout { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
