@@ -181,6 +181,21 @@ pub const HINTS_PER_ANSWER_MAX: usize = 20;
 /// Other superpeers that a hello to a child names. *Guess*: 50 bytes a second, under DESIGN §4's 200.
 pub const HINTS_FOR_CHILDREN: usize = 3;
 
+/// News in one hello to a superpeer. *Guess*: a hello stays under a kilobyte.
+pub const HINTS_PER_HELLO: usize = 4;
+
+/// How often a superpeer passes the same news on. *Guess*: well above the two that an epidemic needs.
+pub const NEWS_TIMES: u8 = 6;
+
+/// News that wait to be told. *Guess*.
+pub const NEWS_MAX: usize = 1_024;
+
+/// Bytes of news a second, to all neighbours together. *Specification* (DESIGN §4).
+pub const GOSSIP_BYTES_PER_SEC: u64 = 200;
+
+/// Bytes of news at once after a quiet time. *Guess*: half a minute's.
+pub const GOSSIP_BURST_BYTES: u64 = 6_000;
+
 /// Candidates in one walk. *Guess*: three times k.
 pub const CANDIDATES_MAX: usize = 60;
 

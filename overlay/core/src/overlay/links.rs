@@ -400,6 +400,8 @@ impl Overlay {
         {
             // A child that loses us has to know others.
             gossip.extend(self.candidates_for(&link.peer).into_iter().take(HINTS_FOR_CHILDREN));
+        } else if let Some(peer) = self.links.get(id).map(|link| link.peer) {
+            gossip.extend(self.news_for(&peer));
         }
         let heard = self.links.get_mut(id).map_or(0, |link| core::mem::take(&mut link.frames));
         let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());

@@ -19,6 +19,7 @@ mod attach;
 mod cache;
 mod children;
 mod commands;
+mod gossip;
 mod links;
 mod publish;
 mod puts;
@@ -54,6 +55,7 @@ use crate::wire::Hint;
 use self::attach::Attaching;
 use self::cache::Cache;
 use self::children::Children;
+use self::gossip::Gossip;
 use self::links::Links;
 use self::publish::Publishing;
 use self::puts::PutRun;
@@ -119,6 +121,7 @@ pub struct Overlay {
     puts: BTreeMap<u64, PutRun>,
     resolving: Resolving,
     attaching: Attaching,
+    gossip: Gossip,
     children: Children,
     cache: Cache,
     publishing: Publishing,
@@ -159,6 +162,7 @@ impl Overlay {
             puts: BTreeMap::new(),
             resolving: Resolving::default(),
             attaching: Attaching::default(),
+            gossip: Gossip::default(),
             children: Children::default(),
             cache: Cache::default(),
             publishing: Publishing::new(config.restored.sequences),

@@ -94,6 +94,7 @@ impl Overlay {
                     self.keep_contact(&peer);
                 }
                 if self.is_superpeer() {
+                    self.gossip.tell(peer);
                     self.upkeep_again();
                 }
                 Some(id)

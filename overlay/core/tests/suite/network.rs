@@ -315,3 +315,19 @@ fn the_last_superpeer_of_many_does_not_say_absent() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Goal: superpeers come to know all superpeers, though each is told of one only. Method: more of them
+/// than a look-up of one's own place finds, started one after another.
+#[test]
+fn superpeers_hear_of_all_others_by_gossip() {
+    let mut world = World::new(7, 3, Parallelism::Hedged);
+    for index in 0..35 {
+        world.add(true);
+        world.start(index, &[0]);
+        world.run_for(Duration::from_secs(1));
+    }
+    world.run_for(Duration::from_secs(120));
+    for index in 0..35 {
+        assert_eq!(world.overlay(index).counters().superpeers, 35, "at {index}");
+    }
+}

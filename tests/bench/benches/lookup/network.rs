@@ -88,10 +88,10 @@ impl Network {
         })
         .await;
         let mut children = Vec::new();
-        for parent in 0..2 {
+        for (parent, hint) in hints.iter().take(2).enumerate() {
             let settings = Settings { key: [200 + parent as u8; 32], ..child(&network, transports) };
             let host = callbook_host::start(settings).await.unwrap();
-            host.handle.command(Command::Seeds(vec![hints[parent].clone()])).await.unwrap();
+            host.handle.command(Command::Seeds(vec![hint.clone()])).await.unwrap();
             wait_for(std::slice::from_ref(&host), |status| status.parent.is_some()).await;
             children.push((host, parent));
         }
