@@ -44,14 +44,17 @@ impl Gossip {
         }
     }
 
-    /// The next to be told to `to`, if the budget allows for one more.
-    fn next(&mut self, to: &PeerId) -> Option<PeerId> {
-        let index = self.news.iter().position(|(peer, _)| peer != to)?;
-        let (peer, left) = self.news.remove(index)?;
-        if left > 1 {
+    /// The next news for `to` that are not among `told`.
+    fn next(&self, to: &PeerId, told: &[Hint]) -> Option<(usize, PeerId)> {
+        let fits = |peer: &PeerId| peer != to && told.iter().all(|hint| hint.peer() != *peer);
+        self.news.iter().map(|(peer, _)| *peer).enumerate().find(|(_, peer)| fits(peer))
+    }
+
+    /// The news at `index` have been told once more.
+    fn told(&mut self, index: usize) {
+        if let Some((peer, left)) = self.news.remove(index).filter(|(_, left)| *left > 1) {
             self.news.push_back((peer, left - 1));
         }
-        Some(peer)
     }
 }
 
@@ -60,18 +63,59 @@ impl Overlay {
     pub(super) fn news_for(&mut self, to: &PeerId) -> Vec<Hint> {
         self.gossip.fill(self.now.instant);
         let mut hints: Vec<Hint> = Vec::new();
-        for _ in 0..HINTS_PER_HELLO {
-            let Some(peer) = self.gossip.next(to) else { break };
-            // It may have failed us since.
-            let Some(hint) = self.map.contact(&peer).map(|contact| contact.hint.clone()) else { continue };
+        while hints.len() < HINTS_PER_HELLO
+            && let Some((index, peer)) = self.gossip.next(to, &hints)
+        {
+            let Some(hint) = self.map.contact(&peer).map(|contact| contact.hint.clone()) else {
+                // It has failed us since.
+                self.gossip.news.remove(index);
+                continue;
+            };
             let bytes = hint.to_bytes().len() as u64;
-            if hints.contains(&hint) || bytes > self.gossip.budget {
-                self.gossip.news.push_front((peer, 1));
+            if bytes > self.gossip.budget {
                 break;
             }
             self.gossip.budget -= bytes;
+            self.gossip.told(index);
             hints.push(hint);
         }
         hints
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gossip, PeerId};
+    use crate::limits::{NEWS_MAX, NEWS_TIMES};
+
+    fn peer(number: usize) -> PeerId {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        PeerId::from_bytes(bytes)
+    }
+
+    #[test]
+    fn news_are_told_so_many_times_and_never_to_whom_they_are_about() {
+        // Tell of one peer, then take its news until there are none.
+        let mut gossip = Gossip::default();
+        gossip.tell(peer(1));
+        assert!(gossip.next(&peer(1), &[]).is_none());
+        for _ in 0..NEWS_TIMES {
+            let (index, about) = gossip.next(&peer(2), &[]).expect("still news");
+            assert_eq!(about, peer(1));
+            gossip.told(index);
+        }
+        assert!(gossip.next(&peer(2), &[]).is_none());
+    }
+
+    #[test]
+    fn news_are_bounded_and_each_peer_is_among_them_once() {
+        // Tell of more peers than fit, of each twice.
+        let mut gossip = Gossip::default();
+        for number in 0..2 * NEWS_MAX {
+            gossip.tell(peer(number));
+            gossip.tell(peer(number));
+        }
+        assert_eq!(gossip.news.len(), NEWS_MAX);
     }
 }

@@ -283,10 +283,10 @@ impl Overlay {
             self.flush(&peer, link);
         }
         self.attach_if_needed();
-        self.cancel_link_timer_and_start_hello(id);
+        self.begin_hellos(id);
     }
 
-    fn cancel_link_timer_and_start_hello(&mut self, id: LinkId) {
+    fn begin_hellos(&mut self, id: LinkId) {
         if let Some(since) = self.links.get(id).map(|link| link.since) {
             self.cancel(since + OPEN_TIMEOUT, Timer::Link(id));
             self.set_timer(HELLO_INTERVAL, Timer::Link(id));

@@ -200,13 +200,10 @@ impl Overlay {
     /// A denial may come with what was revoked: our own record is not to answer then.
     fn remember_epochs(&mut self, id: u64, records: Vec<Blob>) {
         let Some(key) = self.resolving.local.get(&id).map(|local| local.key) else { return };
-        for record in
-            records.into_iter().take(1).filter_map(|blob| self.read_record(blob.0).ok()).collect::<Vec<_>>()
-        {
-            let revokes = record.header().key == key && record.certificate().is_none();
-            if revokes && self.verify(&record).is_ok() {
-                self.resolving.remember(&record);
-            }
+        let record = records.into_iter().next().and_then(|blob| self.read_record(blob.0).ok());
+        let epoch = record.filter(|record| record.header().key == key && record.certificate().is_none());
+        if let Some(epoch) = epoch.filter(|epoch| self.verify(epoch).is_ok()) {
+            self.resolving.remember(&epoch);
         }
     }
 
