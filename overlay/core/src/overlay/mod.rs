@@ -21,6 +21,7 @@ mod children;
 mod commands;
 mod gossip;
 mod links;
+mod look;
 mod publish;
 mod puts;
 mod requests;

@@ -6,8 +6,8 @@
 
 use alloc::vec::Vec;
 
+use super::look::Nothing;
 use super::requests::{Outcome, Purpose};
-use super::resolve::Nothing;
 use super::{Overlay, Timer};
 use crate::api::Parallelism;
 use crate::key::{Key, PeerId};
