@@ -155,6 +155,7 @@ fn settings(args: &ServeArgs, folder: &Folder, loaded: &Loaded, role: Role) -> S
         metrics_listen: args.metrics_listen.0,
         agent: concat!("callbook-bootstrap/", env!("CARGO_PKG_VERSION")).into(),
         parallelism: Parallelism::default(),
+        children_max: callbook_overlay::limits::CHILDREN_MAX,
         serves_login: true,
         transports: Transports::Both,
     }

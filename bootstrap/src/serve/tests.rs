@@ -46,6 +46,7 @@ async fn host(network: &Network, key: u8, server: Option<NodeCertificate>) -> Ho
         metrics_listen: None,
         agent: "test".into(),
         parallelism: Parallelism::default(),
+        children_max: callbook_overlay::limits::CHILDREN_MAX,
         transports: Transports::Both,
     })
     .await

@@ -118,6 +118,7 @@ impl Plan {
             metrics_listen: config.metrics_listen,
             agent: concat!("callbook/", env!("CARGO_PKG_VERSION")).to_owned(),
             parallelism: Parallelism::default(),
+            children_max: callbook_overlay::limits::CHILDREN_MAX,
             serves_login: false,
             transports: Transports::Both,
         }

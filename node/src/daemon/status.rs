@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use callbook_net::transport_peer;
-use callbook_overlay::api::{self, Command, HeldStatus, Neighbour, Relation, Reply, Resolution, Source};
+use callbook_overlay::api::{self, Command, HeldStatus, How, Neighbour, Relation, Reply, Resolution, Source};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits::SKEW_MAX_SECS;
 use callbook_overlay::name::Username;
@@ -93,7 +93,9 @@ impl Daemon {
             Err(problem) => return Ok(without(text, Answered::Invalid, problem, 0.0)),
         };
         let started = std::time::Instant::now();
-        let reply = self.command(Command::Resolve { username: username.clone(), fresh }).await?;
+        let reply = self
+            .command(Command::Resolve { username: username.clone(), how: How { fresh, ..How::default() } })
+            .await?;
         let ms = millis(started.elapsed());
         if let Reply::Resolved(resolution) = &reply {
             return Ok(resolved(&username, resolution, ms));

@@ -76,6 +76,9 @@ pub struct Config {
     pub reluctant: bool,
     /// How many storers a look-up asks at once.
     pub parallelism: Parallelism,
+    /// Children that we take as a superpeer; usually
+    /// [`CHILDREN_MAX`](crate::limits::CHILDREN_MAX).
+    pub children_max: usize,
     /// What the last run left on disk.
     pub restored: Restored,
 }
@@ -100,6 +103,19 @@ pub struct Restored {
     pub sequences: Vec<(Key, PublicKey, u64)>,
     /// The host cache: values of [`Write::Contact`].
     pub contacts: Vec<Bytes>,
+    /// The last [`Write::Anchors`]: superpeers that worked, to be dialled first.
+    pub anchors: Vec<PeerId>,
+}
+
+/// How carefully a name is to be looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct How {
+    /// Pass over caches on the way.
+    pub fresh: bool,
+    /// Wait until β storers agree (or all have answered).
+    pub cross_check: bool,
+    /// Tell every step ([`Resolution::trace`]).
+    pub trace: bool,
 }
 
 /// What happened, or what the user wants.
@@ -162,8 +178,21 @@ pub enum Command {
     Resolve {
         /// Whom.
         username: Username,
-        /// Pass over caches on the way.
-        fresh: bool,
+        /// How carefully.
+        how: How,
+    },
+    /// Turn a name into its devices, and tell every change of them by [`Effect::Changed`], the first
+    /// time with what there is now. → [`Reply::Done`] once it ends by [`Command::Unwatch`] or because
+    /// we leave.
+    Watch(Username),
+    /// End the watch that this command began. → [`Reply::Done`]
+    Unwatch(CommandId),
+    /// Whether a device is there, as its parent says. → [`Reply::Presence`]
+    Presence {
+        /// The device's primary parent, from its record.
+        parent: PeerId,
+        /// The device's peer, from its record.
+        peer: PeerId,
     },
     /// Store a record that was signed elsewhere (the login server's `epoch`). → [`Reply::Stored`]
     Put(Bytes),
@@ -242,6 +271,13 @@ pub enum Effect {
         /// Its answer.
         reply: Reply,
     },
+    /// What a watched name has become.
+    Changed {
+        /// The command that watches.
+        command: CommandId,
+        /// As the reply to [`Command::Resolve`] would be.
+        outcome: Result<Resolution, Failure>,
+    },
     /// Something an operator or a waiting program wants to know.
     Notice(Notice),
 }
@@ -276,6 +312,8 @@ pub enum Write {
     },
     /// Drop a superpeer from the host cache.
     ForgetContact(PeerId),
+    /// The superpeers that worked last, at most [`ANCHORS`](crate::limits::ANCHORS); replaces the former.
+    Anchors(Vec<PeerId>),
 }
 
 /// What identifies a record among those of a key.
@@ -306,6 +344,8 @@ pub enum Reply {
     Peers(Vec<Neighbour>),
     /// A sample of superpeers.
     Seeds(Vec<Hint>),
+    /// Whether a device is there.
+    Presence(Presence),
     /// It did not work.
     Failed(Failure),
 }
@@ -330,6 +370,79 @@ pub struct Resolution {
     pub source: Source,
     /// Denials counted, for an absent name.
     pub denials: usize,
+    /// Every step in the order of its start, if it was asked for.
+    pub trace: Vec<Step>,
+}
+
+/// One request of a look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Who was asked.
+    pub peer: PeerId,
+    /// Where it listens, if we know.
+    pub address: Option<Address>,
+    /// What it was asked as.
+    pub asked: Asked,
+    /// When, since the look-up began (at the parent: since it was asked).
+    pub at: Duration,
+    /// How long the answer took, or how long it was waited for.
+    pub took: Duration,
+    /// What it said.
+    pub answer: Answer,
+}
+
+/// In which role a peer was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The child's parent.
+    Parent,
+    /// A child's standby, to confirm an absence.
+    Standby,
+    /// One of the closest superpeers.
+    Storer,
+}
+
+/// What a peer answered in a look-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Records of so many devices, and from where if it was a parent.
+    Found {
+        /// How many.
+        devices: usize,
+        /// Where a parent has them from.
+        source: Source,
+    },
+    /// Nothing there (a parent: denied by enough storers).
+    Denied,
+    /// It has not finished taking over its range.
+    Syncing,
+    /// It could not tell.
+    Unknown,
+    /// It refused.
+    Refused,
+    /// Nothing in time, or not before another one had answered.
+    Silent,
+    /// It can't be reached.
+    Unreachable,
+    /// What it said did not verify.
+    Invalid,
+}
+
+/// Whether a device is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Its parent hears it.
+    Online {
+        /// How long ago, last.
+        heard: Duration,
+    },
+    /// It said goodbye.
+    Offline {
+        /// When.
+        since: Unix,
+    },
+    /// Its parent does not answer, or has never heard of it.
+    Unknown,
 }
 
 /// One device under a name.
@@ -408,6 +521,10 @@ pub struct Status {
     pub node_certificate_until: Option<Unix>,
     /// Child: our parent.
     pub parent: Option<Parent>,
+    /// Child: superpeers that have reserved a place for us.
+    pub standbys: Vec<Parent>,
+    /// Superpeer: has not finished taking over its range.
+    pub syncing: bool,
     /// Superpeers known to be alive, ourselves included if we are one.
     pub superpeers: usize,
     /// Superpeers with an open link.
@@ -422,7 +539,7 @@ pub struct Status {
     pub skew_secs: i64,
 }
 
-/// A child's parent.
+/// A child's parent, or one that stands by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parent {
     /// Who.

@@ -93,6 +93,18 @@ pub struct Requests {
     pub register: u64,
     /// Kind 8.
     pub resolve: u64,
+    /// Kind 11.
+    pub reserve: u64,
+    /// Kind 12.
+    pub watch: u64,
+    /// Kind 13.
+    pub presence: u64,
+    /// Kind 14.
+    pub digest: u64,
+    /// Kind 15.
+    pub pull: u64,
+    /// Kind 16.
+    pub offer: u64,
 }
 
 /// Refusals by reason.

@@ -146,6 +146,9 @@ pub const REDIAL_INTERVAL: Duration = Duration::from_secs(15);
 /// Superpeers remembered as gone. *Specification* (DESIGN §4, *Merging*).
 pub const GONE_MAX: usize = 1_024;
 
+/// Superpeers that worked last, remembered to be dialled first. *Specification* (DESIGN §4).
+pub const ANCHORS: usize = 4;
+
 /// Superpeers in the host cache on disk. *Guess*.
 pub const HOST_CACHE_MAX: usize = 256;
 
@@ -216,11 +219,11 @@ pub const SKEW_MAX_SECS: i64 = 600;
 
 // ---- Children --------------------------------------------------------------------------------------
 
-/// Children of one superpeer. *Specification* (DESIGN §5).
+/// Children of one superpeer, unless its operator says otherwise. *Specification* (DESIGN §5).
 pub const CHILDREN_MAX: usize = 512;
 
-/// Children without an account, as a share of the maximum. *Specification* (DESIGN §5).
-pub const CHILDREN_GUESTS_MAX: usize = CHILDREN_MAX / 4;
+/// Children without an account have at most one place in so many. *Specification* (DESIGN §5).
+pub const GUESTS_SHARE: usize = 4;
 
 /// Other superpeers that a login server must know before it refuses children. *Specification*
 /// (DESIGN §5).

@@ -46,6 +46,8 @@ pub enum Tag {
     Leave = 85,
     /// A device key asks this parent to register this child's record.
     Register = 86,
+    /// A superpeer that was thought dead is alive.
+    Alive = 87,
     /// A node key asks the login server for something.
     NodeRequest = 96,
     /// A device key asks the login server for something.

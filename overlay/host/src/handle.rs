@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use callbook_overlay::Counters;
-use callbook_overlay::api::{Command, Notice, Reply};
+use callbook_overlay::Username;
+use callbook_overlay::api::{Command, Failure, Notice, Reply, Resolution};
 use callbook_overlay::key::PeerId;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use prometheus_client::registry::Registry;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::error::{LoginError, Stopped};
 use crate::limits::LOGIN_BYTES_MAX;
@@ -21,6 +22,10 @@ use crate::login::LoginCall;
 #[derive(Debug)]
 pub(crate) enum Local {
     Command(Command, oneshot::Sender<Reply>),
+    /// Tell every change of a name.
+    Watch(Username, Watcher),
+    /// A watch may have lost its last listener.
+    Unwatch,
     Login(LoginRequest),
     /// The counters, for a scrape.
     Counters(oneshot::Sender<Counters>),
@@ -43,6 +48,35 @@ pub(crate) struct Facts {
     pub(crate) registry: Arc<Mutex<Registry>>,
     /// Whether the overlay has been joined as a superpeer.
     pub(crate) joined: Arc<AtomicBool>,
+}
+
+/// The latest that is known of a watched name.
+pub(crate) type Watcher = watch::Sender<Option<Result<Resolution, Failure>>>;
+
+/// A watch on a name; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Watching {
+    /// `None` once it has been given up, so that the host sees it closed.
+    changes: Option<watch::Receiver<Option<Result<Resolution, Failure>>>>,
+    local: mpsc::Sender<Local>,
+}
+
+impl Watching {
+    /// Waits for the next change, at first for what there is now; of several only the last is told.
+    /// `None` once the host stops.
+    pub async fn next(&mut self) -> Option<Result<Resolution, Failure>> {
+        let changes = self.changes.as_mut()?;
+        changes.changed().await.ok()?;
+        changes.borrow_and_update().clone()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.changes = None;
+        // A host that is too busy to hear it notices at the next change.
+        self.local.try_send(Local::Unwatch).ok();
+    }
 }
 
 /// A running host, and the login requests that it takes.
@@ -71,6 +105,16 @@ impl Handle {
         let (sender, reply) = oneshot::channel();
         self.local.send(Local::Command(command, sender)).await.map_err(|_| Stopped)?;
         reply.await.map_err(|_| Stopped)
+    }
+
+    /// Watches a name.
+    ///
+    /// # Errors
+    /// The host has stopped.
+    pub async fn watch(&self, username: Username) -> Result<Watching, Stopped> {
+        let (watcher, changes) = watch::channel(None);
+        self.local.send(Local::Watch(username, watcher)).await.map_err(|_| Stopped)?;
+        Ok(Watching { changes: Some(changes), local: self.local.clone() })
     }
 
     /// Sends a login request to a login server and waits for its answer.

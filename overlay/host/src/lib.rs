@@ -45,7 +45,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
 
 pub use error::{LoginError, StartError, Stopped, StoreError};
-pub use handle::{Handle, Host};
+pub use handle::{Handle, Host, Watching};
 pub use libp2p;
 pub use login::LoginCall;
 pub use prometheus_client;
@@ -188,6 +188,7 @@ fn overlay(
         multiaddrs: reach.multiaddrs.clone(),
         reluctant: settings.reluctant,
         parallelism: settings.parallelism,
+        children_max: settings.children_max,
         restored,
     };
     Ok(Overlay::new(config, Box::new(Strict), clock.now()))

@@ -28,6 +28,8 @@ pub struct Settings {
     pub agent: String,
     /// How a look-up spreads its requests.
     pub parallelism: Parallelism,
+    /// Children that are taken as a superpeer.
+    pub children_max: usize,
     /// Whether to take login requests; they come out of [`Host::login`](crate::Host::login).
     pub serves_login: bool,
     /// Which transports to listen on and to dial.

@@ -10,9 +10,7 @@ use alloc::vec::Vec;
 use super::{Overlay, Timer};
 use crate::api::Slot;
 use crate::key::{Digest, Key, PeerId};
-use crate::limits::{
-    ATTACHMENT_LIFE, CHILDREN_GUESTS_MAX, CHILDREN_MAX, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM,
-};
+use crate::limits::{ATTACHMENT_LIFE, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM};
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
@@ -160,7 +158,8 @@ impl Overlay {
     }
 
     fn has_place(&self) -> bool {
-        self.children.len() < CHILDREN_MAX && (self.is_lab() || self.children.guests < CHILDREN_GUESTS_MAX)
+        self.children.len() < self.children_max
+            && (self.is_lab() || self.children.guests < self.children_max / GUESTS_SHARE)
     }
 
     /// Other superpeers that we have a stream to.

@@ -40,7 +40,13 @@ impl Overlay {
                 self.release(&key);
                 self.reply(id, Reply::Done);
             }
-            Command::Resolve { username, fresh } => self.resolve(id, username, fresh),
+            Command::Resolve { username, how } => self.resolve(id, username, how),
+            Command::Watch(username) => self.watch(id, username),
+            Command::Unwatch(watching) => {
+                self.unwatch(watching);
+                self.reply(id, Reply::Done);
+            }
+            Command::Presence { parent, peer } => self.presence(id, parent, peer),
             Command::Put(bytes) => self.put_signed(id, bytes),
             Command::Status => {
                 let status = self.status();
@@ -100,6 +106,8 @@ impl Overlay {
             node_id,
             node_certificate_until,
             parent: self.parent_status(),
+            standbys: self.standby_status(),
+            syncing: self.is_syncing(),
             superpeers: self.map.len(),
             superpeer_links: self.map.iter().filter(linked).count(),
             children: self.children.len(),

@@ -242,6 +242,10 @@ impl Overlay {
         } else if !greeted || matches!(frame.message, Message::Open(_)) {
             // Something else before Open, or a second Open: not a peer that keeps the protocol.
             self.close(id);
+        } else if let Message::Changed(changed) = &frame.message
+            && frame.id == 0
+        {
+            self.changed_heard(peer, changed);
         } else if frame.message.answers() {
             if let Message::HelloBack(hello) = &frame.message {
                 self.hello_heard(id, hello);
@@ -360,7 +364,7 @@ impl Overlay {
     }
 
     fn unreachable(&mut self, peer: &PeerId) {
-        self.map.bury(peer, self.now.instant);
+        self.superpeer_gone(peer, false);
         self.dial_ended(peer);
     }
 
@@ -405,7 +409,8 @@ impl Overlay {
         }
         let heard = self.links.get_mut(id).map_or(0, |link| core::mem::take(&mut link.frames));
         let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
-        Hello { load, heard, network_version, unix_time, gossip }
+        let (statements, suspects) = (Vec::new(), Vec::new());
+        Hello { load, heard, network_version, unix_time, gossip, statements, suspects }
     }
 
     /// A superpeer keeps its streams and its children's; a child keeps its parent's and what works.
@@ -419,7 +424,7 @@ impl Overlay {
     }
 
     fn load(&self) -> u8 {
-        let share = self.children.len() * 255 / crate::limits::CHILDREN_MAX;
+        let share = self.children.len() * 255 / self.children_max;
         u8::try_from(share).unwrap_or(u8::MAX)
     }
 

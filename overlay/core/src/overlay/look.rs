@@ -161,7 +161,8 @@ impl Overlay {
                 let records = found.bundle.records.iter().map(|record| Blob(record.bytes().clone()));
                 let (hops, source) = (found.hops, wire_source(found.source));
                 let records = records.collect();
-                let resolved = Resolved { status: 0, records, hops, source, denials: 0, storers: 0 };
+                let resolved =
+                    Resolved { status: 0, records, hops, source, denials: 0, storers: 0, trace: Vec::new() };
                 self.answer(link, id, Message::Resolved(resolved));
             }
         }
@@ -182,7 +183,8 @@ impl Overlay {
                 let (status, source) = (if absent { 1 } else { 2 }, wire_source(Source::Overlay));
                 let (denials, storers) = (byte(denials), byte(storers));
                 let records = epochs.iter().map(|epoch| Blob(epoch.bytes().clone())).collect();
-                let resolved = Resolved { status, records, hops: 0, source, denials, storers };
+                let resolved =
+                    Resolved { status, records, hops: 0, source, denials, storers, trace: Vec::new() };
                 self.answer(link, id, Message::Resolved(resolved));
             }
         }

@@ -22,13 +22,17 @@ mod commands;
 mod gossip;
 mod links;
 mod look;
+mod moving;
+mod presence;
 mod publish;
 mod puts;
 mod requests;
 mod resolve;
 mod serve;
+mod standby;
 mod upkeep;
 mod walks;
+mod watch;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -111,6 +115,7 @@ pub struct Overlay {
     multiaddrs: Vec<Bytes>,
     reluctant: bool,
     parallelism: Parallelism,
+    children_max: usize,
 
     map: Map,
     store: Store,
@@ -153,6 +158,7 @@ impl Overlay {
             multiaddrs: config.multiaddrs,
             reluctant: config.reluctant,
             parallelism: config.parallelism,
+            children_max: config.children_max.max(1),
             map: Map::default(),
             store: Store::default(),
             chains: ChainCache::default(),

@@ -143,7 +143,7 @@ impl Overlay {
         self.cache.evict(key);
         let link = self.attaching.parent().and_then(|parent| self.links.to(&parent));
         if let (Some(link), Some(record)) = (link, name.record) {
-            let reject = Reject { key: *key, digest: record.digest(), reason: 2 };
+            let reject = Reject { key: *key, digest: record.digest(), reason: 2, newer: None };
             self.send(link, 0, Message::Reject(reject));
         }
     }

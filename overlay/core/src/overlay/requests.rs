@@ -23,6 +23,20 @@ pub(super) enum Purpose {
     Register(Key, u64),
     Resolve(u64),
     Hello,
+    /// A standby was asked for a place.
+    Reserve,
+    /// A standby was asked to take us for its child, since the parent is gone or silent.
+    FailOver,
+    /// A standby was asked whether a name is absent: of this local look-up.
+    Confirm(u64),
+    /// A standby was asked for an own name, to see what the parent is worth.
+    SelfCheck(Key),
+    /// Of a watch on a key.
+    Watch(Key),
+    /// A question for presence that is passed on, or a local one.
+    Presence(u64),
+    /// Of a hand-over or repair under way.
+    Moving(u64),
 }
 
 /// How a request ended.
@@ -206,6 +220,13 @@ impl Overlay {
             Purpose::Attach => self.attach_heard(peer, outcome),
             Purpose::Register(key, seq) => self.register_heard(key, seq, peer, outcome),
             Purpose::Resolve(id) => self.resolve_heard(id, peer, outcome),
+            Purpose::Reserve => self.reserve_heard(peer, outcome),
+            Purpose::FailOver => self.fail_over_heard(peer, outcome),
+            Purpose::Confirm(id) => self.confirm_heard(id, peer, outcome),
+            Purpose::SelfCheck(key) => self.self_check_heard(key, peer, outcome),
+            Purpose::Watch(key) => self.watch_heard(key, peer, outcome),
+            Purpose::Presence(id) => self.presence_heard(id, peer, outcome),
+            Purpose::Moving(id) => self.moving_heard(id, peer, outcome),
             // Its round trip has been measured; silence is the link timer's business.
             Purpose::Hello => {}
         }
@@ -222,6 +243,12 @@ impl Overlay {
             Message::Attach(_) => asked.attach += 1,
             Message::Register(_) => asked.register += 1,
             Message::Resolve(_) => asked.resolve += 1,
+            Message::Reserve(_) => asked.reserve += 1,
+            Message::Watch(_) => asked.watch += 1,
+            Message::Presence(_) => asked.presence += 1,
+            Message::Digest(_) => asked.digest += 1,
+            Message::Pull(_) => asked.pull += 1,
+            Message::Offer(_) => asked.offer += 1,
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use super::look::{Asker, Found};
 use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer};
-use crate::api::{CommandId, Device, Failure, Reply, Resolution, Source};
+use crate::api::{CommandId, Device, Failure, How, Reply, Resolution, Source};
 use crate::cbor::Blob;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
@@ -32,7 +32,7 @@ struct Local {
     command: CommandId,
     username: Username,
     key: Key,
-    fresh: bool,
+    how: How,
     attempts: u8,
     asking: bool,
     deadline: Instant,
@@ -61,12 +61,12 @@ impl Resolving {
 }
 
 impl Overlay {
-    pub(super) fn resolve(&mut self, command: CommandId, username: Username, fresh: bool) {
+    pub(super) fn resolve(&mut self, command: CommandId, username: Username, how: How) {
         let id = self.number();
         let key = self.network.name_key(&username);
         let deadline = self.set_timer(RESOLVE_TIMEOUT, Timer::Resolve(id));
         let local =
-            Local { command, username, key, fresh, attempts: 0, asking: false, deadline, invalid: None };
+            Local { command, username, key, how, attempts: 0, asking: false, deadline, invalid: None };
         self.resolving.local.insert(id, local);
         self.pursue(id);
     }
@@ -79,7 +79,7 @@ impl Overlay {
             let why = local.invalid.map_or(String::new(), |invalid| invalid.to_string());
             return self.fail_resolve(id, Failure::Verification(why));
         }
-        let (key, fresh) = (local.key, local.fresh || local.attempts > 0);
+        let (key, fresh) = (local.key, local.how.fresh || local.attempts > 0);
         if matches!(self.role, crate::api::Role::Superpeer(_)) {
             local.attempts += 1;
             return self.look(key, fresh, Asker::Local(id));
@@ -216,7 +216,10 @@ impl Overlay {
         let source = if all_own { Source::Own } else { found.source };
         let hops = if all_own { 0 } else { found.hops };
         self.count_found(source);
-        self.end_resolve(id, Reply::Resolved(Resolution { devices, hops, source, denials: 0 }));
+        self.end_resolve(
+            id,
+            Reply::Resolved(Resolution { devices, hops, source, denials: 0, trace: Vec::new() }),
+        );
     }
 
     fn open(&mut self, record: &Record, key: Key, username: &Username) -> Result<Option<Device>, Invalid> {
@@ -240,7 +243,7 @@ impl Overlay {
         let link = self.attaching.parent().and_then(|parent| self.links.to(&parent));
         if let (Some(record), Some(link)) = (record, link) {
             let reason = u8::from(matches!(invalid, Invalid::Sealed | Invalid::Payload(_)));
-            let reject = Reject { key, digest: record.digest(), reason };
+            let reject = Reject { key, digest: record.digest(), reason, newer: None };
             self.send(link, 0, Message::Reject(reject));
         }
         self.pursue(id);
@@ -254,7 +257,7 @@ impl Overlay {
 
     fn absent(&mut self, id: u64, denials: usize, source: Source) {
         self.counters.lookups.absent += 1;
-        let absent = Resolution { devices: Vec::new(), hops: 0, source, denials };
+        let absent = Resolution { devices: Vec::new(), hops: 0, source, denials, trace: Vec::new() };
         self.end_resolve(id, Reply::Resolved(absent));
     }
 

@@ -59,6 +59,32 @@ impl Overlay {
                     None
                 });
             }
+            Message::Reserve(reserve) => {
+                served.reserve += 1;
+                self.serve_reserve(peer, &reserve)
+            }
+            Message::Watch(watch) => {
+                served.watch += 1;
+                return self.serve_watch(link, peer, id, &watch);
+            }
+            Message::Presence(ask) => {
+                served.presence += 1;
+                return self.serve_presence(link, peer, id, &ask);
+            }
+            Message::Digest(range) => {
+                served.digest += 1;
+                self.serve_digest(&range)
+            }
+            Message::Pull(items) => {
+                served.pull += 1;
+                self.serve_pull(&items)
+            }
+            Message::Offer(items) => {
+                served.offer += 1;
+                self.serve_offer(&items)
+            }
+            // That it came is all it says.
+            Message::Working(_) => return,
             Message::Reject(reject) => return self.serve_reject(peer, &reject),
             Message::Leave(leave) => return self.serve_leave(link, peer, &leave),
             _ => self.refuse(Reason::Unsupported),
@@ -242,7 +268,7 @@ impl Overlay {
         let message = leave_message(&self.network.id, &peer, leave.unix_time);
         self.counters.verifications += 1;
         if self.verifier.verify(&peer.as_public_key(), &message, &leave.signature) {
-            self.map.let_go(&peer, self.now.instant);
+            self.superpeer_gone(&peer, true);
             self.close(link);
         }
     }

@@ -104,6 +104,19 @@ impl Overlay {
         }
     }
 
+    /// A superpeer has failed us, or left: out of the map, and what it held may have to move.
+    pub(super) fn superpeer_gone(&mut self, peer: &PeerId, left: bool) {
+        let place = self.map.contact(peer).map(|contact| contact.id);
+        if left {
+            self.map.let_go(peer, self.now.instant);
+        } else {
+            self.map.bury(peer, self.now.instant);
+        }
+        if let Some(place) = place {
+            self.place_vacated(&place);
+        }
+    }
+
     /// As [`Self::learn`], from the superpeer that the hint is about: it knows best where it listens.
     pub(super) fn learn_from_itself(&mut self, hint: &Hint) -> Option<Key> {
         let id = self.learn(hint)?;
@@ -220,7 +233,7 @@ impl Overlay {
             .map(crate::map::Contact::peer)
             .collect();
         for peer in ended {
-            self.map.remove(&peer);
+            self.superpeer_gone(&peer, true);
         }
         if let Role::Superpeer(certificate) = &self.role
             && over(certificate)

@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 
 use super::Hint;
 use crate::cbor::{Blob, Source};
-use crate::key::{Digest, Key};
+use crate::key::{Digest, Key, PeerId};
 use crate::sign::Signature;
 
 /// The first frame of both sides on every link; the link is up once it has come.
@@ -65,6 +65,30 @@ pub struct Hello {
     /// Superpeers that the sender thinks are news; its own hint after it has joined.
     #[n(4)]
     pub gossip: Vec<Hint>,
+    /// What superpeers signed about themselves.
+    #[n(5)]
+    pub statements: Vec<Statement>,
+    /// Superpeers that failed the sender, or whose failure it heard of.
+    #[n(6)]
+    pub suspects: Vec<PeerId>,
+}
+
+/// A superpeer's own word that it leaves, or that it is alive after all.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Statement {
+    /// Whose.
+    #[n(0)]
+    pub peer: PeerId,
+    /// Its wall clock, in seconds; of two statements the newer counts.
+    #[n(1)]
+    pub unix_time: u64,
+    /// Alive, or leaving.
+    #[n(2)]
+    pub alive: bool,
+    /// Its signature over `peer ‖ unix_time`, tagged as the one or the other.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub signature: Signature,
 }
 
 /// Asks for the superpeers closest to a key.
@@ -215,7 +239,7 @@ pub struct Resolve {
     /// The name's key.
     #[n(0)]
     pub key: Key,
-    /// Bit 0: pass over caches.
+    /// Bit 0: pass over caches; 1: cross-check; 2: trace.
     #[n(1)]
     pub flags: u8,
 }
@@ -243,11 +267,157 @@ pub struct Resolved {
     /// Storers that count.
     #[n(5)]
     pub storers: u8,
+    /// The parent's steps, if they were asked for.
+    #[n(6)]
+    pub trace: Vec<TraceStep>,
 }
+
+/// A request that a parent made for a look-up.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct TraceStep {
+    /// Who was asked.
+    #[n(0)]
+    pub peer: PeerId,
+    /// When, in microseconds since the parent was asked.
+    #[n(1)]
+    pub at_micros: u32,
+    /// For how long, in microseconds.
+    #[n(2)]
+    pub took_micros: u32,
+    /// 0 found, 1 denied, 2 syncing, 3 unknown, 4 refused, 5 silent, 6 unreachable, 7 invalid.
+    #[n(3)]
+    pub answer: u8,
+    /// Devices found.
+    #[n(4)]
+    pub devices: u8,
+}
+
+/// Asks to be told of changes under a key, or not any more; answered by [`Changed`] and again at
+/// every change (then with id 0).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Watch {
+    /// The key.
+    #[n(0)]
+    pub key: Key,
+    /// For how many seconds from receipt; 0 ends the watch.
+    #[n(1)]
+    pub secs: u32,
+}
+
+/// What is under a watched key now.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Changed {
+    /// The key.
+    #[n(0)]
+    pub key: Key,
+    /// 0 found, 1 absent, 2 unknown.
+    #[n(1)]
+    pub status: u8,
+    /// The bundle.
+    #[n(2)]
+    pub records: Vec<Blob>,
+}
+
+/// Asks whether a child of `parent` is there. A parent that is another one passes the question on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PresenceAsk {
+    /// Whose child.
+    #[n(0)]
+    pub parent: PeerId,
+    /// Which child.
+    #[n(1)]
+    pub child: PeerId,
+}
+
+/// A parent's word on a child of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct PresenceTold {
+    /// An encoded [`super::PresenceBody`]; empty if nothing is known.
+    #[n(0)]
+    pub body: Blob,
+    /// The parent's signature over it.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Signature,
+    /// Online: the child's [`super::AttachmentBody`], else empty.
+    #[n(2)]
+    pub attachment: Blob,
+    /// The child's own signature: over the attachment, or its goodbye.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub child_signature: Signature,
+}
+
+/// A part of the key space: the keys that share the first `bits` bits with `prefix`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Range {
+    /// The bits; those after the first `bits` are zero.
+    #[n(0)]
+    pub prefix: Key,
+    /// How many, at most 252.
+    #[n(1)]
+    pub bits: u8,
+}
+
+/// Names a stored record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Item {
+    /// Its key.
+    #[n(0)]
+    pub key: Key,
+    /// Its digest.
+    #[n(1)]
+    pub digest: Digest,
+}
+
+/// What a superpeer holds in a range: all items if they are few, else sixteen parts.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Digests {
+    /// The items, sorted.
+    #[n(0)]
+    pub items: Vec<Item>,
+    /// A hash over the items of each of the sixteen parts of the range, in their order; empty if
+    /// `items` is all. The hash of nothing is all zeroes.
+    #[n(1)]
+    pub parts: Vec<Digest>,
+}
+
+/// Asks for records by name, or offers them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Items {
+    /// The records meant.
+    #[n(0)]
+    pub items: Vec<Item>,
+}
+
+/// Some of the records that were asked for, as many as fit a chunk, in the order asked; those that
+/// are not held any more are passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Pulled {
+    /// The records.
+    #[n(0)]
+    pub records: Vec<Blob>,
+    /// How many of the items that were asked for have been looked at; ask for the rest again.
+    #[n(1)]
+    pub done: u16,
+}
+
+/// Says that an answer will still come; repeated every 100 ms.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Working {}
 
 /// Tells the parent that a record which it served, or indexed for us, is not to be served.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
+#[cbor(map, context_bound = "AsMut<Source>")]
 pub struct Reject {
     /// The record's key.
     #[n(0)]
@@ -255,9 +425,12 @@ pub struct Reject {
     /// The record's digest.
     #[n(1)]
     pub digest: Digest,
-    /// 0 it does not verify, 1 it can't be opened, 2 its owner withdraws it.
+    /// 0 it does not verify, 1 it can't be opened, 2 its owner withdraws it, 3 there is a newer one.
     #[n(2)]
     pub reason: u8,
+    /// The newer one.
+    #[n(3)]
+    pub newer: Option<Blob>,
 }
 
 /// A goodbye; the signature lets the receiver pass it on.

@@ -16,8 +16,9 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 pub use self::hint::Hint;
 pub use self::message::{
-    Acknowledgement, Attach, Attached, Closest, Get, Got, Hello, Hints, Leave, Open, Put, PutDone, PutResult,
-    Refused, Register, Registered, Reject, Resolve, Resolved,
+    Acknowledgement, Attach, Attached, Changed, Closest, Digests, Get, Got, Hello, Hints, Item, Items, Leave,
+    Open, PresenceAsk, PresenceTold, Pulled, Put, PutDone, PutResult, Range, Refused, Register, Registered,
+    Reject, Resolve, Resolved, Statement, TraceStep, Watch, Working,
 };
 pub use crate::limits::FRAME_BYTES_MAX;
 
@@ -29,6 +30,12 @@ pub const PROTOCOL: u32 = 1;
 
 /// Bit of [`Resolve::flags`]: pass over caches.
 pub const FLAG_FRESH: u8 = 1;
+
+/// Bit of [`Resolve::flags`]: wait until β storers agree.
+pub const FLAG_CROSS_CHECK: u8 = 2;
+
+/// Bit of [`Resolve::flags`]: tell every step.
+pub const FLAG_TRACE: u8 = 4;
 
 const ANSWER: u16 = 128;
 const REFUSED: u16 = 255;
@@ -129,6 +136,20 @@ messages! {
     Reject(Reject) = 9,
     /// No answer.
     Leave(Leave) = 10,
+    /// Asks for a place to fall back to; answered by [`Message::Reserved`].
+    Reserve(Attach) = 11,
+    /// Answered by [`Message::Changed`], now and whenever something changes.
+    Watch(Watch) = 12,
+    /// Answered by [`Message::PresenceTold`].
+    Presence(PresenceAsk) = 13,
+    /// Answered by [`Message::Digests`].
+    Digest(Range) = 14,
+    /// Answered by [`Message::Pulled`].
+    Pull(Items) = 15,
+    /// Answered by [`Message::Wanted`].
+    Offer(Items) = 16,
+    /// No answer; keeps its request's id.
+    Working(Working) = 17,
     /// Answers a hello.
     HelloBack(Hello) = 2 + ANSWER,
     /// Answers closest.
@@ -143,6 +164,18 @@ messages! {
     Registered(Registered) = 7 + ANSWER,
     /// Answers resolve.
     Resolved(Resolved) = 8 + ANSWER,
+    /// Answers reserve.
+    Reserved(Attached) = 11 + ANSWER,
+    /// Answers watch; comes again with id 0 at every change.
+    Changed(Changed) = 12 + ANSWER,
+    /// Answers presence.
+    PresenceTold(PresenceTold) = 13 + ANSWER,
+    /// Answers digest.
+    Digests(Digests) = 14 + ANSWER,
+    /// Answers pull.
+    Pulled(Pulled) = 15 + ANSWER,
+    /// Answers offer: which of the items are wanted.
+    Wanted(Items) = 16 + ANSWER,
     /// Answers anything.
     Refused(Refused) = REFUSED,
 }
@@ -277,6 +310,42 @@ impl AttachmentBody {
     ///
     /// # Errors
     /// The peer's fault: not an attachment.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+        Ok(minicbor::decode(bytes)?)
+    }
+}
+
+/// What a parent signs about a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PresenceBody {
+    /// Which child.
+    #[n(0)]
+    pub child: PeerId,
+    /// Whether it is there; else it said goodbye.
+    #[n(1)]
+    pub online: bool,
+    /// Online: seconds since it was last heard. Else the wall clock of its goodbye, in seconds.
+    #[n(2)]
+    pub secs: u64,
+    /// The parent's wall clock, in seconds.
+    #[n(3)]
+    pub unix_time: u64,
+}
+
+impl PresenceBody {
+    /// The body as it is signed and travels.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(64);
+        infallible(Encoder::new(&mut bytes).encode(self));
+        bytes.into()
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// The peer's fault: not such a body.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
         Ok(minicbor::decode(bytes)?)
     }

@@ -48,6 +48,7 @@ const fn number(tag: Tag) -> u64 {
         | Tag::Denial
         | Tag::Presence
         | Tag::Leave
+        | Tag::Alive
         | Tag::Register
         | Tag::NodeRequest
         | Tag::DeviceRequest => tag as u64,
@@ -86,6 +87,7 @@ fn every_tag_is_described() {
         Tag::Denial,
         Tag::Presence,
         Tag::Leave,
+        Tag::Alive,
         Tag::Register,
         Tag::NodeRequest,
         Tag::DeviceRequest,

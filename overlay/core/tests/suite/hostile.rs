@@ -281,7 +281,15 @@ fn frames_that_make_no_sense_break_nothing() {
             3 => Message::Registered(Registered { of: 0, acknowledgements: Vec::new() }),
             4 => {
                 let (records, hops, source) = (Vec::new(), 255, 77);
-                Message::Resolved(Resolved { status: 9, records, hops, source, denials: 255, storers: 0 })
+                Message::Resolved(Resolved {
+                    status: 9,
+                    records,
+                    hops,
+                    source,
+                    denials: 255,
+                    storers: 0,
+                    trace: vec![],
+                })
             }
             5 => Message::Unknown { kind: 77 },
             6 => Message::Unknown { kind: 128 },
@@ -290,7 +298,7 @@ fn frames_that_make_no_sense_break_nothing() {
             9 => Message::Get(Get { key }),
             10 => Message::Put(Put { key, records: Vec::new() }),
             11 => Message::Resolve(Resolve { key, flags: 255 }),
-            12 => Message::Reject(Reject { key, digest, reason: 200 }),
+            12 => Message::Reject(Reject { key, digest, reason: 200, newer: None }),
             _ => Message::Leave(Leave { unix_time: 0, signature: [0; 64] }),
         };
         for number in 0..200_u64 {

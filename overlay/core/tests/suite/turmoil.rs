@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use callbook_overlay::Username;
-use callbook_overlay::api::{Address, Command, CommandId, Failure, Notice, Parallelism, Reply, Source};
+use callbook_overlay::api::{Address, Command, CommandId, Failure, How, Notice, Parallelism, Reply, Source};
 use callbook_overlay::certificate::DEVICE_LIFE;
 use callbook_overlay::network::Limits;
 use callbook_overlay::record::{Entry, EntryKind};
@@ -137,7 +137,8 @@ fn a_parent_may_die_at_any_moment() {
         let (held, _) = world.authority.held("bob");
         let register = world.tell(6, Command::Register(Box::new(held)));
         let username = Username::parse("alice").expect("a name");
-        let resolve = world.tell(6, Command::Resolve { username, fresh: true });
+        let resolve =
+            world.tell(6, Command::Resolve { username, how: How { fresh: true, ..How::default() } });
         world.run_for(Duration::from_millis(seed * 11));
         let parent = world.parent(6).expect("attached");
         if seed % 2 == 0 {
@@ -181,7 +182,10 @@ fn lost_frames_never_lose_an_answer() {
             let (held, _) = world.authority.held(&format!("name-{index}"));
             commands.push(world.tell(index, Command::Register(Box::new(held))));
             let username = Username::parse("name-0").expect("a name");
-            commands.push(world.tell(index, Command::Resolve { username, fresh: index % 2 == 0 }));
+            commands.push(world.tell(
+                index,
+                Command::Resolve { username, how: How { fresh: index % 2 == 0, ..How::default() } },
+            ));
         }
         world.run_for(seconds(30));
         for command in commands {
@@ -225,7 +229,9 @@ fn a_peer_that_leaves_answers_all_that_it_was_asked() {
         let (held, _) = world.authority.held("alice");
         let mut commands = vec![world.tell(index, Command::Register(Box::new(held)))];
         let username = Username::parse("nobody").expect("a name");
-        commands.push(world.tell(index, Command::Resolve { username, fresh: true }));
+        commands.push(
+            world.tell(index, Command::Resolve { username, how: How { fresh: true, ..How::default() } }),
+        );
         if index == 0 {
             let epoch = world.authority.revoke("alice", 999, world.unix());
             commands.push(world.tell(index, Command::Put(epoch)));

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use callbook_overlay::api::{
-    Address, Command, CommandId, Config, Effect, Effects, Held, Input, LinkId, Notice, Parallelism, Reply,
-    Resolution, Restored, Role, Write,
+    Address, Command, CommandId, Config, Effect, Effects, Failure, Held, How, Input, LinkId, Notice,
+    Parallelism, Reply, Resolution, Restored, Role, Write,
 };
 use callbook_overlay::certificate::{
     DEVICE_LIFE, DeviceCertificate, LoginCertificate, NODE_LIFE, NodeCertificate,
@@ -95,6 +95,7 @@ struct Disk {
     records: BTreeMap<callbook_overlay::api::Slot, Bytes>,
     sequences: BTreeMap<(callbook_overlay::key::Key, callbook_overlay::key::PublicKey), u64>,
     contacts: BTreeMap<PeerId, Bytes>,
+    anchors: Vec<PeerId>,
 }
 
 struct Peer {
@@ -123,6 +124,8 @@ pub(crate) struct World {
     count: u64,
     random: u64,
     parallelism: Parallelism,
+    /// What watches have told, in order.
+    pub(crate) changes: Vec<(CommandId, Result<Resolution, Failure>)>,
     /// Sees every frame before it is carried.
     pub(crate) tamper: Option<Tamper>,
     /// A hash over everything that happened.
@@ -143,6 +146,7 @@ impl World {
             count: 0,
             random: seed,
             parallelism,
+            changes: Vec::new(),
             tamper: None,
             trace: blake3::Hasher::new(),
         }
@@ -193,6 +197,7 @@ impl World {
             records: peer.disk.records.values().cloned().collect(),
             sequences: peer.disk.sequences.iter().map(|((key, device), seq)| (*key, *device, *seq)).collect(),
             contacts: peer.disk.contacts.values().cloned().collect(),
+            anchors: peer.disk.anchors.clone(),
         };
         let config = Config {
             network,
@@ -204,6 +209,7 @@ impl World {
             multiaddrs: vec![Bytes::from_static(b"\x04\x7f\0\0\x01")],
             reluctant: false,
             parallelism,
+            children_max: callbook_overlay::limits::CHILDREN_MAX,
             restored,
         };
         let (overlay, effects) = Overlay::new(config, Box::new(Strict), now);
@@ -305,7 +311,7 @@ impl World {
 
     pub(crate) fn try_resolve(&mut self, index: usize, name: &str, fresh: bool) -> Reply {
         let username = Username::parse(name).expect("a valid name");
-        self.ask(index, Command::Resolve { username, fresh })
+        self.ask(index, Command::Resolve { username, how: How { fresh, ..How::default() } })
     }
 
     pub(crate) fn register(&mut self, index: usize, held: Held) {
@@ -406,6 +412,7 @@ impl World {
                 Effect::Reply { command, reply } => {
                     assert!(self.replies.insert(command, reply).is_none(), "a command is answered once");
                 }
+                Effect::Changed { command, outcome } => self.changes.push((command, outcome)),
                 Effect::Notice(notice) => self.peers[index].notices.push(notice),
             }
         }
@@ -459,6 +466,7 @@ impl World {
                 Write::ForgetContact(peer) => {
                     disk.contacts.remove(&peer);
                 }
+                Write::Anchors(anchors) => disk.anchors = anchors,
             }
         }
     }

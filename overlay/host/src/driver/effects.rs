@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::vec;
 
-use callbook_overlay::api::{Effect, Notice};
+use callbook_overlay::api::{Command, CommandId, Effect, Failure, Input, Notice, Resolution};
 
 use super::Driver;
 
@@ -19,6 +19,7 @@ impl Driver {
                         asker.send(reply).ok();
                     }
                 }
+                Effect::Changed { command, outcome } => self.changed(command, outcome),
                 Effect::Persist { writes, durable } => {
                     if let Some(token) = self.parts.store.persist(writes, durable) {
                         self.parked.insert(token, effects);
@@ -29,6 +30,22 @@ impl Driver {
                 Effect::Close { link } => self.close_link(link),
                 Effect::Notice(notice) => self.notice(notice),
             }
+        }
+    }
+
+    /// Tells who watches, or ends the watch if nobody does any more.
+    fn changed(&mut self, command: CommandId, outcome: Result<Resolution, Failure>) {
+        let told = self.watches.get(&command).is_some_and(|watcher| watcher.send(Some(outcome)).is_ok());
+        if !told {
+            self.unwatch(command);
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, watching: CommandId) {
+        if self.watches.remove(&watching).is_some() {
+            self.next_command += 1;
+            let id = CommandId(self.next_command);
+            self.inputs.push_back(Input::Command(id, Command::Unwatch(watching)));
         }
     }
 

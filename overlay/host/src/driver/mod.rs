@@ -27,9 +27,9 @@ use std::vec;
 
 use callbook_net::limits::Rate;
 use callbook_net::{FromLink, LinkCounts};
-use callbook_overlay::Overlay;
 use callbook_overlay::api::{Command, CommandId, Effect, Effects, Input, LinkId, Notice, Reply};
 use callbook_overlay::time::Instant;
+use callbook_overlay::{Overlay, Username};
 use libp2p::Swarm;
 use libp2p::swarm::ConnectionId;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -38,7 +38,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 use crate::behaviour::Behaviour;
 use crate::clock::Clock;
 use crate::doorbell::Doorbell;
-use crate::handle::{Facts, Local};
+use crate::handle::{Facts, Local, Watcher};
 use crate::limits::{
     BATCH, BATCHES_PER_SWARM_POLL, CLOSE_TIMEOUT, HOUSEKEEPING, INBOUND_FRAMES_MAX, LEAVE_TIMEOUT,
     SWARM_EVENTS,
@@ -83,6 +83,7 @@ pub(crate) struct Driver {
     local_closed: bool,
 
     replies: HashMap<CommandId, oneshot::Sender<Reply>>,
+    watches: HashMap<CommandId, Watcher>,
     next_command: u64,
     next_link: u64,
     links: HashMap<LinkId, Link>,
@@ -132,6 +133,7 @@ impl Driver {
             full_batches: 0,
             local_closed: false,
             replies: HashMap::new(),
+            watches: HashMap::new(),
             next_command: 0,
             next_link: 0,
             links: HashMap::new(),
@@ -206,6 +208,8 @@ impl Driver {
         while let Some(local) = next {
             match local {
                 Local::Command(command, reply) => self.command(command, reply),
+                Local::Watch(username, watcher) => self.watch(username, watcher),
+                Local::Unwatch => self.end_idle_watches(),
                 Local::Login(request) => self.ask_login(request),
                 Local::Counters(reply) => {
                     // A scrape that was given up needs none.
@@ -261,6 +265,21 @@ impl Driver {
         let id = CommandId(self.next_command);
         self.replies.insert(id, reply);
         self.turn(Input::Command(id, command));
+    }
+
+    fn watch(&mut self, username: Username, watcher: Watcher) {
+        self.next_command += 1;
+        let id = CommandId(self.next_command);
+        self.watches.insert(id, watcher);
+        self.turn(Input::Command(id, Command::Watch(username)));
+    }
+
+    fn end_idle_watches(&mut self) {
+        let idle = self.watches.iter().filter(|(_, watcher)| watcher.is_closed());
+        for id in idle.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.unwatch(id);
+        }
+        self.take_in_what_followed();
     }
 
     /// One turn of the overlay, and those that its effects cause.

@@ -1,10 +1,11 @@
-//! The store's file: a redb database with four tables and a schema number.
+//! The store's file: a redb database with five tables and a schema number.
 //!
 //! | table | key | value |
 //! |---|---|---|
 //! | `records` | key (32) ‖ kind (1) ‖ writer (32) | the record as it travels |
 //! | `sequences` | key (32) ‖ device key (32) | the last sequence number used |
 //! | `contacts` | PeerId (32) | an encoded hint |
+//! | `anchors` | rank, from 0 | PeerId (32) |
 //! | `meta` | `"schema"` | the schema number |
 //!
 //! A file of an older schema is brought forward by the [`MIGRATIONS`] in one transaction; a newer one
@@ -17,7 +18,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot};
-use callbook_overlay::key::{Key, PublicKey};
+use callbook_overlay::key::{Key, PeerId, PublicKey};
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
     WriteTransaction,
@@ -30,6 +31,7 @@ use crate::limits::STORE_CACHE_BYTES;
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 const SEQUENCES: TableDefinition<'_, &[u8], u64> = TableDefinition::new("sequences");
 const CONTACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("contacts");
+const ANCHORS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("anchors");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 const SCHEMA: &str = "schema";
@@ -37,7 +39,7 @@ const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// The n-th brings a file from schema n to n + 1; a new file has schema 0.
-const MIGRATIONS: [Migration; 1] = [create];
+const MIGRATIONS: [Migration; 2] = [create, add_anchors];
 
 /// The schema that this version reads and writes.
 pub(super) const NEWEST: u64 = MIGRATIONS.len() as u64;
@@ -79,6 +81,13 @@ impl File {
                 match change {
                     Some(bytes) => drop(contacts.insert(peer.as_bytes().as_slice(), bytes.as_ref())?),
                     None => drop(contacts.remove(peer.as_bytes().as_slice())?),
+                }
+            }
+            if let Some(peers) = &changes.anchors {
+                let mut anchors = transaction.open_table(ANCHORS)?;
+                anchors.retain(|_, _| false)?;
+                for (rank, peer) in (0u64..).zip(peers) {
+                    drop(anchors.insert(rank, peer.as_bytes().as_slice())?);
                 }
             }
         }
@@ -148,6 +157,11 @@ fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+fn add_anchors(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    drop(transaction.open_table(ANCHORS)?);
+    Ok(())
+}
+
 fn read(database: &Database) -> Result<Restored, redb::Error> {
     let transaction = database.begin_read()?;
     let mut restored = Restored::default();
@@ -166,6 +180,12 @@ fn read(database: &Database) -> Result<Restored, redb::Error> {
     }
     for entry in transaction.open_table(CONTACTS)?.iter()? {
         restored.contacts.push(Bytes::copy_from_slice(entry?.1.value()));
+    }
+    for entry in transaction.open_table(ANCHORS)?.iter()? {
+        let Ok(peer) = <[u8; 32]>::try_from(entry?.1.value()) else {
+            return Err(StorageError::Corrupted("an anchor is not 32 bytes".to_owned()).into());
+        };
+        restored.anchors.push(PeerId::from_bytes(peer));
     }
     Ok(restored)
 }

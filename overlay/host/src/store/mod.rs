@@ -43,6 +43,7 @@ struct Changes {
     records: BTreeMap<Slot, Option<Bytes>>,
     sequences: BTreeMap<(Key, PublicKey), u64>,
     contacts: BTreeMap<PeerId, Option<Bytes>>,
+    anchors: Option<Vec<PeerId>>,
 }
 
 #[derive(Debug, Default)]
@@ -172,6 +173,7 @@ impl Changes {
             Write::ForgetContact(peer) => {
                 self.contacts.insert(peer, None);
             }
+            Write::Anchors(anchors) => self.anchors = Some(anchors),
         }
     }
 
@@ -187,6 +189,7 @@ impl Changes {
         for (peer, change) in older.contacts {
             self.contacts.entry(peer).or_insert(change);
         }
+        self.anchors = self.anchors.take().or(older.anchors);
     }
 }
 

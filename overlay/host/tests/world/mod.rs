@@ -55,6 +55,7 @@ impl World {
             metrics_listen: None,
             agent: "callbook-test/0".to_owned(),
             parallelism: Parallelism::default(),
+            children_max: callbook_overlay::limits::CHILDREN_MAX,
             serves_login: false,
             transports: Transports::Both,
         }

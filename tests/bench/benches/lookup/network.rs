@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use callbook_host::{Handle, Host, Settings, StoreSetting, Transports};
 use callbook_overlay::Username;
-use callbook_overlay::api::{Command, Parallelism, Reply, Role, Source};
+use callbook_overlay::api::{Command, How, Parallelism, Reply, Role, Source};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::certificate::{
     DEVICE_LIFE, DeviceCertificate, LOGIN_LIFE, LoginCertificate, NODE_LIFE, NodeCertificate,
@@ -122,7 +122,14 @@ impl Network {
             self.command(2, Command::Put(record.bytes().clone())).await;
             if wanted == Wanted::Cached {
                 for parent in 0..2 {
-                    self.command(parent, Command::Resolve { username: name.clone(), fresh: true }).await;
+                    self.command(
+                        parent,
+                        Command::Resolve {
+                            username: name.clone(),
+                            how: How { fresh: true, ..How::default() },
+                        },
+                    )
+                    .await;
                 }
             }
             names.push(name);
@@ -194,7 +201,8 @@ impl Network {
         let record = self.record(0);
         let key = record.header().key;
         let records = vec![Blob(record.bytes().clone())];
-        let answer = Resolved { status: 0, records, hops: 1, source: 4, denials: 0, storers: 0 };
+        let answer =
+            Resolved { status: 0, records, hops: 1, source: 4, denials: 0, storers: 0, trace: Vec::new() };
         let size = |message| {
             let mut bytes = Vec::new();
             Frame { id: 70_000, message }.write(&mut bytes);
@@ -218,7 +226,10 @@ impl Network {
 
 async fn resolve(child: &Handle, name: &Username, fresh: bool) -> (Duration, Source) {
     let began = Instant::now();
-    let reply = child.command(Command::Resolve { username: name.clone(), fresh }).await.unwrap();
+    let reply = child
+        .command(Command::Resolve { username: name.clone(), how: How { fresh, ..How::default() } })
+        .await
+        .unwrap();
     let took = began.elapsed();
     match reply {
         Reply::Resolved(resolution) if resolution.devices.len() == 1 => (took, resolution.source),
@@ -238,6 +249,7 @@ fn child(network: &callbook_overlay::network::Network, transports: Transports) -
         metrics_listen: None,
         agent: String::from("bench"),
         parallelism: Parallelism::Hedged,
+        children_max: callbook_overlay::limits::CHILDREN_MAX,
         serves_login: false,
         transports,
     }
@@ -258,6 +270,7 @@ fn superpeer(
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         role: Role::Superpeer(certificate.clone()),
         parallelism: if index == 1 { Parallelism::AtOnce } else { Parallelism::Hedged },
+        children_max: callbook_overlay::limits::CHILDREN_MAX,
         ..child(network, transports)
     };
     (settings, certificate)
