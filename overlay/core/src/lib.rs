@@ -10,6 +10,7 @@ pub mod api;
 pub mod cbor;
 pub mod certificate;
 mod counters;
+mod group;
 pub mod invalid;
 pub mod key;
 pub mod limits;

@@ -283,3 +283,13 @@ pub const PUBLISHING_MAX: usize = 256;
 
 /// Times a publication adopts a higher sequence number before it counts as failed. *Guess*.
 pub const STALE_ATTEMPTS: u8 = 3;
+
+// ---- Map and gossip --------------------------------------------------------------------------------
+
+/// Of one /24 (version 4) or /48 (version 6) among those that are chosen or handed on. *Guess*: as
+/// go-libp2p-kad-dht and discv5 have it for a bucket (security.md §1.2).
+pub const GROUP_NARROW_MAX: usize = 2;
+
+/// Of one /16 (version 4) or /32 (version 6) among those that are chosen or handed on. *Guess*: 4 per
+/// table (security.md §1.2).
+pub const GROUP_WIDE_MAX: usize = 4;

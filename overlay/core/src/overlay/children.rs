@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::{Overlay, Timer};
 use crate::api::Slot;
+use crate::group::Caps;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{ATTACHMENT_LIFE, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM};
 use crate::record::Record;
@@ -162,12 +163,14 @@ impl Overlay {
             && (self.is_lab() || self.children.guests < self.children_max / GUESTS_SHARE)
     }
 
-    /// Other superpeers that we have a stream to.
+    /// Other superpeers that we have a stream to, not too many of one address group.
     pub(super) fn candidates_for(&self, peer: &PeerId) -> Vec<Hint> {
         let linked = self.map.iter().filter(|contact| {
             let other = contact.peer();
             other != *peer && other != self.me && self.links.to(&other).is_some()
         });
+        let mut caps = Caps::new(self.network.scope);
+        let linked = linked.filter(|contact| caps.admit(&contact.hint.addresses));
         linked.take(8).map(|contact| contact.hint.clone()).collect()
     }
 

@@ -10,6 +10,7 @@ use super::Overlay;
 use super::puts::Origin;
 use super::serve::leave_message;
 use crate::api::{Address, Command, CommandId, Failure, Neighbour, Relation, Reply, Role, Status};
+use crate::group::Caps;
 use crate::key::PeerId;
 use crate::record::Record;
 use crate::wire::{Hint, Leave, Message};
@@ -145,7 +146,7 @@ impl Overlay {
         }
     }
 
-    /// Superpeers heard lately, in random order, ourselves last.
+    /// Superpeers heard lately, in random order, not too many of one address group, ourselves last.
     fn sample(&mut self, count: usize, within: Duration) -> Vec<Hint> {
         let now = self.now.instant;
         let alive = self.map.iter().filter(|contact| {
@@ -157,6 +158,8 @@ impl Overlay {
             hints.swap(index, other);
         }
         let own = self.own_hint();
+        let mut caps = Caps::new(self.network.scope);
+        hints.retain(|hint| caps.admit(&hint.addresses));
         hints.truncate(count.saturating_sub(usize::from(own.is_some())));
         hints.extend(own);
         hints

@@ -4,7 +4,6 @@
 //! place finds new neighbours. *Not here*: gossip, hand-over.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 
@@ -12,6 +11,7 @@ use super::walks::Owner;
 use super::{Overlay, Timer};
 use crate::api::{Notice, Role, Write};
 use crate::certificate::NodeCertificate;
+use crate::group::is_global;
 use crate::key::{Key, PeerId};
 use crate::limits::{
     HOST_CACHE_MAX, NEAR, REDIAL_INTERVAL, REFRESH_INTERVAL, SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL,
@@ -128,14 +128,8 @@ impl Overlay {
 
     /// On a global network nobody is made to dial private addresses.
     fn may_dial(&self, hint: &Hint) -> bool {
-        let global = |ip: IpAddr| match ip {
-            IpAddr::V4(ip) => {
-                !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip == Ipv4Addr::UNSPECIFIED)
-            }
-            IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unspecified()),
-        };
         let addresses = &hint.addresses;
-        self.network.scope == Scope::Local || addresses.iter().all(|address| global(address.ip))
+        self.network.scope == Scope::Local || addresses.iter().all(|address| is_global(address.ip))
     }
 
     pub(super) fn is_certified(&mut self, certificate: &NodeCertificate) -> bool {
