@@ -18,7 +18,7 @@ use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer};
 use crate::api::{CommandId, Device, Failure, How, Reply, Resolution, Source};
 use crate::cbor::Blob;
-use crate::invalid::Invalid;
+use crate::invalid::{Invalid, Subject};
 use crate::key::{Key, PeerId};
 use crate::limits::{EPOCHS_MAX, PARENT_TIMEOUT, RESOLVE_ATTEMPTS, RESOLVE_TIMEOUT};
 use crate::name::Username;
@@ -151,11 +151,16 @@ impl Overlay {
         match resolved.status {
             0 => {
                 let blobs = resolved.records.into_iter();
+                let count = blobs.len();
                 let read = blobs.map(|blob| self.read_record(blob.0));
                 // Kinds of later versions, and what has just ended by our clock, hide nothing else.
                 let read = read
                     .filter(|read| !matches!(read, Err(Invalid::Unsupported { .. } | Invalid::Expired(_))));
                 match read.collect::<Result<Vec<Record>, Invalid>>() {
+                    // All has ended by our clock, and not by theirs: that is no absence.
+                    Ok(records) if records.is_empty() && count > 0 => {
+                        self.retry(id, Invalid::Expired(Subject::Record), None);
+                    }
                     Ok(records) => {
                         let bundle = Bundle::new(records);
                         self.conclude(id, Found { bundle, source, hops: resolved.hops });

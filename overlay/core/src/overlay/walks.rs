@@ -188,8 +188,11 @@ impl Overlay {
         let key = run.walk.key;
         // More than a name may have would only make our own answer too long.
         let blobs = got.records.into_iter().take(DEVICES_PER_NAME_MAX + 1);
-        let records = blobs.filter_map(|blob| self.read_record(blob.0).ok());
-        let mut bundle = Bundle::new(records.filter(|record| record.header().key == key));
+        let count = blobs.len();
+        let records: Vec<Record> = blobs.filter_map(|blob| self.read_record(blob.0).ok()).collect();
+        // What can't be read, or holds at another time by our clock than by theirs, denies nothing.
+        let unreadable = records.len() < count;
+        let mut bundle = Bundle::new(records.into_iter().filter(|record| record.header().key == key));
         for epoch in &run.epochs {
             bundle.insert(epoch.clone());
         }
@@ -213,6 +216,9 @@ impl Overlay {
             self.counters.lookups.invalid += 1;
             self.cache.blame(peer, self.now.instant + crate::limits::GONE_FOR);
             run.walk.failed(&peer);
+        } else if unreadable {
+            run.walk.failed(&peer);
+            self.take_epoch(&mut run, bundle);
         } else {
             let depth = run.walk.denied(&peer);
             self.take_hints(&mut run, &got.closer, depth);

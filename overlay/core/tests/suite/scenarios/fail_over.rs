@@ -1,0 +1,61 @@
+//! Superpeers crash, vanish, freeze and come back, connections break, while everybody looks names up.
+
+use super::Stage;
+use crate::invariants::Rest;
+
+/// Goal: children go on through the loss of their parents, and nothing acknowledged is lost. Method:
+/// faults at random moments, never more at a time than a majority of storers survives; look-ups and new
+/// names meanwhile; then all is mended.
+#[test]
+fn fail_over() {
+    super::over_seeds("fail_over", run);
+}
+
+fn run(stage: &mut Stage) {
+    // Room for all children at half of the superpeers.
+    stage.world.children_max = (2 * stage.children.len()).div_ceil(stage.superpeers.len()).max(3) + 1;
+    stage.begin();
+    stage.register_names(6);
+    stage.wait(500, 2_000);
+    let mut frozen = Vec::new();
+    for _ in 0..stage.world.draw(3, 6) {
+        stage.look_around(3);
+        stage.wait(0, 300);
+        let victim = stage.any_superpeer();
+        let hurt = stage.down.len() + frozen.len();
+        let is_up = stage.world.is_running(victim) && !stage.world.is_frozen(victim);
+        match stage.world.draw(0, 5) {
+            0 | 1 if is_up && hurt < stage.spare() => {
+                stage.world.crash(victim);
+                stage.down.push(victim);
+            }
+            2 if is_up && hurt < stage.spare() => {
+                stage.world.vanish(victim);
+                stage.down.push(victim);
+            }
+            3 if is_up && hurt < stage.spare() => {
+                stage.world.freeze(victim);
+                frozen.push(victim);
+            }
+            4 => {
+                let child = stage.any_child();
+                stage.world.break_some_link(child);
+            }
+            _ => stage.world.break_some_link(victim),
+        }
+        stage.wait(0, 300);
+        stage.look_around(4);
+        stage.register_names(1);
+        stage.wait(100, 12_000);
+        match stage.world.draw(0, 2) {
+            0 => stage.restart_one(),
+            1 => frozen.pop().into_iter().for_each(|index| stage.world.thaw(index)),
+            _ => {}
+        }
+    }
+    stage.mend();
+    stage.settle(90, &[Rest::Answered, Rest::Maps, Rest::Parents, Rest::Found]);
+    if super::REPAIRS {
+        stage.settle(1, &[Rest::Copies]);
+    }
+}
