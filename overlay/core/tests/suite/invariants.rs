@@ -215,7 +215,9 @@ impl Ledger {
             return;
         }
         let facts = self.names.get(key).and_then(|devices| devices.get(&device.key));
-        let Some(facts) = facts else { panic!("{name} is given a device that nobody registered: {device:?}") };
+        let Some(facts) = facts else {
+            panic!("{name} is given a device that nobody registered: {device:?}")
+        };
         let payload = &device.payload;
         let holder = by_id.get(&payload.peer);
         assert_eq!(holder, Some(&facts.holder), "{name}: the device is at its holder");
@@ -320,9 +322,9 @@ impl Ledger {
     /// The names that somebody who still has the device registered with success.
     pub(crate) fn promised(&self) -> Vec<(Key, PublicKey, usize)> {
         let all = self.names.iter().flat_map(|(key, devices)| {
-            let kept = devices.iter().filter(|(_, facts)| {
-                facts.acknowledged.is_some() && !facts.revoking && !facts.excused
-            });
+            let kept = devices
+                .iter()
+                .filter(|(_, facts)| facts.acknowledged.is_some() && !facts.revoking && !facts.excused);
             kept.map(|(device, facts)| (*key, *device, facts.holder))
         });
         all.collect()
@@ -405,7 +407,8 @@ fn parents(world: &mut World) -> Vec<String> {
         let parent = world.parent(child);
         let agree = told.remove(&child).unwrap_or_default();
         if parent.is_none() || agree != Vec::from_iter(parent) {
-            wrong.push(format!("{child} is attached to {parent:?}, and {agree:?} say that it is their child"));
+            wrong
+                .push(format!("{child} is attached to {parent:?}, and {agree:?} say that it is their child"));
         }
     }
     wrong.extend(told.iter().map(|(child, parents)| format!("{parents:?} keep {child}, which is gone")));

@@ -1,5 +1,7 @@
 //! Superpeers crash, vanish, freeze and come back, connections break, while everybody looks names up.
 
+use std::time::Duration;
+
 use super::Stage;
 use crate::invariants::Rest;
 
@@ -28,6 +30,9 @@ fn run(stage: &mut Stage) {
             0 | 1 if is_up && hurt < stage.spare() => {
                 stage.world.crash(victim);
                 stage.down.push(victim);
+                if super::STANDBYS {
+                    all_attached(stage);
+                }
             }
             2 if is_up && hurt < stage.spare() => {
                 stage.world.vanish(victim);
@@ -53,9 +58,26 @@ fn run(stage: &mut Stage) {
             _ => {}
         }
     }
+    if super::MERGES {
+        let side = stage.superpeers.iter().chain(&stage.children).copied();
+        let side = side.filter(|index| index % 3 == 0).collect();
+        stage.world.part(side);
+        stage.look_around(4);
+        stage.wait(1_000, 60_000);
+        stage.look_around(4);
+    }
     stage.mend();
     stage.settle(90, &[Rest::Answered, Rest::Maps, Rest::Parents, Rest::Found]);
     if super::REPAIRS {
         stage.settle(1, &[Rest::Copies]);
+    }
+}
+
+/// A closed link is acted on at once: a second after a crash every child has a parent that runs.
+fn all_attached(stage: &mut Stage) {
+    stage.world.run_for(Duration::from_secs(1));
+    for child in stage.children.clone() {
+        let parent = stage.world.parent(child);
+        assert!(parent.is_some_and(|parent| stage.world.is_running(parent)), "{child}: {parent:?}");
     }
 }

@@ -99,7 +99,7 @@ impl World {
             return;
         }
         let link = links[self.random() as usize % links.len()];
-        let mut hears = || if self.random() % 2 == 0 { 1_000 } else { 1_000 + self.random() % IDLE };
+        let mut hears = || if self.random().is_multiple_of(2) { 1_000 } else { 1_000 + self.random() % IDLE };
         let (ours, theirs) = (hears(), hears());
         self.note(|world| format!("link {} of {} breaks", link.1.0, world.called(index)));
         self.break_link(link, ours, theirs);

@@ -180,13 +180,10 @@ impl World {
     pub(super) fn break_link(&mut self, link: (usize, LinkId), ours: u64, theirs: u64) {
         let Some(end) = self.links.remove(&link) else { return };
         self.links.remove(&(end.other, end.theirs));
-        let lost = |index: usize, at: LinkId, input: &Input| match input {
-            Input::Received { link, .. } => *link == at && index < usize::MAX,
-            _ => false,
-        };
-        self.events.retain(|_, (index, input)| {
-            !(lost(*index, link.1, input) && *index == link.0
-                || lost(*index, end.theirs, input) && *index == end.other)
+        let ends = [link, (end.other, end.theirs)];
+        self.events.retain(|_, (index, input)| match input {
+            Input::Received { link, .. } => !ends.contains(&(*index, *link)),
+            _ => true,
         });
         self.after(ours, link.0, Input::Disconnected { link: link.1 });
         self.after(theirs, end.other, Input::Disconnected { link: end.theirs });
