@@ -4,6 +4,7 @@
 //! Room      a folder of the test's own, a loopback address of its own, a turn (few networks at once)
 //!  └ Network   one login server: its folder, its process
 //!     └ Peer      one daemon: its folder, its process, and the commands that are asked of it
+//!  └ Stranger, Authority, Census   the test itself as a peer, as the login key, as who counts storers
 //! ```
 //! Nothing is left behind, also when a test panics: every process has a pipe as standard input and
 //! leaves when it closes; who doesn't is killed by its id, and the test fails. A line at level ERROR in
@@ -11,23 +12,31 @@
 //!
 //! *Not here*: what is tested (`tests/e2e`).
 
+pub mod authority;
 mod binaries;
+mod census;
 mod http;
+mod liar;
 mod network;
 mod outcome;
 mod peer;
 mod process;
 mod room;
+pub mod stranger;
 
 use std::time::{Duration, Instant};
 
+pub use authority::Authority;
 pub use binaries::{Program, workspace};
+pub use census::{Census, Poll};
 pub use http::{Answer, http_get, metric};
-pub use network::{Network, R};
+pub use liar::Liar;
+pub use network::{Network, R, R_OF_THREE, all_know};
 pub use outcome::Outcome;
 pub use peer::{PASSWORD, Peer};
 pub use process::{Process, Signal, alive};
 pub use room::Room;
+pub use stranger::Stranger;
 
 /// How long any condition may take. A guess: far above what a busy machine needs, so that it only
 /// ends tests that hang.

@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use libp2p::Multiaddr;
 use serde_json::Value;
 
+use crate::stranger::tcp_address;
 use crate::{Peer, Process, Program, Room, at_once, until};
 
 /// r of the tests' networks: smaller than the number of superpeers, so that some look-ups cross the
 /// overlay.
 pub const R: u64 = 2;
+
+/// r where storers fail: one of three may, and two leave nobody but the third.
+pub const R_OF_THREE: u64 = 3;
 
 /// A network with `limits = lab`.
 #[derive(Debug)]
@@ -19,6 +24,7 @@ pub struct Network {
     /// Where everything lies.
     pub room: Arc<Room>,
     folder: PathBuf,
+    ready: Value,
 }
 
 impl Network {
@@ -31,13 +37,17 @@ impl Network {
     /// The same in a room that is there, its server's folder so named.
     #[must_use]
     pub fn made_in(room: Arc<Room>, folder: &str) -> Self {
+        Self::made_with(room, folder, R)
+    }
+
+    fn made_with(room: Arc<Room>, folder: &str, r: u64) -> Self {
         let folder = room.path(folder);
         let data = folder.to_str().expect("temporary paths are text").to_owned();
-        let (address, r) = (room.address().to_string(), format!("r={R}"));
+        let (address, r) = (room.address().to_string(), format!("r={r}"));
         let arguments = ["--json", "init", "--data", &data, "--network", "demo", "--limits", "lab"];
         let arguments = arguments.into_iter().chain(["--listen", &address, "--set", &r]);
         room.run(Program::Bootstrap, arguments).ok();
-        Self { server: None, room, folder }
+        Self { server: None, room, folder, ready: Value::Null }
     }
 
     /// A new network with its login server running.
@@ -48,12 +58,35 @@ impl Network {
         network
     }
 
+    /// The same where each record has so many storers.
+    #[must_use]
+    pub fn start_with(r: u64) -> Self {
+        let mut network = Self::made_with(Room::new(), "server", r);
+        network.serve();
+        network
+    }
+
     /// Starts the login server, and returns its ready block.
     pub fn serve(&mut self) -> Value {
         let mut command = self.room.command(Program::Bootstrap);
         command.args(["serve", "--json", "--log", "info", "--leave-with-stdin", "--data"]).arg(&self.folder);
         let server = self.server.insert(Process::start(&self.room, "server", command));
-        server.event("ready")
+        self.ready = server.event("ready");
+        self.ready.clone()
+    }
+
+    /// Kills the login server as a power cut would.
+    ///
+    /// # Panics
+    /// It doesn't run.
+    pub fn kill_server(&mut self) {
+        self.server.take().expect("the server runs").kill();
+    }
+
+    /// Where the login server listens for TCP, if it runs.
+    #[must_use]
+    pub fn server_address(&self) -> Option<Multiaddr> {
+        self.server.is_some().then(|| tcp_address(&self.ready["listen"]))
     }
 
     /// Lets the login server leave.
@@ -96,37 +129,51 @@ impl Network {
         let (token, data) = token.zip(data).expect("temporary paths are text");
         let arguments = ["--json", "token", "create", "--data", data, "--node", token];
         self.room.run(Program::Bootstrap, arguments).ok();
-        self.peer(name, &["--node-token", token])
+        self.peer(name, &["--role", "superpeer", "--node-token", token])
     }
 
     /// Starts superpeers and waits until they know each other and the login server.
     #[must_use]
     pub fn superpeers<const N: usize>(&self) -> [Peer; N] {
-        let names = std::array::from_fn::<_, N, _>(|index| format!("superpeer-{}", index + 1));
-        let mut peers = names.map(|name| self.superpeer(&name));
-        at_once(&mut peers, |peer| {
+        let peers = self.many_superpeers(N);
+        peers.try_into().expect("as many as were asked for")
+    }
+
+    /// The same for a number that is not known before.
+    #[must_use]
+    pub fn many_superpeers(&self, count: usize) -> Vec<Peer> {
+        let names = (1..=count).map(|number| format!("superpeer-{number}"));
+        let peers = at_once(names, |name| {
+            let mut peer = self.superpeer(&name);
             peer.start();
             peer.wait("superpeer");
+            peer
         });
-        all_known(&peers, N + 1);
+        all_know(&peers, count + 1);
         peers
     }
 
     /// Starts children and waits until each has a parent.
     #[must_use]
     pub fn children<const N: usize>(&self) -> [Peer; N] {
-        let names = std::array::from_fn::<_, N, _>(|index| format!("child-{}", index + 1));
-        let mut peers = names.map(|name| self.peer(&name, &["--role", "child"]));
-        at_once(&mut peers, |peer| {
+        let peers = self.many_children(N);
+        peers.try_into().expect("as many as were asked for")
+    }
+
+    /// The same for a number that is not known before.
+    #[must_use]
+    pub fn many_children(&self, count: usize) -> Vec<Peer> {
+        at_once((1..=count).map(|number| format!("child-{number}")), |name| {
+            let mut peer = self.peer(&name, &["--role", "child"]);
             peer.start();
             peer.wait("attached");
-        });
-        peers
+            peer
+        })
     }
 }
 
 /// Waits until each of these peers knows so many superpeers.
-pub(crate) fn all_known(peers: &[Peer], superpeers: usize) {
+pub fn all_know<'a>(peers: impl IntoIterator<Item = &'a Peer>, superpeers: usize) {
     for peer in peers {
         until(&format!("{} knows {superpeers} superpeers", peer.name()), || {
             (peer.status()["superpeers"] == superpeers).then_some(())

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use libp2p::Multiaddr;
 use serde_json::Value;
 
-use crate::{Outcome, PATIENCE, Process, Program, Room, Signal};
+use crate::stranger::tcp_address;
+use crate::{Outcome, PATIENCE, Process, Program, Room, Signal, until};
 
 /// Everybody's password.
 pub const PASSWORD: &str = "correct horse battery";
@@ -54,6 +56,12 @@ impl Peer {
     #[must_use]
     pub fn id(&self) -> &str {
         self.ready["peer"].as_str().expect("it was started")
+    }
+
+    /// Where it listens for TCP.
+    #[must_use]
+    pub fn address(&self) -> Multiaddr {
+        tcp_address(&self.ready["addresses"])
     }
 
     /// The command that starts it, as the test's child.
@@ -133,6 +141,38 @@ impl Peer {
         self.ask(&["status"]).ok()
     }
 
+    /// The PeerId of its parent, if it has one.
+    #[must_use]
+    pub fn parent(&self) -> Option<String> {
+        self.status()["parent"]["peer"].as_str().map(str::to_owned)
+    }
+
+    /// Stops it in its tracks: its connections stay open, and nothing is answered.
+    ///
+    /// # Panics
+    /// It doesn't run.
+    pub fn freeze(&self) {
+        self.process.as_ref().expect("it runs").signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    ///
+    /// # Panics
+    /// It doesn't run.
+    pub fn thaw(&self) {
+        self.process.as_ref().expect("it runs").signal(Signal::CONT);
+    }
+
+    /// Leaves by `callbook down`.
+    ///
+    /// # Panics
+    /// It doesn't end well.
+    pub fn leave(&mut self) {
+        self.ask(&["down"]).ok();
+        let end = self.process.take().expect("it ran").end();
+        assert_eq!(end, Some(0), "{} leaves well", self.name);
+    }
+
     /// Waits, with `callbook wait`.
     pub fn wait(&self, condition: &str) {
         let timeout = format!("{}s", PATIENCE.as_secs() - 5);
@@ -153,6 +193,18 @@ impl Peer {
     /// Logs in with everybody's password.
     pub fn login(&self, name: &str) -> Value {
         self.account("login", name, PASSWORD).ok()
+    }
+
+    /// Looks names up past all caches until all of them are found at once; the elements of the answer.
+    ///
+    /// # Panics
+    /// They aren't, or one is said to be absent: that may be unknown for a while, and never wrong.
+    pub fn find_all(&self, names: &[&str]) -> Vec<Value> {
+        until(&format!("{} finds {names:?}", self.name), || {
+            let outcome = self.ask(&[&["lookup", "--fresh"], names].concat());
+            assert_ne!(outcome.code, Some(3), "a registered name is absent: {outcome:?}");
+            (outcome.code == Some(0)).then(|| outcome.json()["names"].as_array().cloned().unwrap_or_default())
+        })
     }
 
     /// Looks a name up that is there; the one element of the answer.

@@ -24,9 +24,16 @@ const MAY_NAME: [(&str, &[&str]); 8] = [
     ),
     (
         "callbook-bench",
-        &["callbook-bootstrap", "callbook-login", "callbook-host", "callbook-net", "callbook-overlay"],
+        &[
+            "callbook-bootstrap",
+            "callbook-e2e",
+            "callbook-login",
+            "callbook-host",
+            "callbook-net",
+            "callbook-overlay",
+        ],
     ),
-    ("callbook-e2e", &[]),
+    ("callbook-e2e", &["callbook-login", "callbook-net", "callbook-overlay"]),
 ];
 
 fn cargo(arguments: &[&str]) -> String {

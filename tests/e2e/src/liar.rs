@@ -1,0 +1,164 @@
+//! A certified superpeer in the test's own process that serves what it is told to.
+//!
+//! It greets, says hello, names nobody, stores nothing and answers each question for a key with the
+//! records that the test gave it. *Not here*: how it came by its certificate ([`Authority`]).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use callbook_net::{Event, FromLink, LinkSetting, Neighbours, address_of, link, multiaddr};
+use callbook_overlay::api::{Address, LinkId, Transport};
+use callbook_overlay::cbor::Blob;
+use callbook_overlay::key::{Digest, Key};
+use callbook_overlay::network::Network as Facts;
+use callbook_overlay::wire::{Frame, Got, Hint, Hints, Message, PutDone, PutResult, Reason, Refused};
+use futures::StreamExt;
+use libp2p::Swarm;
+use libp2p::swarm::{Stream, SwarmEvent};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+use crate::stranger::{hello, open, stranger_key, stranger_swarm};
+use crate::{Authority, Network, Peer};
+
+/// What a liar serves, and how often it was asked for it.
+#[derive(Default)]
+struct Served {
+    records: BTreeMap<Key, Vec<Bytes>>,
+    asked: usize,
+}
+
+/// A superpeer that the test plays.
+pub struct Liar {
+    /// How others know it.
+    pub hint: Hint,
+    served: Arc<Mutex<Served>>,
+    _runtime: Runtime,
+}
+
+impl Liar {
+    /// A new superpeer, nearer to `key` than all of `others`, that has dialled each of `peers`.
+    ///
+    /// # Panics
+    /// It can't listen or dial.
+    #[must_use]
+    pub fn start<'a>(
+        network: &Network,
+        key: &Key,
+        others: &[Key],
+        peers: impl IntoIterator<Item = &'a Peer>,
+    ) -> Self {
+        let (authority, node) = (Authority::of(network), stranger_key());
+        let builder = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = builder.expect("a runtime");
+        let served = Arc::<Mutex<Served>>::default();
+        let addresses: Vec<_> = peers.into_iter().map(Peer::address).collect();
+        let hint = runtime.block_on(async {
+            let mut swarm = stranger_swarm(&node, Neighbours::new(&authority.facts.id));
+            let any = Address { ip: network.room.address().into(), port: 0 };
+            swarm.listen_on(multiaddr(&any, Transport::Tcp)).expect("a port");
+            let address = loop {
+                if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                    break address_of(&address).expect("an address of ours").0;
+                }
+            };
+            let certificate = authority.node_nearest(&node, key, others);
+            let hint = Hint { certificate, addresses: vec![address] };
+            for address in addresses {
+                swarm.dial(address).expect("an address to dial");
+            }
+            let said = Said { facts: authority.facts, hint: hint.clone(), served: Arc::clone(&served) };
+            tokio::spawn(drive(swarm, said));
+            hint
+        });
+        Self { hint, served, _runtime: runtime }
+    }
+
+    /// Its place.
+    #[must_use]
+    pub fn place(&self, facts: &Facts) -> Key {
+        self.hint.certificate.node_id(&facts.id)
+    }
+
+    /// From now on it serves these records under this key.
+    pub fn serve(&self, key: Key, records: &[Bytes]) {
+        lock(&self.served).records.insert(key, records.to_vec());
+    }
+
+    /// How often it was asked for a bundle so far.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        lock(&self.served).asked
+    }
+}
+
+fn lock(served: &Mutex<Served>) -> std::sync::MutexGuard<'_, Served> {
+    served.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Clone)]
+struct Said {
+    facts: Facts,
+    hint: Hint,
+    served: Arc<Mutex<Served>>,
+}
+
+async fn drive(mut swarm: Swarm<Neighbours>, said: Said) {
+    loop {
+        if let SwarmEvent::Behaviour(Event::Up { stream, .. }) = swarm.select_next_some().await {
+            tokio::spawn(serve(stream, said.clone()));
+        }
+    }
+}
+
+async fn serve(stream: Stream, said: Said) {
+    let (to_inbound, mut inbound) = mpsc::channel(64);
+    let setting = LinkSetting { link: LinkId(1), rate: None, counts: Arc::default() };
+    let (sender, task) = link(stream, setting, to_inbound);
+    tokio::spawn(task);
+    let greeting = Message::Open(open(&said.facts, Some(said.hint.clone())));
+    let mut next = Some(Frame { id: 0, message: greeting });
+    loop {
+        if let Some(frame) = next.take()
+            && sender.send(frame).await.is_err()
+        {
+            return;
+        }
+        let Some(FromLink::Frame(_, Frame { id, message })) = inbound.recv().await else { return };
+        next = said.answer(message).map(|message| Frame { id, message });
+    }
+}
+
+impl Said {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all that it doesn't play is refused alike")]
+    fn answer(&self, message: Message) -> Option<Message> {
+        let refused = Refused {
+            reason: Reason::Unsupported.to_wire(),
+            retry_after: None,
+            candidates: Vec::new(),
+            newer: None,
+        };
+        Some(match message {
+            Message::Hello(_) => Message::HelloBack(hello(&self.facts)),
+            Message::Closest(_) => Message::Hints(Hints { hints: Vec::new() }),
+            Message::Get(get) => {
+                let mut served = lock(&self.served);
+                served.asked += 1;
+                let records = served.records.get(&get.key).into_iter().flatten();
+                let records = records.map(|record| Blob(record.clone())).collect();
+                Message::Got(Got { records, closer: Vec::new() })
+            }
+            Message::Put(put) => {
+                let refused = Some(Reason::Limit.to_wire());
+                let digest = Digest::from_bytes([0; 32]);
+                let result = PutResult { digest, signature: None, refused, newer: None };
+                let results = put.records.iter().map(|_| result.clone()).collect();
+                Message::PutDone(PutDone { results, others: Vec::new() })
+            }
+            Message::Open(_) | Message::Reject(_) | Message::Leave(_) | Message::Working(_) => return None,
+            message if message.answers() => return None,
+            _ => Message::Refused(refused),
+        })
+    }
+}
