@@ -35,6 +35,16 @@ impl Census {
         self.hints.len()
     }
 
+    /// The hint of one of them.
+    ///
+    /// # Panics
+    /// It is not among them.
+    #[must_use]
+    pub fn hint(&self, id: &str) -> Hint {
+        let hint = self.hints.iter().find(|hint| transport_peer(&hint.peer()).to_string() == id);
+        hint.unwrap_or_else(|| panic!("{id} is not known")).clone()
+    }
+
     /// All places.
     #[must_use]
     pub fn places(&self) -> Vec<Key> {

@@ -1,7 +1,10 @@
-//! As much HTTP as reading metrics takes.
+//! As much HTTP as reading metrics takes, and as asking a daemon without its command line.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+
+use serde_json::Value;
 
 use crate::PATIENCE;
 
@@ -34,6 +37,22 @@ pub fn http_get(url: &str, path: &str) -> Answer {
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.unwrap_or_else(|| panic!("no status: {head}"));
     Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+}
+
+/// Asks the daemon at a socket; its document, whatever its status.
+///
+/// # Errors
+/// Nobody listens there, or not any more.
+pub fn local_get(socket: &str, path: &str) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    let document = body.and_then(|body| serde_json::from_str(body).ok());
+    document.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, answer))
 }
 
 /// The sum of a metric's series.

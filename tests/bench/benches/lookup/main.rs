@@ -8,7 +8,8 @@
 //! look-up has one of both before it, so that all find the machine equally fast and its caches equally
 //! cold.
 //!
-//! `cargo bench -p callbook-bench [-- tcp|quic]`
+//! `cargo bench -p callbook-bench [-- tcp|quic|overlay]`; `overlay`, which takes some ten minutes, is another
+//! bench beside it (see there) and runs only when it is named.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a benchmark names the answers it expects")]
@@ -16,6 +17,7 @@
 
 mod floor;
 mod network;
+mod overlay;
 mod sample;
 
 use std::time::{Duration, Instant};
@@ -38,6 +40,9 @@ const IN_FLIGHT: usize = 64;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    if wanted.iter().any(|word| word == "overlay") {
+        return overlay::run();
+    }
     let runtime = callbook_host::runtime().unwrap();
     for (name, transports) in [("tcp", Transports::TcpOnly), ("quic", Transports::QuicOnly)] {
         if runs(name) {

@@ -13,4 +13,5 @@ mod observing;
 mod restarts;
 mod strangers;
 mod tidy;
+mod watching;
 mod whole_path;
