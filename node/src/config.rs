@@ -13,22 +13,28 @@ use std::path::{Path, PathBuf};
 
 use callbook_login::files;
 use callbook_login::suggest::closest;
+use callbook_overlay::limits::CHILDREN_MAX;
 
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem, file_problem};
 
 /// The settings, in the order in which they are shown.
 ///
-/// Each is a guess that serves a desktop; `metrics.listen` and `role` are DETAILS *Commands*.
-const DEFAULTS: [(&str, Option<&str>); 7] = [
+/// Each is a guess that serves a desktop; `metrics.listen` and `role` are DETAILS *Commands*, `children_max` DESIGN §5.
+const DEFAULTS: [(&str, Option<&str>); 8] = [
     ("data", None),
     ("network", None),
     ("node_token", None),
     ("listen", None),
     ("role", Some("auto")),
+    ("children_max", Some("512")),
     ("log", None),
     ("metrics.listen", Some("127.0.0.1:0")),
 ];
+
+/// Most children that can be asked for. A guess: above it the connections would be refused, not the
+/// children.
+const CHILDREN_MOST: usize = 4_096;
 
 /// Largest file that is read, in bytes. A guess: far above any that people write.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -98,6 +104,8 @@ pub(crate) struct Config {
     pub(crate) listen: Option<SocketAddr>,
     /// Which role.
     pub(crate) role: RoleChoice,
+    /// Children that it takes as superpeer.
+    pub(crate) children_max: usize,
     /// The log filter.
     pub(crate) log: Option<String>,
     /// Where metrics are; `None`: off.
@@ -174,11 +182,16 @@ fn parse(text: &str, path: &Path) -> Outcome<Vec<Layered>> {
     for (key, value) in flat {
         let known = DEFAULTS.iter().find(|(name, _)| *name == key).map(|(name, _)| *name);
         let Some(key) = known else { return Err(unknown(&key, path)) };
-        let Some(value) = value.as_str() else {
+        // A number needs no quotes.
+        let value = match value.as_integer().filter(|_| key == "children_max") {
+            Some(number) => Some(number.to_string()),
+            None => value.as_str().map(str::to_owned),
+        };
+        let Some(value) = value else {
             let message = format!("{}: {key} must be a text, in quotes", path.display());
             return Err(Problem::new(Code::ConfigInvalid, message).hint(format!("write {key} = \"…\"")));
         };
-        settings.push(Layered { key, value: Some(value.to_owned()), origin: Origin::File });
+        settings.push(Layered { key, value: Some(value), origin: Origin::File });
     }
     Ok(settings)
 }
@@ -211,6 +224,14 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         Some("child") => RoleChoice::Child,
         Some(_) => return Err(bad_value(of("role"), file.as_deref(), "it is auto, superpeer or child")),
     };
+    let children_max = match text("children_max").map(|text| text.parse()) {
+        None => CHILDREN_MAX,
+        Some(Ok(count)) if (1..=CHILDREN_MOST).contains(&count) => count,
+        Some(_) => {
+            let hint = format!("it is a number from 1 to {CHILDREN_MOST}");
+            return Err(bad_value(of("children_max"), file.as_deref(), &hint));
+        }
+    };
     let Some(data) = text("data").map(PathBuf::from) else {
         return Err(Problem::new(Code::Usage, "no data folder: there is no home folder to put it in")
             .hint("name one with --data DIR (CALLBOOK_DATA)"));
@@ -222,6 +243,7 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         node_token: text("node_token").map(PathBuf::from),
         listen: socket("listen")?,
         role,
+        children_max,
         log: text("log"),
         metrics_listen: socket("metrics.listen")?,
         file,
@@ -260,7 +282,10 @@ mod tests {
         for (text, nearest) in [
             ("netwrok = \"x\"", "did you mean network?"),
             ("[metrics]\nlistn = \"x\"", "did you mean metrics.listen?"),
-            ("colour = \"x\"", "the keys are data, network, node_token, listen, role, log, metrics.listen"),
+            (
+                "colour = \"x\"",
+                "the keys are data, network, node_token, listen, role, children_max, log, metrics.listen",
+            ),
         ] {
             let problem = parse(text, Path::new("config.toml")).unwrap_err();
             assert_eq!(
@@ -283,7 +308,7 @@ mod tests {
         assert_eq!(config.role, RoleChoice::Child);
         assert_eq!(config.metrics_listen, None);
         let origins: Vec<_> = config.layers.iter().map(|l| format!("{}={}", l.key, l.origin)).collect();
-        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file log=default metrics.listen=file");
+        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default log=default metrics.listen=file");
     }
 
     #[test]
@@ -295,6 +320,26 @@ mod tests {
         let flag = Layered { key: "role", value: Some("king".into()), origin: Origin::Flag };
         let problem = load(&[flag], None).unwrap_err();
         assert_eq!(problem.message, "role can't be \"king\" (from the command line)");
+    }
+
+    #[test]
+    fn the_number_of_children_is_a_number_with_or_without_quotes() {
+        // Goal: both forms are read, others refused; the default shown is the default taken. Method: each.
+        for (text, count) in [("children_max = 7", 7), ("children_max = \"8\"", 8), ("", CHILDREN_MAX)] {
+            let (_folder, path) = written(text);
+            assert_eq!(load(&[], Some(&path)).unwrap().children_max, count, "{text}");
+        }
+        let shown = DEFAULTS.iter().find(|(key, _)| *key == "children_max").and_then(|(_, value)| *value);
+        assert_eq!(shown, Some(CHILDREN_MAX.to_string().as_str()));
+        for text in
+            ["children_max = 0", "children_max = -1", "children_max = \"many\"", "children_max = 9999"]
+        {
+            let (_folder, path) = written(text);
+            let problem = load(&[], Some(&path)).unwrap_err();
+            assert_eq!(problem.hint.unwrap(), "it is a number from 1 to 4096", "{text}");
+        }
+        let (_folder, path) = written("listen = 4001");
+        assert!(load(&[], Some(&path)).is_err(), "an address is a text");
     }
 
     #[test]

@@ -67,6 +67,8 @@ codes! {
     RateLimited = "rate_limited", 7, 429;
     /// This machine's clock differs too much from the neighbours'.
     ClockSkewed = "clock_skewed", 1, 500;
+    /// The daemon does so much of it already.
+    Busy = "busy", 1, 503;
     /// A look-up of the demo was wrong.
     DemoWrong = "demo_wrong", 1, 500;
     /// A process of the demo ended.

@@ -3,7 +3,13 @@
 //! One struct for both, so that neither can tell what the other doesn't. docs/cli.md describes the
 //! fields; they are only ever added. Each carries `schema_version` where it is a whole document.
 
-use std::collections::BTreeMap;
+mod demo;
+mod lookup;
+mod watch;
+
+pub(crate) use demo::{Act, Bulk, Demo, DemoLookup, Percentiles, Phases, Rehomed};
+pub(crate) use lookup::{Answered, Device, Lookup, Lookups, Presence, Step};
+pub(crate) use watch::{Change, Facet, Seen};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +68,12 @@ pub(crate) struct Status {
     pub(crate) attached: bool,
     /// Child: its parent.
     pub(crate) parent: Option<Parent>,
+    /// Child: superpeers that keep a place for it, should the parent go.
+    #[serde(default)]
+    pub(crate) standbys: Vec<Parent>,
+    /// Superpeer: has not finished taking over its range.
+    #[serde(default)]
+    pub(crate) syncing: bool,
     /// The network's name.
     pub(crate) network: String,
     /// Its id.
@@ -86,6 +98,9 @@ pub(crate) struct Status {
     pub(crate) superpeer_links: usize,
     /// Attached to it.
     pub(crate) children: usize,
+    /// As superpeer it takes so many.
+    #[serde(default)]
+    pub(crate) children_max: usize,
     /// Stored for others.
     pub(crate) records: usize,
     /// Its clock minus its neighbours'.
@@ -96,7 +111,7 @@ pub(crate) struct Status {
     pub(crate) warnings: Vec<String>,
 }
 
-/// A child's parent.
+/// A child's parent, or one that stands by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Parent {
     /// Who.
@@ -265,77 +280,6 @@ pub(crate) struct Stopped {
     pub(crate) pid: u32,
 }
 
-/// `lookup`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Lookups {
-    /// One per name asked for, in that order.
-    pub(crate) names: Vec<Lookup>,
-}
-
-/// What became of one name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Lookup {
-    /// As asked for.
-    pub(crate) name: String,
-    /// The outcome in a word.
-    pub(crate) outcome: Answered,
-    /// Where the name is reachable.
-    pub(crate) devices: Vec<Device>,
-    /// Sequential requests after the parent.
-    pub(crate) hops: u8,
-    /// Where the answer came from.
-    pub(crate) source: Option<String>,
-    /// Denials counted.
-    pub(crate) denials: usize,
-    /// As the daemon measured it.
-    pub(crate) ms: f64,
-    /// Unless it was found.
-    pub(crate) error: Option<Problem>,
-}
-
-/// The outcome of a look-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Answered {
-    /// There are devices.
-    Found,
-    /// Surely none.
-    Absent,
-    /// Nobody could say.
-    Unknown,
-    /// Answers didn't pass verification.
-    Unverified,
-    /// Something else failed.
-    Failed,
-    /// Not a username.
-    Invalid,
-}
-
-/// One device under a name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Device {
-    /// The device key.
-    pub(crate) device: String,
-    /// The daemon's PeerId.
-    pub(crate) peer: String,
-    /// Its parent, unless it is a superpeer.
-    pub(crate) parent: Option<String>,
-    /// Where it listens.
-    pub(crate) addresses: Vec<String>,
-    /// Display name.
-    pub(crate) display: String,
-    /// Typed entries in zone-file form.
-    pub(crate) entries: Vec<String>,
-    /// Version of the record.
-    pub(crate) seq: u64,
-    /// Since it was signed.
-    pub(crate) age_secs: u64,
-    /// When it was signed.
-    pub(crate) signed_at: String,
-    /// When it expires.
-    pub(crate) valid_until: String,
-}
-
 /// One line of `up --json`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -432,87 +376,4 @@ pub(crate) struct Setting {
     pub(crate) value: Option<String>,
     /// `flag`, `env`, `file` or `default`.
     pub(crate) origin: String,
-}
-
-/// `demo`.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Demo {
-    /// How many superpeers beside the server.
-    pub(crate) superpeers: usize,
-    /// How many children.
-    pub(crate) children: usize,
-    /// Where everything lies.
-    pub(crate) folder: String,
-    /// Accounts made.
-    pub(crate) enrolled: usize,
-    /// Look-ups; with `--names` only the wrong ones.
-    pub(crate) lookups: Vec<DemoLookup>,
-    /// How many were wrong.
-    pub(crate) wrong: usize,
-    /// How many were answered by superpeers that the child's parent had to ask.
-    pub(crate) crossed: usize,
-    /// With `--names`.
-    pub(crate) bulk: Option<Bulk>,
-}
-
-/// One row of the demo's table.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct DemoLookup {
-    /// Whom.
-    pub(crate) name: String,
-    /// From which child.
-    pub(crate) from: String,
-    /// There are devices.
-    pub(crate) found: bool,
-    /// They are the right ones.
-    pub(crate) right: bool,
-    /// Where.
-    pub(crate) addresses: Vec<String>,
-    /// Sequential requests after the parent.
-    pub(crate) hops: u8,
-    /// Where the answer came from.
-    pub(crate) source: Option<String>,
-    /// As the daemon measured it.
-    pub(crate) ms: f64,
-    /// Unless it was right.
-    pub(crate) error: Option<String>,
-}
-
-/// Figures of a bulk run.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Bulk {
-    /// How many names.
-    pub(crate) names: usize,
-    /// How long each phase took.
-    pub(crate) seconds: Phases,
-    /// Names per second in each phase.
-    pub(crate) per_second: Phases,
-    /// Latency of the look-ups.
-    pub(crate) resolve_ms: Percentiles,
-    /// How many answers came from where.
-    pub(crate) sources: BTreeMap<String, usize>,
-}
-
-/// A figure per phase.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Phases {
-    /// Accounts and certificates.
-    pub(crate) enrol: f64,
-    /// Records.
-    pub(crate) register: f64,
-    /// Look-ups.
-    pub(crate) resolve: f64,
-}
-
-/// A distribution's shape.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Percentiles {
-    /// Median.
-    pub(crate) p50: f64,
-    /// Nine of ten are faster.
-    pub(crate) p90: f64,
-    /// 99 of 100 are faster.
-    pub(crate) p99: f64,
-    /// The slowest.
-    pub(crate) max: f64,
 }

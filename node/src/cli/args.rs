@@ -68,6 +68,9 @@ pub(crate) struct UpFlags {
     /// auto, superpeer or child [default: auto]
     #[arg(long, env = "CALLBOOK_ROLE", value_name = "ROLE")]
     pub(crate) role: Option<String>,
+    /// Children that it takes as a superpeer [default: 512]
+    #[arg(long, env = "CALLBOOK_CHILDREN_MAX", value_name = "N")]
+    pub(crate) children_max: Option<String>,
     /// Where /metrics, /healthz and /readyz are; "" for nowhere [default: 127.0.0.1:0]
     #[arg(long, env = "CALLBOOK_METRICS_LISTEN", value_name = "IP:PORT")]
     pub(crate) metrics_listen: Option<String>,
@@ -106,20 +109,43 @@ pub(crate) struct RegisterFlags {
     pub(crate) ttl: Option<Duration>,
 }
 
+/// Whom to look up, and how.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LookupFlags {
+    /// The usernames
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+    /// Pass over caches
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Wait until several storers agree (passes over caches, too)
+    #[arg(long)]
+    pub(crate) cross_check: bool,
+    /// Print every step: who was asked, when, and what it said
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Don't ask the devices' parents whether they are online
+    #[arg(long)]
+    pub(crate) no_presence: bool,
+}
+
+/// How often `watch` asks after presences unless it is told. A guess: as often as a parent hears a child.
+pub(crate) const PRESENCE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// A network on one machine.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemoFlags {
-    /// Stop after the look-ups; 0 only if each was right
+    /// Stop after the last act; 0 only if every look-up was right
     #[arg(long)]
     pub(crate) once: bool,
     /// Enrol, register and resolve these usernames, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) names: Option<PathBuf>,
     /// How many superpeers beside the server
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(crate) superpeers: u8,
     /// How many children
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(2..=32))]
     pub(crate) children: u8,
 }
 
@@ -131,7 +157,7 @@ pub(crate) enum Condition {
     Attached,
     /// Every published name is acknowledged, and there is one
     Registered,
-    /// It acts as superpeer
+    /// It acts as superpeer and has taken over its range
     Superpeer,
 }
 
@@ -176,13 +202,14 @@ pub(crate) enum Command {
     /// Publish this device's record, and keep it published
     Register(RegisterFlags),
     /// Where the owners of names are reachable now
-    Lookup {
-        /// The usernames
-        #[arg(required = true)]
-        names: Vec<String>,
-        /// Pass over caches
-        #[arg(long)]
-        fresh: bool,
+    Lookup(LookupFlags),
+    /// Print what becomes of a name, as it happens, until Ctrl-C
+    Watch {
+        /// The username
+        name: String,
+        /// How often its devices' parents are asked whether they are online (1s or more; 0s: never)
+        #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+        presence_interval: Duration,
     },
     /// Wait until the daemon is ready for something
     Wait {
@@ -257,7 +284,8 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
         | Command::Login(_)
         | Command::Logout { .. }
         | Command::Register(_)
-        | Command::Lookup { .. }
+        | Command::Lookup(_)
+        | Command::Watch { .. }
         | Command::Wait { .. }
         | Command::Peers
         | Command::Demo(_)
@@ -270,6 +298,7 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
             layered("node_token", "node_token", flags.node_token.as_ref()),
             layered("listen", "listen", flags.listen.as_ref()),
             layered("role", "role", flags.role.as_ref()),
+            layered("children_max", "children_max", flags.children_max.as_ref()),
             layered("metrics.listen", "metrics_listen", flags.metrics_listen.as_ref()),
         ]);
     }

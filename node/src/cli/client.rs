@@ -71,6 +71,15 @@ impl Request {
     }
 }
 
+/// A task that ends with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<hyper::Result<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 fn encode(body: &impl Serialize) -> Outcome<Zeroizing<Vec<u8>>> {
     serde_json::to_vec(body)
         .map(Zeroizing::new)
@@ -93,14 +102,52 @@ impl Client {
     /// # Errors
     /// No daemon, no permission, or what the daemon reports.
     pub(crate) async fn call<T: DeserializeOwned>(&self, request: Request) -> Outcome<Document<T>> {
+        let (answer, _connection) = self.send(request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.gone(&format!("the daemon's answer broke off: {error}")))?;
+        read(status, &body.to_bytes())
+    }
+
+    /// Sends a request and takes each line of the answer as it comes, until there are no more.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) async fn lines<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        mut each: impl FnMut(T),
+    ) -> Outcome<()> {
+        let (answer, _connection) = self.send(request).await?;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        let mut rest = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame
+                .map_err(|error| self.gone(&format!("the daemon went away while it was heard: {error}")))?;
+            rest.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
+            if !status.is_success() {
+                continue;
+            }
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                each(read::<T>(status, &line)?.content);
+            }
+            if rest.len() > ANSWER_BYTES_MAX {
+                return Err(Problem::new(Code::Internal, "the daemon's answer has a line without an end"));
+            }
+        }
+        if status.is_success() { Ok(()) } else { read::<T>(status, &rest).map(drop) }
+    }
+
+    /// The answer's head, and the connection, which lasts while it is held.
+    async fn send(&self, request: Request) -> Outcome<(hyper::Response<hyper::body::Incoming>, AbortOnDrop)> {
         let stream = self.connect().await?;
-        let lost = |error: hyper::Error| {
-            Problem::new(Code::NoDaemon, format!("the daemon went away while it was asked: {error}"))
-                .hint(self.how_to_start())
-        };
+        let lost =
+            |error: hyper::Error| self.gone(&format!("the daemon went away while it was asked: {error}"));
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-        let connection = tokio::spawn(connection);
+        let connection = AbortOnDrop(tokio::spawn(connection));
         let Request { method, path, body } = request;
         let mut builder = hyper::Request::builder().method(method).uri(path).header("host", "callbook");
         if !body.is_empty() {
@@ -110,15 +157,12 @@ impl Client {
             .body(Full::new(Bytes::from_owner(body)))
             .map_err(|error| Problem::new(Code::Usage, format!("that can't be asked for: {error}")))?;
         let answer = sender.send_request(request).await.map_err(lost)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        drop(sender);
-        connection.abort();
-        let body = body.map_err(|error| {
-            Problem::new(Code::NoDaemon, format!("the daemon's answer broke off: {error}"))
-                .hint(self.how_to_start())
-        })?;
-        read(status, &body.to_bytes())
+        Ok((answer, connection))
+    }
+
+    /// The daemon is not there any more.
+    pub(crate) fn gone(&self, what: &str) -> Problem {
+        Problem::new(Code::NoDaemon, what).hint(self.how_to_start())
     }
 
     /// Waits for the daemon to come up and for a condition to hold, across restarts.

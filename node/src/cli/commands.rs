@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::cli::args::{AccountFlags, Condition, RegisterFlags};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::cli::args::{AccountFlags, Condition, LookupFlags, RegisterFlags};
 use crate::cli::client::{Client, LOOK_AGAIN, Request, segment};
 use crate::cli::output::{Printer, note};
 use crate::cli::text;
@@ -11,9 +13,12 @@ use crate::config::Config;
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 use crate::view::{
-    Credentials, Enrolled, LoggedOut, Lookup, Lookups, Password, Peers, Publish, Registered, Setting,
-    Settings, Status, Stopped, Waited,
+    Change, Credentials, Enrolled, LoggedOut, Lookup, Lookups, Password, Peers, Publish, Registered, Seen,
+    Setting, Settings, Status, Stopped, Waited,
 };
+
+/// Names that are looked up at once. A guess: the daemon takes more, and a detached one lets each wait.
+const LOOKUPS: usize = 64;
 
 /// How long `down` waits for the daemon to be gone. A guess: leaving takes under a second.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -94,19 +99,39 @@ async fn held(client: &Client, name: Option<String>) -> Outcome<String> {
     }
 }
 
-/// `lookup`: each name by itself; the highest exit code wins.
-pub(super) async fn lookup(client: Client, names: Vec<String>, fresh: bool, printer: Printer) -> Outcome<u8> {
-    let mut answers = Lookups { names: Vec::with_capacity(names.len()) };
-    for name in names {
-        let request = Request::get(format!("/v1/names/{}?fresh={fresh}", segment(&name)));
-        answers.names.push(client.call::<Lookup>(request).await?.content);
-    }
+/// `lookup`: all names at once, answers in their order; the highest exit code wins.
+pub(super) async fn lookup(client: Client, flags: LookupFlags, printer: Printer) -> Outcome<u8> {
+    let LookupFlags { names, fresh, cross_check, trace, no_presence } = flags;
+    let asked = names.iter().map(|name| {
+        let how = format!("fresh={fresh}&cross_check={cross_check}&trace={trace}&presence={}", !no_presence);
+        let request = Request::get(format!("/v1/names/{}?{how}", segment(name)));
+        let client = &client;
+        async move { client.call::<Lookup>(request).await.map(|answer| answer.content) }
+    });
+    let names = stream::iter(asked).buffered(LOOKUPS).try_collect().await?;
+    let answers = Lookups { names };
     printer.result(&answers, text::lookups);
     let problems = answers.names.iter().filter_map(|answer| answer.error.as_ref());
     if !printer.json {
         problems.clone().for_each(|problem| note(&crate::cli::output::problem_text(problem)));
     }
     Ok(problems.map(|problem| problem.exit).max().unwrap_or(0))
+}
+
+/// `watch`: one line per event, until Ctrl-C or the daemon's end.
+pub(super) async fn watch(client: Client, name: String, presence: Duration, printer: Printer) -> Outcome<u8> {
+    let path = format!("/v1/watch/{}?presence_ms={}", segment(&name), presence.as_millis());
+    let mut ended = None;
+    client
+        .lines::<Seen>(Request::get(path), |seen| {
+            if let Change::Ended { error } = seen.change {
+                ended = Some(error);
+            } else {
+                printer.result(&seen, text::seen);
+            }
+        })
+        .await?;
+    Err(ended.unwrap_or_else(|| client.gone("the daemon ended the watch")))
 }
 
 /// `wait`: also for the daemon itself, and across its restarts.

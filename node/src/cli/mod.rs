@@ -94,8 +94,9 @@ fn dispatch(command: Command, config: Config, printer: Printer) -> Outcome<u8> {
         }
         Command::Logout { name, local } => ask(commands::logout(Client::new(&config), name, local, printer)),
         Command::Register(flags) => ask(commands::register(Client::new(&config), flags, printer)),
-        Command::Lookup { names, fresh } => {
-            ask(commands::lookup(Client::new(&config), names, fresh, printer))
+        Command::Lookup(flags) => ask(commands::lookup(Client::new(&config), flags, printer)),
+        Command::Watch { name, presence_interval } => {
+            ask(commands::watch(Client::new(&config), name, presence_interval, printer))
         }
         Command::Wait { condition, timeout } => {
             ask(commands::wait(Client::new(&config), condition, timeout, printer))

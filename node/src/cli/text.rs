@@ -1,10 +1,22 @@
 //! The text form of each answer.
 
+mod lookup;
+mod watch;
+
+pub(super) use lookup::lookups;
+pub(super) use watch::seen;
+
 use crate::cli::output::{duration, fields, plain, table};
 use crate::view::{
-    Answered, DemoLookup, Device, Enrolled, HeldName, LoggedOut, Lookup, Lookups, Peers, Ready, Registered,
-    Settings, Status, Stopped, Waited,
+    Enrolled, HeldName, LoggedOut, Parent, Peers, Ready, Registered, Settings, Status, Stopped, Waited,
 };
+
+/// The last digits of a PeerId: all begin the same.
+pub(super) fn short(peer: &str) -> String {
+    const SHOWN: usize = 8;
+    let start = peer.len().saturating_sub(SHOWN);
+    peer.get(start..).filter(|_| start > 0).map_or_else(|| peer.to_owned(), |end| format!("…{end}"))
+}
 
 /// A multiaddr without the PeerId, which stands beside it or would fill the screen.
 fn bare(address: &str) -> &str {
@@ -17,11 +29,18 @@ fn all_bare(addresses: &[String]) -> String {
 
 /// `status`: warnings first.
 pub(super) fn status(status: &Status) -> String {
-    let parent = status.parent.as_ref().map_or_else(String::new, |parent| {
+    let parent = |parent: &Parent| {
         let address = parent.address.as_deref().unwrap_or("address unknown");
         format!("{} ({address}, {:.1} ms)", parent.peer, parent.round_trip_ms)
-    });
+    };
+    let standbys: Vec<String> = status.standbys.iter().map(parent).collect();
+    let standbys = match (status.role.as_str(), standbys.is_empty()) {
+        ("superpeer", _) => String::new(),
+        (_, true) => "none".to_owned(),
+        (_, false) => standbys.join(", "),
+    };
     let state = match (status.role.as_str(), status.attached) {
+        ("superpeer", true) if status.syncing => "joined, taking over its range",
         ("superpeer", true) => "joined",
         ("superpeer", false) => "alone: no stream to another superpeer",
         (_, true) => "attached",
@@ -36,10 +55,11 @@ pub(super) fn status(status: &Status) -> String {
         ("peer", status.peer.clone()),
         ("node id", status.node_id.clone().unwrap_or_default()),
         ("certificate", certificate.unwrap_or_default()),
-        ("parent", parent),
+        ("parent", status.parent.as_ref().map(parent).unwrap_or_default()),
+        ("standbys", standbys),
         ("addresses", all_bare(&status.addresses)),
         ("superpeers", format!("{} known, {} linked", status.superpeers, status.superpeer_links)),
-        ("children", of_superpeer(status.children.to_string())),
+        ("children", of_superpeer(format!("{} of {} at most", status.children, status.children_max))),
         ("records", of_superpeer(status.records.to_string())),
         (
             "network",
@@ -87,57 +107,6 @@ pub(super) fn peers(peers: &Peers) -> String {
         ]
     });
     table(["PEER", "RELATION", "LINKED", "MS", "ADDRESSES", "AGENT"], rows)
-}
-
-/// `lookup`.
-pub(super) fn lookups(lookups: &Lookups) -> String {
-    lookups.names.iter().map(lookup).collect::<Vec<_>>().join("\n")
-}
-
-fn lookup(answer: &Lookup) -> String {
-    let name = plain(&answer.name);
-    let how = match (&answer.source, answer.hops) {
-        (Some(source), 0) => format!("from {source}, {:.1} ms", answer.ms),
-        (Some(source), hops) => format!("from {source}, hops {hops}, {:.1} ms", answer.ms),
-        (None, _) => format!("{:.1} ms", answer.ms),
-    };
-    match answer.outcome {
-        Answered::Found => {
-            let devices = answer.devices.iter().map(device).collect::<Vec<_>>().join("\n\n");
-            let count = match answer.devices.len() {
-                1 => "1 device".to_owned(),
-                count => format!("{count} devices"),
-            };
-            format!("{name}: {count} ({how})\n{devices}")
-        }
-        Answered::Absent => format!("{name}: absent ({how}, {} denials)", answer.denials),
-        Answered::Unknown => format!("{name}: unknown ({how})"),
-        Answered::Unverified => format!("{name}: the answers did not pass verification ({how})"),
-        Answered::Failed => format!("{name}: failed ({how})"),
-        Answered::Invalid => format!("{name}: not a username"),
-    }
-}
-
-fn device(device: &Device) -> String {
-    let parent = match &device.parent {
-        Some(parent) if *parent == device.peer => "itself: it is a superpeer".to_owned(),
-        Some(parent) => parent.clone(),
-        None => "none".to_owned(),
-    };
-    let addresses = match device.addresses.is_empty() {
-        true => "none: reached through its parent".to_owned(),
-        false => all_bare(&device.addresses),
-    };
-    let lines = fields(&[
-        ("addresses", addresses),
-        ("peer", device.peer.clone()),
-        ("parent", parent),
-        ("display", plain(&device.display)),
-        ("entries", device.entries.iter().map(|entry| plain(entry)).collect::<Vec<_>>().join("; ")),
-        ("age", duration(device.age_secs)),
-        ("valid until", device.valid_until.clone()),
-    ]);
-    lines.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// `enrol`, `login`.
@@ -204,81 +173,91 @@ pub(crate) fn ready(ready: &Ready) -> String {
     format!("callbook is up\n{}{block}", warnings.concat())
 }
 
-/// The demo's table.
-pub(crate) fn demo(lookups: &[DemoLookup]) -> String {
-    let rows = lookups.iter().map(|lookup| {
-        [
-            lookup.name.clone(),
-            lookup.from.clone(),
-            if lookup.right { "yes" } else { "NO" }.to_owned(),
-            lookup.addresses.first().map_or("-", |address| bare(address)).to_owned(),
-            lookup.hops.to_string(),
-            lookup.source.clone().unwrap_or_else(|| "-".to_owned()),
-            format!("{:.2}", lookup.ms),
-        ]
-    });
-    table(["NAME", "FROM", "FOUND", "ADDRESS", "HOPS", "SOURCE", "MS"], rows)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Code;
-    use crate::problem::Problem;
-    use crate::view::Document;
 
-    fn answer() -> Lookup {
-        Lookup {
-            name: "alice".into(),
-            outcome: Answered::Found,
-            devices: vec![Device {
-                device: "5d".into(),
-                peer: "12D3KooWa".into(),
-                parent: Some("12D3KooWb".into()),
-                addresses: vec!["/ip4/127.0.0.1/tcp/4001".into()],
-                display: "Al\u{1b}ice".into(),
-                entries: vec!["A 192.0.2.1".into()],
-                seq: 2,
-                age_secs: 65,
-                signed_at: "2026-11-21T10:00:00Z".into(),
-                valid_until: "2026-11-24T22:00:00Z".into(),
-            }],
-            hops: 1,
-            source: Some("overlay".into()),
-            denials: 0,
-            ms: 1.94,
-            error: None,
+    fn of_child() -> Status {
+        Status {
+            version: "0.1.0".into(),
+            pid: 7,
+            uptime_secs: 65,
+            role: "child".into(),
+            peer: "12D3KooWa".into(),
+            node_id: None,
+            node_certificate_until: None,
+            attached: true,
+            parent: Some(Parent {
+                peer: "12D3KooWb".into(),
+                address: Some("127.0.0.1:4001".into()),
+                round_trip_ms: 0.44,
+            }),
+            standbys: vec![
+                Parent { peer: "12D3KooWc".into(), address: None, round_trip_ms: 0.5 },
+                Parent {
+                    peer: "12D3KooWd".into(),
+                    address: Some("127.0.0.1:4003".into()),
+                    round_trip_ms: 1.0,
+                },
+            ],
+            syncing: false,
+            network: "demo".into(),
+            network_id: "3c".into(),
+            network_version: 1,
+            scope: "local".into(),
+            limits: "lab".into(),
+            addresses: Vec::new(),
+            socket: "/run/s".into(),
+            metrics: None,
+            data: "/d".into(),
+            superpeers: 4,
+            superpeer_links: 1,
+            children: 0,
+            children_max: 512,
+            records: 0,
+            skew_secs: 0,
+            names: Vec::new(),
+            warnings: vec!["look".into()],
         }
     }
 
     #[test]
-    fn a_lookup_shows_each_device() {
-        // Goal: addresses, age, validity, parent; nothing that moves the cursor. Method: a snapshot.
-        insta::assert_snapshot!(lookup(&answer()), @r"
-        alice: 1 device (from overlay, hops 1, 1.9 ms)
-          addresses    /ip4/127.0.0.1/tcp/4001
-          peer         12D3KooWa
-          parent       12D3KooWb
-          display      Al�ice
-          entries      A 192.0.2.1
-          age          1 min 5 s
-          valid until  2026-11-24T22:00:00Z
+    fn the_status_of_a_child_shows_parent_and_standbys_that_of_a_superpeer_its_children() {
+        // Goal: each role shows what it has. Method: a snapshot of one, and what differs in the other.
+        insta::assert_snapshot!(status(&of_child()), @r"
+        warning: look
+        role         child, attached
+        peer         12D3KooWa
+        parent       12D3KooWb (127.0.0.1:4001, 0.4 ms)
+        standbys     12D3KooWc (address unknown, 0.5 ms), 12D3KooWd (127.0.0.1:4003, 1.0 ms)
+        superpeers   4 known, 1 linked
+        network      demo (3c), version 1
+        limits       lab, scope local
+        metrics      off
+        socket       /run/s
+        data         /d
+        running      1 min 5 s, process 7, version 0.1.0
+
+        no names: callbook enrol NAME creates an account
         ");
+        let superpeer = Status {
+            role: "superpeer".into(),
+            parent: None,
+            standbys: Vec::new(),
+            syncing: true,
+            children: 3,
+            ..of_child()
+        };
+        let text = status(&superpeer);
+        assert!(text.contains("superpeer, joined, taking over its range"), "{text}");
+        assert!(text.contains("3 of 512 at most") && !text.contains("standbys"), "{text}");
     }
 
     #[test]
-    fn the_json_of_a_lookup_is_stable() {
-        // Goal: scripts rely on these fields. Method: a snapshot of one found and one absent name.
-        let absent = Lookup {
-            outcome: Answered::Absent,
-            devices: Vec::new(),
-            denials: 2,
-            error: Some(Problem::new(Code::Absent, "nobody is not registered")),
-            ..answer()
-        };
-        let found = serde_json::to_string(&Document::new(Lookups { names: vec![answer()] })).unwrap();
-        insta::assert_snapshot!(found, @r#"{"schema_version":1,"names":[{"name":"alice","outcome":"found","devices":[{"device":"5d","peer":"12D3KooWa","parent":"12D3KooWb","addresses":["/ip4/127.0.0.1/tcp/4001"],"display":"Al\u001bice","entries":["A 192.0.2.1"],"seq":2,"age_secs":65,"signed_at":"2026-11-21T10:00:00Z","valid_until":"2026-11-24T22:00:00Z"}],"hops":1,"source":"overlay","denials":0,"ms":1.94,"error":null}]}"#);
-        let absent = serde_json::to_value(absent).unwrap();
-        insta::assert_snapshot!(absent["error"], @r#"{"code":"absent","exit":3,"hint":null,"message":"nobody is not registered"}"#);
+    fn a_peer_id_is_shortened_to_its_end_and_never_cut_within_a_character() {
+        // Goal: recognisable, and no panic. Method: a real one, a short one, one that is none.
+        let long = "12D3KooWRiKg3hpatFiedTq82c2o6ViyvJktDFFafJxjiSnsi1ne";
+        let shown = [long, "abc", "ääääää"].map(short);
+        assert_eq!(shown, ["…iSnsi1ne", "abc", "…ääää"]);
     }
 }

@@ -102,6 +102,7 @@ impl Daemon {
         name.publish |= credentials.register;
         self.keep(username, name.clone()).await?;
         self.trouble(username.as_str(), None);
+        self.vouched.notify_one();
         let registered = match name.publish {
             true => Some(stored(self.publish(username, &name).await?)),
             false => None,

@@ -15,6 +15,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use callbook_overlay::api::How;
 use callbook_overlay::name::Username;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use tokio::net::UnixListener;
 
 use super::state::Daemon;
 use super::status::is_attached;
-use crate::cli::args::Condition;
+use crate::cli::args::{Condition, PRESENCE_INTERVAL};
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 use crate::view::{Document, Stopped, Waited};
@@ -73,6 +74,7 @@ fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/enrol", post(enrol))
         .route("/v1/login", post(login))
         .route("/v1/names/{name}", get(resolve).put(register).delete(logout))
+        .route("/v1/watch/{name}", get(watch))
         .route("/v1/down", post(down))
         .fallback(unknown)
         .layer(from_fn(refuse_pages))
@@ -178,10 +180,13 @@ async fn logout(
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Resolve {
-    #[serde(default)]
     fresh: bool,
+    cross_check: bool,
+    trace: bool,
+    presence: bool,
 }
 
 async fn resolve(
@@ -190,7 +195,40 @@ async fn resolve(
     query: Result<Query<Resolve>, QueryRejection>,
 ) -> Response {
     match read_parts(query) {
-        Ok(Query(Resolve { fresh })) => answer(daemon.resolve(&name, fresh).await),
+        Ok(Query(Resolve { fresh, cross_check, trace, presence })) => {
+            answer(daemon.resolve(&name, How { fresh, cross_check, trace }, presence).await)
+        }
+        Err(problem) => answer::<()>(Err(problem)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Watch {
+    /// 0: never.
+    #[serde(default = "presence_interval_ms")]
+    presence_ms: u64,
+}
+
+fn presence_interval_ms() -> u64 {
+    u64::try_from(PRESENCE_INTERVAL.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One JSON document a line, for as long as whoever asked reads on.
+async fn watch(
+    State(daemon): Shared,
+    Path(name): Path<String>,
+    query: Result<Query<Watch>, QueryRejection>,
+) -> Response {
+    let outcome = match read_parts(query) {
+        Ok(Query(Watch { presence_ms })) => {
+            let presence = (presence_ms > 0).then(|| Duration::from_millis(presence_ms));
+            daemon.watch(&name, presence).await
+        }
+        Err(problem) => Err(problem),
+    };
+    match outcome {
+        Ok(lines) => ([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response(),
         Err(problem) => answer::<()>(Err(problem)),
     }
 }
@@ -252,7 +290,7 @@ async fn holds(daemon: &Daemon, condition: Condition) -> Outcome<bool> {
     let status = daemon.overlay_status().await?;
     Ok(match condition {
         Condition::Attached => is_attached(&status),
-        Condition::Superpeer => status.node_id.is_some(),
+        Condition::Superpeer => status.node_id.is_some() && !status.syncing,
         Condition::Registered => {
             let mut published = daemon.names.all();
             published.retain(|(_, name)| name.publish);
@@ -270,6 +308,10 @@ async fn missing(daemon: &Daemon, condition: Condition) -> Problem {
     }
     let (message, hint) = match condition {
         Condition::Attached => ("not attached to any superpeer yet", "callbook peers shows who is known"),
+        Condition::Superpeer if is_joined(daemon).await => (
+            "it has not finished taking over its range",
+            "wait longer: --timeout 2m; callbook peers shows who it can ask",
+        ),
         Condition::Superpeer => {
             ("it acts as a child", "a superpeer needs a token: callbook up --node-token FILE")
         }
@@ -281,4 +323,8 @@ async fn missing(daemon: &Daemon, condition: Condition) -> Problem {
         }
     };
     Problem::new(Code::Timeout, message).hint(hint)
+}
+
+async fn is_joined(daemon: &Daemon) -> bool {
+    daemon.overlay_status().await.is_ok_and(|status| status.node_id.is_some())
 }

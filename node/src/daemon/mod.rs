@@ -9,6 +9,7 @@
 mod account;
 mod api;
 mod folder;
+mod lookup;
 mod names;
 mod role;
 mod server;
@@ -16,6 +17,7 @@ mod state;
 mod status;
 mod turns;
 mod upkeep;
+mod watching;
 
 use std::io::Read;
 use std::sync::Arc;
@@ -102,7 +104,8 @@ async fn up(
     let plan = role::plan(config, &folder, &file, &names)?;
     let handle = start(driver, &plan, config, (&folder, &file)).await?;
     let (listener, place) = socket::listen(&folder.path).map_err(|error| socket_problem(&folder, &error))?;
-    let parts = Parts { handle, folder, names, file, socket: place.path.clone(), superpeer: plan.superpeer };
+    let (socket, superpeer) = (place.path.clone(), plan.superpeer);
+    let parts = Parts { handle, folder, names, file, socket, superpeer, children_max: config.children_max };
     let daemon = Arc::new(Daemon::new(parts));
     let prepared = tokio::select! {
         prepared = plan.certify(&daemon) => prepared,
@@ -110,7 +113,12 @@ async fn up(
     };
     let outcome = match prepared {
         Ok(()) if *stopped.borrow() => Ok(()),
-        Ok(()) => serve(&daemon, listener, config, printer, stopped).await,
+        Ok(()) => {
+            let volunteer = plan.volunteers.then(|| tokio::spawn(role::volunteer(Arc::clone(&daemon))));
+            let outcome = serve(&daemon, listener, config, printer, stopped).await;
+            volunteer.inspect(tokio::task::JoinHandle::abort);
+            outcome
+        }
         Err(problem) => Err(problem),
     };
     leave(&daemon).await;

@@ -1,14 +1,19 @@
-//! Which role the daemon starts in, and how it gets the certificate that a superpeer needs.
+//! Which role the daemon takes, and how it gets the certificate that a superpeer needs.
 //!
 //! | wanted | certificate at hand | else a token | else |
 //! |---|---|---|---|
-//! | auto | superpeer | certified, then superpeer | child; one with an old certificate asks for a new one |
+//! | auto | superpeer | certified, then superpeer | child; one with an old certificate asks for a new one; on `scope = local` it may volunteer |
 //! | superpeer | superpeer | certified, then superpeer | on an account that is held, else refused |
 //! | child | child | child | child |
+//!
+//! A volunteer is a child that others can reach and whose account can vouch for it: it becomes a
+//! superpeer when, once attached, it knows fewer than [`SUPERPEERS_ENOUGH`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use callbook_host::{Settings, StoreSetting, Transports};
 use callbook_login::key_file;
@@ -17,14 +22,33 @@ use callbook_overlay::api::{Command, Parallelism, Reply, Role};
 use callbook_overlay::name::Username;
 use callbook_overlay::network::Scope;
 use callbook_overlay::sign::{SecretKey, Signer, Strict};
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::folder::Folder;
 use super::names::Names;
-use super::state::{Daemon, unexpected};
+use super::state::{Daemon, leaving, unexpected};
 use crate::clock::wall;
 use crate::config::{Config, RoleChoice};
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
+
+/// With so many superpeers known, nobody volunteers.
+///
+/// Specification: DESIGN §5 has max(24, N/100), N being all peers that are online. N is not counted
+/// yet; up to 2,400 peers it makes no difference.
+const SUPERPEERS_ENOUGH: usize = 24;
+
+/// First and longest pause before a volunteer asks the login server again. Guesses.
+const VOLUNTEER_RETRY: Duration = Duration::from_secs(5);
+const VOLUNTEER_RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// How often a volunteer looks whether it is attached when no notice says so. A guess.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Where a superpeer listens that was not told, if the network is one machine's.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// What to start as. (Not `Debug`: it may carry a token.)
 pub(super) struct Plan {
@@ -35,6 +59,8 @@ pub(super) struct Plan {
     pub(super) listen: Option<SocketAddr>,
     /// Whether it wants to be a superpeer.
     pub(super) superpeer: bool,
+    /// Whether it becomes one by itself if one is needed.
+    pub(super) volunteers: bool,
 }
 
 /// How to get a node certificate. (Not `Debug`, as above.)
@@ -53,7 +79,8 @@ enum Certify {
 /// The user: a superpeer was asked for, but nothing gives it a certificate or an address.
 pub(super) fn plan(config: &Config, folder: &Folder, file: &NetworkFile, names: &Names) -> Outcome<Plan> {
     let key = folder.node_key()?;
-    let mut plan = Plan { key, role: Role::Child, certify: None, listen: config.listen, superpeer: false };
+    let (role, certify, listen) = (Role::Child, None, config.listen);
+    let mut plan = Plan { key, role, certify, listen, superpeer: false, volunteers: false };
     if config.role == RoleChoice::Child {
         return Ok(plan);
     }
@@ -83,12 +110,18 @@ pub(super) fn plan(config: &Config, folder: &Folder, file: &NetworkFile, names: 
                 "get a token from the network's operator (--node-token FILE), or log in as a child first",
             ));
         }
-        (None, None, _) => return Ok(plan),
+        (None, None, _) => {
+            if network.scope == Scope::Local && is_reachable(config.listen, &file.facts().bootstrap) {
+                plan.volunteers = true;
+                plan.listen = config.listen.or(Some(LOOPBACK));
+            }
+            return Ok(plan);
+        }
     }
     plan.superpeer = true;
     if plan.listen.is_none() {
         plan.listen = Some(match network.scope {
-            Scope::Local => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            Scope::Local => LOOPBACK,
             Scope::Global => {
                 return Err(Problem::new(Code::Usage, "a superpeer must listen where others can reach it")
                     .hint("name the address: callbook up --listen IP:PORT"));
@@ -96,6 +129,21 @@ pub(super) fn plan(config: &Config, folder: &Folder, file: &NetworkFile, names: 
         });
     }
     Ok(plan)
+}
+
+/// Whether the network's other peers can dial us: at an address that we were given, or on the machine
+/// that all of the network is on.
+fn is_reachable(listen: Option<SocketAddr>, servers: &[String]) -> bool {
+    let on_this_machine = servers.iter().all(|server| {
+        let address: Option<Multiaddr> = server.parse().ok();
+        let first = address.as_ref().and_then(|address| address.iter().next());
+        match first {
+            Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+            Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+            Some(_) | None => false,
+        }
+    });
+    on_this_machine || listen.is_some_and(|listen| !listen.ip().is_loopback())
 }
 
 impl Plan {
@@ -118,7 +166,7 @@ impl Plan {
             metrics_listen: config.metrics_listen,
             agent: concat!("callbook/", env!("CARGO_PKG_VERSION")).to_owned(),
             parallelism: Parallelism::default(),
-            children_max: callbook_overlay::limits::CHILDREN_MAX,
+            children_max: config.children_max,
             serves_login: false,
             transports: Transports::Both,
         }
@@ -154,6 +202,64 @@ impl Plan {
     }
 }
 
+/// Waits until it is known whether the network needs one more superpeer, and an account can vouch for
+/// it; then becomes one. Asked again after each login, and while the login server can't be reached.
+pub(super) async fn volunteer(daemon: Arc<Daemon>) {
+    let mut pause = VOLUNTEER_RETRY;
+    loop {
+        let Some((username, name)) = daemon.names.all().into_iter().next() else {
+            daemon.vouched.notified().await;
+            continue;
+        };
+        let superpeers = match attached(&daemon).await {
+            Ok(superpeers) => superpeers,
+            Err(problem) => return tracing::debug!(%problem, "no volunteer any more"),
+        };
+        if superpeers >= SUPERPEERS_ENOUGH {
+            tracing::info!(superpeers, "there are superpeers enough; staying a child");
+            daemon.vouched.notified().await;
+            continue;
+        }
+        let vouch = Some((&username, &name.device));
+        let certified = match daemon.server.certify_node(None, vouch, &daemon.network).await {
+            Ok(certificate) => act(&daemon, certificate).await,
+            Err(problem) => Err(problem),
+        };
+        match certified {
+            Ok(()) => {
+                tracing::info!(superpeers, "one more superpeer is of use here; acting as one");
+                daemon.superpeer.store(true, Ordering::Relaxed);
+                return;
+            }
+            Err(problem) if problem.code == Code::LoginUnreachable => {
+                tracing::info!(%problem, "no node certificate yet; staying a child");
+                let retry = tokio::time::sleep(pause);
+                pause = (pause * 2).min(VOLUNTEER_RETRY_MAX);
+                tokio::select! { () = retry => {}, () = daemon.vouched.notified() => {} }
+            }
+            Err(problem) => {
+                tracing::info!(%problem, "no node certificate; staying a child");
+                daemon.vouched.notified().await;
+            }
+        }
+    }
+}
+
+/// Waits for a parent; returns how many superpeers are known then.
+async fn attached(daemon: &Daemon) -> Outcome<usize> {
+    let mut notices = daemon.handle.notices();
+    loop {
+        let status = daemon.overlay_status().await?;
+        if status.parent.is_some() {
+            return Ok(status.superpeers);
+        }
+        // Whatever is noticed or missed: the status says whether we are attached.
+        if let Ok(Err(RecvError::Closed)) = tokio::time::timeout(LOOK, notices.recv()).await {
+            return Err(leaving());
+        }
+    }
+}
+
 /// Keeps a certificate and acts on it.
 pub(super) async fn act(
     daemon: &Daemon,
@@ -171,4 +277,21 @@ fn read_token(path: &Path) -> Outcome<[u8; 32]> {
     token.as_slice().try_into().map_err(|_| {
         Problem::new(Code::FileCorrupt, format!("{} is no node token", path.display())).hint(HINT)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_can_be_dialled_from_where_the_network_is_may_volunteer() {
+        // Goal: nobody advertises a loopback address to other machines. Method: both places of the network
+        // with no, a loopback and another address.
+        let here = vec!["/ip4/127.0.0.1/udp/1/quic-v1".to_owned(), "/ip6/::1/tcp/1".to_owned()];
+        let elsewhere = vec!["/ip4/192.0.2.1/tcp/1".to_owned()];
+        let listens = [None, Some("127.0.0.1:1"), Some("192.0.2.7:1")];
+        let listens = listens.map(|listen| listen.map(|listen| listen.parse().unwrap()));
+        assert_eq!(listens.map(|listen| is_reachable(listen, &here)), [true, true, true]);
+        assert_eq!(listens.map(|listen| is_reachable(listen, &elsewhere)), [false, false, true]);
+    }
 }

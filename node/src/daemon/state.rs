@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use callbook_host::{Handle, Stopped};
@@ -13,12 +14,13 @@ use callbook_login::network_file::NetworkFile;
 use callbook_overlay::api::{Command, Failure, Reply, Stored};
 use callbook_overlay::name::Username;
 use callbook_overlay::network::{Limits, Network, Scope};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::folder::Folder;
 use super::names::{Name, Names};
 use super::server::LoginServer;
 use super::turns::Turns;
+use super::watching::WATCHES_MAX;
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 
@@ -55,7 +57,13 @@ pub(crate) struct Daemon {
     /// When this process came up.
     pub(crate) started: Instant,
     /// Whether it wants to be a superpeer.
-    pub(crate) superpeer: bool,
+    pub(crate) superpeer: AtomicBool,
+    /// Children that it takes as one.
+    pub(crate) children_max: usize,
+    /// Rung when a name is held that may vouch for this node.
+    pub(crate) vouched: Notify,
+    /// Watches that may still begin.
+    pub(crate) watches: Arc<Semaphore>,
     /// Told true once to stop.
     pub(crate) stop: watch::Sender<bool>,
     /// What a person should look at, by what it is about.
@@ -76,12 +84,14 @@ pub(crate) struct Parts {
     pub(crate) socket: PathBuf,
     /// Whether it wants to be a superpeer.
     pub(crate) superpeer: bool,
+    /// Children that it takes as one.
+    pub(crate) children_max: usize,
 }
 
 impl Daemon {
     /// Puts the parts together.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { handle, folder, names, file, socket, superpeer } = parts;
+        let Parts { handle, folder, names, file, socket, superpeer, children_max } = parts;
         let network = file.to_network();
         let server = LoginServer::new(handle.clone(), network.id, &file.facts().bootstrap);
         let (stop, _) = watch::channel(false);
@@ -96,7 +106,10 @@ impl Daemon {
             network,
             socket,
             started: Instant::now(),
-            superpeer,
+            superpeer: AtomicBool::new(superpeer),
+            children_max,
+            vouched: Notify::new(),
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             stop,
             troubles: Mutex::default(),
         }
@@ -153,8 +166,8 @@ impl Daemon {
     }
 
     /// Keeps a name on disk without holding up the runtime.
-    pub(crate) async fn keep(self: &std::sync::Arc<Self>, username: &Username, name: Name) -> Outcome<()> {
-        let (daemon, username) = (std::sync::Arc::clone(self), username.clone());
+    pub(crate) async fn keep(self: &Arc<Self>, username: &Username, name: Name) -> Outcome<()> {
+        let (daemon, username) = (Arc::clone(self), username.clone());
         run_blocking(move || daemon.names.keep(&username, name)).await?
     }
 

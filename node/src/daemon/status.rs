@@ -5,20 +5,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use callbook_net::transport_peer;
-use callbook_overlay::api::{self, Command, HeldStatus, How, Neighbour, Relation, Reply, Resolution, Source};
+use callbook_overlay::api::{self, Command, HeldStatus, Neighbour, Relation, Reply};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits::SKEW_MAX_SECS;
 use callbook_overlay::name::Username;
 use callbook_overlay::time::Unix;
-use libp2p::Multiaddr;
 
-use super::account::username;
 use super::names::Name;
 use super::state::{Daemon, unexpected};
-use crate::clock::{rfc3339, wall};
-use crate::exit::Code;
-use crate::problem::{Outcome, Problem};
-use crate::view::{Answered, Device, HeldName, Lookup, Parent, Peer, Peers, Status};
+use crate::clock::rfc3339;
+use crate::problem::Outcome;
+use crate::view::{HeldName, Parent, Peer, Peers, Status};
 
 /// A PeerId as libp2p writes it.
 pub(super) fn peer_text(peer: &PeerId) -> String {
@@ -41,11 +38,11 @@ impl Daemon {
         let status = self.overlay_status().await?;
         let mut warnings = self.warnings();
         warnings.extend(skew_warning(status.skew_secs));
-        let parent = status.parent.map(|parent| Parent {
+        let parent = |parent: &api::Parent| Parent {
             peer: peer_text(&parent.peer),
             address: parent.address.map(|address| address_text(&address)),
             round_trip_ms: millis(parent.round_trip),
-        });
+        };
         let held = self.names.all();
         let known: BTreeMap<_, _> = status.names.iter().map(|held| (&held.username, held)).collect();
         let names =
@@ -59,7 +56,9 @@ impl Daemon {
             node_id: status.node_id.map(|id| id.to_hex()),
             node_certificate_until: status.node_certificate_until.map(rfc3339),
             attached: is_attached(&status),
-            parent,
+            parent: status.parent.as_ref().map(parent),
+            standbys: status.standbys.iter().map(parent).collect(),
+            syncing: status.syncing,
             network: self.file.facts().name.clone(),
             network_id: self.network.id.to_hex(),
             network_version: self.network.version,
@@ -72,6 +71,7 @@ impl Daemon {
             superpeers: status.superpeers,
             superpeer_links: status.superpeer_links,
             children: status.children,
+            children_max: self.children_max,
             records: status.records,
             skew_secs: status.skew_secs,
             names: names.collect(),
@@ -84,37 +84,6 @@ impl Daemon {
         let reply = self.command(Command::Peers).await?;
         let Reply::Peers(peers) = reply else { return Err(unexpected(&reply)) };
         Ok(Peers { peers: peers.iter().map(neighbour).collect() })
-    }
-
-    /// One name of `lookup`.
-    pub(super) async fn resolve(&self, text: &str, fresh: bool) -> Outcome<Lookup> {
-        let username = match username(text) {
-            Ok(username) => username,
-            Err(problem) => return Ok(without(text, Answered::Invalid, problem, 0.0)),
-        };
-        let started = std::time::Instant::now();
-        let reply = self
-            .command(Command::Resolve { username: username.clone(), how: How { fresh, ..How::default() } })
-            .await?;
-        let ms = millis(started.elapsed());
-        if let Reply::Resolved(resolution) = &reply {
-            return Ok(resolved(&username, resolution, ms));
-        }
-        let mut problem = unexpected(&reply);
-        let code = problem.code;
-        if matches!(code, Code::NoDaemon | Code::Internal) {
-            return Err(problem);
-        }
-        let outcome = match code.exit() {
-            exit if exit == Code::Timeout.exit() => Answered::Unknown,
-            exit if exit == Code::VerificationFailed.exit() => Answered::Unverified,
-            _ => Answered::Failed,
-        };
-        problem.message = format!("{username}: {}", problem.message);
-        if outcome == Answered::Failed {
-            problem = Problem::new(Code::Failed, problem.message);
-        }
-        Ok(without(username.as_str(), outcome, problem, ms))
     }
 }
 
@@ -162,62 +131,15 @@ fn neighbour(neighbour: &Neighbour) -> Peer {
     }
 }
 
-fn resolved(username: &Username, resolution: &Resolution, ms: f64) -> Lookup {
-    let source = match resolution.source {
-        Source::Own => "own",
-        Source::Index => "index",
-        Source::Store => "store",
-        Source::Cache => "cache",
-        Source::Overlay => "overlay",
-    };
-    let absent = resolution.devices.is_empty();
-    let error = absent.then(|| {
-        Problem::new(Code::Absent, format!("{username} is not registered")).hint(
-            "check the spelling; a name is found while one of its devices was online in the last 72 hours",
-        )
-    });
-    Lookup {
-        name: username.to_string(),
-        outcome: if absent { Answered::Absent } else { Answered::Found },
-        devices: resolution.devices.iter().map(device).collect(),
-        hops: resolution.hops,
-        source: Some(source.to_owned()),
-        denials: resolution.denials,
-        ms,
-        error,
-    }
-}
-
-fn without(name: &str, outcome: Answered, problem: Problem, ms: f64) -> Lookup {
-    let (name, error) = (name.to_owned(), Some(problem));
-    Lookup { name, outcome, devices: Vec::new(), hops: 0, source: None, denials: 0, ms, error }
-}
-
-fn device(device: &api::Device) -> Device {
-    let payload = &device.payload;
-    // Addresses are opaque to the overlay: one that can't be read is left out.
-    let addresses = payload.addresses.iter().filter_map(|bytes| Multiaddr::try_from(bytes.to_vec()).ok());
-    Device {
-        device: device.key.to_hex(),
-        peer: peer_text(&payload.peer),
-        parent: payload.parent.as_ref().map(peer_text),
-        addresses: addresses.map(|address| address.to_string()).collect(),
-        display: payload.display.clone(),
-        entries: payload.entries.iter().map(ToString::to_string).collect(),
-        seq: device.seq,
-        age_secs: wall().since(device.not_before).as_secs(),
-        signed_at: rfc3339(device.not_before),
-        valid_until: rfc3339(device.not_after),
-    }
-}
-
-fn address_text(address: &api::Address) -> String {
+/// An address as `IP:PORT`.
+pub(super) fn address_text(address: &api::Address) -> String {
     match address.ip {
         IpAddr::V4(ip) => format!("{ip}:{}", address.port),
         IpAddr::V6(ip) => format!("[{ip}]:{}", address.port),
     }
 }
 
-fn millis(duration: Duration) -> f64 {
+/// Milliseconds, to the microsecond.
+pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

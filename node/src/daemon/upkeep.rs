@@ -4,6 +4,7 @@
 //! Nothing here is needed for look-ups: with the login server down, each of these tries again later.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callbook_overlay::api::{Command, Notice, Reply};
@@ -173,7 +174,7 @@ async fn renew_node(daemon: &Arc<Daemon>) -> bool {
     let Ok(status) = daemon.overlay_status().await else { return true };
     let until = status.node_certificate_until;
     // A superpeer whose certificate has ended acts as child until it has a new one.
-    let wanted = until.map_or(daemon.superpeer, due);
+    let wanted = until.map_or(daemon.superpeer.load(Ordering::Relaxed), due);
     if !wanted {
         return true;
     }

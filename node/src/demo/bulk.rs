@@ -84,6 +84,7 @@ fn sorted<'a, T>(
             Ok(value) => good.push((dealt, value)),
             Err(problem) if problem.code == Code::NoDaemon => return Err(problem),
             Err(problem) => wrong.push(DemoLookup {
+                act: 0,
                 name: dealt.name.to_string(),
                 from: dealt.from.name.clone(),
                 found: false,
@@ -113,7 +114,7 @@ async fn register(dealt: Dealt<'_>) -> Outcome<()> {
 async fn resolve(dealt: Dealt<'_>) -> Outcome<DemoLookup> {
     let request = Request::get(format!("/v1/names/{}", segment(dealt.name.as_str())));
     let answer = dealt.from.client.call::<Lookup>(request).await?.content;
-    Ok(judge(dealt.home, dealt.from, answer))
+    Ok(judge(0, dealt.home, dealt.from, answer))
 }
 
 /// One pass over the names.
@@ -175,7 +176,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// By the nearest-rank rule.
-fn percentiles(values: &mut [f64]) -> Percentiles {
+pub(super) fn percentiles(values: &mut [f64]) -> Percentiles {
     values.sort_by(f64::total_cmp);
     let at = |percent: usize| {
         let rank = (values.len() * percent).div_ceil(100).max(1) - 1;

@@ -20,10 +20,22 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the superpeers are asked whether they know each other. A guess.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What the login server's process is called.
+pub(super) const SERVER: &str = "server";
+
+/// The demo's daemons.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    /// Beside the login server.
+    pub(super) superpeers: Vec<Node>,
+    /// Each attached when the demo begins.
+    pub(super) children: Vec<Node>,
+}
+
 /// A running daemon of the demo.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    /// `child-1`, …
+    /// `sp-1`, `child-1`, …
     pub(super) name: String,
     /// Its data folder.
     pub(super) folder: PathBuf,
@@ -31,31 +43,37 @@ pub(super) struct Node {
     pub(super) client: Client,
     /// Its PeerId, once it is up.
     pub(super) peer: String,
-    /// Its first parent.
-    pub(super) parent: Option<String>,
 }
 
-/// Starts everything; returns the children once each is attached.
+impl Node {
+    /// Its state.
+    pub(super) async fn status(&self) -> Outcome<Status> {
+        Ok(self.client.call::<Status>(Request::get("/v1/status")).await?.content)
+    }
+}
+
+/// Starts everything; returns once the superpeers know each other and each child is attached.
 pub(super) async fn start(
     processes: &mut Processes,
     folder: &Path,
     superpeers: u8,
     children: u8,
-) -> Outcome<Vec<Node>> {
+) -> Outcome<Fleet> {
     note("starting the login server …");
     start_server(processes, folder).await?;
-    let network = folder.join("server").join("network.toml");
+    let network = folder.join(SERVER).join("network.toml");
 
     note(&format!("starting {superpeers} superpeers …"));
     let mut supers = Vec::new();
-    let token = |number: u8| folder.join(format!("superpeer-{number}.token"));
+    let token = |number: u8| folder.join(format!("sp-{number}.token"));
     let mut arguments = bootstrap(&["token", "create"], folder);
     arguments.push("--node".into());
     arguments.extend((1..=superpeers).map(|number| token(number).into_os_string()));
-    processes.run("server", &arguments).await?;
+    processes.run(SERVER, &arguments).await?;
     for number in 1..=superpeers {
-        let extra = [OsString::from("--node-token"), token(number).into_os_string()];
-        supers.push(start_node(processes, folder, &format!("superpeer-{number}"), &network, &extra)?);
+        let mut extra = ["--role", "superpeer", "--node-token"].map(OsString::from).to_vec();
+        extra.push(token(number).into_os_string());
+        supers.push(start_node(processes, folder, &format!("sp-{number}"), &network, &extra)?);
     }
     try_join_all(supers.iter().map(|node| node.client.until(Condition::Superpeer, START_TIMEOUT))).await?;
     // The login server is one more.
@@ -69,20 +87,19 @@ pub(super) async fn start(
         nodes.push(start_node(processes, folder, &format!("child-{number}"), &network, &extra)?);
     }
     try_join_all(nodes.iter().map(|node| node.client.until(Condition::Attached, START_TIMEOUT))).await?;
-    for node in &mut nodes {
-        let status = node.client.call::<Status>(Request::get("/v1/status")).await?.content;
-        (node.peer, node.parent) = (status.peer, status.parent.map(|parent| parent.peer));
+    for node in supers.iter_mut().chain(&mut nodes) {
+        node.peer = node.status().await?.peer;
     }
-    Ok(nodes)
+    Ok(Fleet { superpeers: supers, children: nodes })
 }
 
 async fn start_server(processes: &mut Processes, folder: &Path) -> Outcome<()> {
     let mut arguments = bootstrap(&["init"], folder);
-    arguments.extend(["--network", "demo", "--limits", "lab", "--set", "r=2"].map(OsString::from));
-    processes.run("server", &arguments).await?;
+    arguments.extend(["--network", "demo", "--limits", "lab", "--set", "r=3"].map(OsString::from));
+    processes.run(SERVER, &arguments).await?;
     let mut arguments = bootstrap(&["serve"], folder);
     arguments.push("--leave-with-stdin".into());
-    let printed = processes.start("server", &arguments)?;
+    let printed = processes.start(SERVER, &arguments)?;
     match tokio::time::timeout(START_TIMEOUT, printed).await {
         Ok(Ok(_)) => Ok(()),
         // It ended without a word; whoever watches the processes says why.
@@ -95,7 +112,7 @@ async fn start_server(processes: &mut Processes, folder: &Path) -> Outcome<()> {
 fn bootstrap(command: &[&str], folder: &Path) -> Vec<OsString> {
     let mut arguments = vec![OsString::from("__bootstrap")];
     arguments.extend(command.iter().map(OsString::from));
-    arguments.extend(["--data".into(), folder.join("server").into_os_string()]);
+    arguments.extend(["--data".into(), folder.join(SERVER).into_os_string()]);
     arguments
 }
 
@@ -116,14 +133,14 @@ fn start_node(
     // The local API says when it is up.
     drop(processes.start(name, &arguments)?);
     let (name, client, peer) = (name.to_owned(), Client::of(&data), String::new());
-    Ok(Node { name, client, folder: data, peer, parent: None })
+    Ok(Node { name, client, folder: data, peer })
 }
 
 /// Until a superpeer knows as many superpeers as there are.
 async fn known(node: &Node, all: usize) -> Outcome<()> {
     let started = Instant::now();
     loop {
-        let status = node.client.call::<Status>(Request::get("/v1/status")).await?.content;
+        let status = node.status().await?;
         if status.superpeers >= all && status.attached {
             return Ok(());
         }

@@ -1,13 +1,16 @@
 //! A whole network on this machine: look-ups for people to see and for scripts to check.
 //!
 //! One login server, superpeers and children, each a process of its own with its own data folder on
-//! loopback; `limits = lab`, r = 2, so that some look-ups cross the overlay. Everything is waited for
-//! through the local APIs. Ends with its processes gone, whatever ends it.
+//! loopback; `limits = lab`, r = 3. Everybody is looked up from everywhere, then things happen to the
+//! network and everybody is looked up again (`acts`). Everything is waited for through the local APIs.
+//! Ends with its processes gone, whatever ends it.
 
+mod acts;
 mod bulk;
 mod fleet;
 mod names;
 mod process;
+mod text;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,21 +20,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::cli::args::DemoFlags;
-use crate::cli::client::{Request, segment};
-use crate::cli::output::{Printer, note, shell_word};
-use crate::cli::text;
+use crate::cli::client::Request;
+use crate::cli::output::{Printer, note};
 use crate::exit::{Code, INTERRUPTED};
 use crate::problem::{Outcome, Problem, file_problem};
 use crate::view::{Answered, Credentials, Demo, DemoLookup, Enrolled, Lookup, Password};
-use fleet::Node;
-use process::Processes;
+use fleet::{Fleet, Node};
+use process::{Ends, Processes};
 
 /// Who is enrolled when there is no list.
-const PEOPLE: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
-
-/// How many more people are enrolled while no look-up had to cross the overlay. A guess: with r = 2 of four
-/// superpeers, each leaves about every second look-up from a child with another parent no way around it.
-const NEWCOMERS_MAX: usize = 8;
+const PEOPLE: [&str; 12] =
+    ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "ken", "lena"];
 
 /// The source of an answer that crossed the overlay.
 const OVERLAY: &str = "overlay";
@@ -46,8 +45,8 @@ pub(crate) fn run(flags: &DemoFlags, folder: Option<PathBuf>, printer: Printer) 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Problem::new(Code::Failed, format!("no runtime: {error}")))?;
     runtime.block_on(async {
-        let mut processes = Processes::new(&place.path)?;
-        let outcome = watched(&mut processes, &place.path, flags, list, printer).await;
+        let (mut processes, ends) = Processes::new(&place.path)?;
+        let outcome = watched(&mut processes, ends, &place.path, flags, (list, printer)).await;
         processes.leave().await;
         outcome
     })
@@ -55,10 +54,10 @@ pub(crate) fn run(flags: &DemoFlags, folder: Option<PathBuf>, printer: Printer) 
 
 async fn watched(
     processes: &mut Processes,
+    mut ends: Ends,
     folder: &Path,
     flags: &DemoFlags,
-    list: Option<Vec<Username>>,
-    printer: Printer,
+    (list, printer): (Option<Vec<Username>>, Printer),
 ) -> Outcome<u8> {
     let no_signal = |error| Problem::new(Code::Failed, format!("signals can't be heeded: {error}"));
     let mut terminated = signal(SignalKind::terminate()).map_err(no_signal)?;
@@ -71,27 +70,27 @@ async fn watched(
         started = fleet::start(processes, folder, flags.superpeers, flags.children) => started,
         () = &mut stopped => return Ok(INTERRUPTED),
     };
-    let children = match started {
-        Ok(children) => children,
+    let fleet = match started {
+        Ok(fleet) => fleet,
         // What went wrong is told best by the process that went wrong.
-        Err(problem) => return Err(processes.ended_already().unwrap_or(problem)),
+        Err(problem) => return Err(ends.already().unwrap_or(problem)),
     };
     let secret = secret()?;
     let demo = tokio::select! {
-        demo = demonstrate(&children, flags, list, &secret) => demo?,
-        problem = processes.ended() => return Err(problem),
+        demo = demonstrate(processes, &fleet, list, &secret, printer) => demo?,
+        problem = ends.next() => return Err(problem),
         () = &mut stopped => return Ok(INTERRUPTED),
     };
     let demo = Demo { folder: folder.display().to_string(), ..demo };
-    printer.result(&demo, demo_text);
+    printer.result(&demo, text::end);
     if flags.once {
         return verdict(&demo, printer);
     }
     if !printer.json {
-        note(&invitation(&children, &demo, &secret));
+        note(&text::invitation(&fleet, &demo, &secret));
     }
     tokio::select! {
-        problem = processes.ended() => Err(problem),
+        problem = ends.next() => Err(problem),
         () = &mut stopped => Ok(0),
     }
 }
@@ -109,75 +108,50 @@ fn verdict(demo: &Demo, printer: Printer) -> Outcome<u8> {
 }
 
 async fn demonstrate(
-    children: &[Node],
-    flags: &DemoFlags,
+    processes: &mut Processes,
+    fleet: &Fleet,
     list: Option<Vec<Username>>,
     secret: &str,
+    printer: Printer,
 ) -> Outcome<Demo> {
     let mut demo = Demo {
-        superpeers: flags.superpeers.into(),
-        children: children.len(),
+        superpeers: fleet.superpeers.len(),
+        children: fleet.children.len(),
         folder: String::new(),
         enrolled: 0,
+        acts: Vec::new(),
         lookups: Vec::new(),
         wrong: 0,
         crossed: 0,
         bulk: None,
     };
-    match list {
-        Some(names) => {
-            if !bulk::shows_progress() {
-                note(&format!("enrolling, registering and resolving {} names …", names.len()));
-            }
-            let (figures, wrong) = bulk::run(children, &names, secret).await?;
-            demo.enrolled = names.len();
-            demo.lookups = wrong;
-            demo.crossed = figures.sources.get(OVERLAY).copied().unwrap_or_default();
-            demo.bulk = Some(figures);
+    if let Some(names) = list {
+        if !bulk::shows_progress() {
+            note(&format!("enrolling, registering and resolving {} names …", names.len()));
         }
-        None => {
-            note("enrolling one person on each child, and looking everyone up from everywhere else …");
-            let people = people(children.len() + NEWCOMERS_MAX);
-            let (first, newcomers) = people.split_at(children.len());
-            let first: Vec<_> = children.iter().zip(first).collect();
-            look_up_all(children, &first, secret, &mut demo).await?;
-            // The parents may happen to hold every record. If they differ, somebody new lies elsewhere soon.
-            for newcomer in children.iter().cycle().zip(newcomers) {
-                if demo.crossed > 0 || share_a_parent(children) {
-                    break;
-                }
-                look_up_all(children, &[newcomer], secret, &mut demo).await?;
-            }
-        }
+        let (figures, wrong) = bulk::run(&fleet.children, &names, secret).await?;
+        demo.enrolled = names.len();
+        demo.lookups = wrong;
+        demo.wrong = demo.lookups.len();
+        demo.crossed = figures.sources.get(OVERLAY).copied().unwrap_or_default();
+        demo.bulk = Some(figures);
+        return Ok(demo);
     }
-    demo.wrong = demo.lookups.iter().filter(|lookup| !lookup.right).count();
-    Ok(demo)
-}
-
-/// Enrols people, each on a child, and looks each up from every other one.
-async fn look_up_all(
-    children: &[Node],
-    people: &[(&Node, &String)],
-    secret: &str,
-    demo: &mut Demo,
-) -> Outcome<()> {
-    for (home, name) in people {
+    note("enrolling one person on each child …");
+    let people = people(fleet.children.len());
+    for (home, name) in fleet.children.iter().zip(&people) {
         enrol(home, name, secret).await?;
-        demo.enrolled += 1;
     }
-    for (home, name) in people {
-        for from in children.iter().filter(|from| from.name != home.name) {
-            let request = Request::get(format!("/v1/names/{}", segment(name)));
-            let answer = from.client.call::<Lookup>(request).await?.content;
-            demo.crossed += usize::from(answer.source.as_deref() == Some(OVERLAY));
-            demo.lookups.push(judge(home, from, answer));
-        }
+    demo.enrolled = people.len();
+    let mut play = acts::Play { processes, fleet, people: &people, demo: &mut demo, printer };
+    play.settled().await?;
+    if fleet.superpeers.len() < acts::SUPERPEERS_MIN {
+        note(&format!("with fewer than {} superpeers nobody is killed", acts::SUPERPEERS_MIN));
+        return Ok(demo);
     }
-    Ok(())
-}
-
-fn share_a_parent(children: &[Node]) -> bool {
-    children.windows(2).all(|pair| matches!(pair, [one, other] if one.parent == other.parent))
+    play.superpeer_killed().await?;
+    play.server_stopped().await?;
+    Ok(demo)
 }
 
 async fn enrol(node: &Node, name: &str, secret: &str) -> Outcome<()> {
@@ -188,7 +162,7 @@ async fn enrol(node: &Node, name: &str, secret: &str) -> Outcome<()> {
 }
 
 /// Whether an answer names the daemon that registered, and where it listens.
-fn judge(home: &Node, from: &Node, answer: Lookup) -> DemoLookup {
+fn judge(act: usize, home: &Node, from: &Node, answer: Lookup) -> DemoLookup {
     let right = match answer.devices.as_slice() {
         [device] => device.peer == home.peer && !device.addresses.is_empty(),
         _ => false,
@@ -202,6 +176,7 @@ fn judge(home: &Node, from: &Node, answer: Lookup) -> DemoLookup {
     };
     let error = (!right).then(|| answer.error.as_ref().map_or_else(wrong, |problem| problem.message.clone()));
     DemoLookup {
+        act,
         name: answer.name,
         from: from.name.clone(),
         found: answer.outcome == Answered::Found,
@@ -229,39 +204,6 @@ fn secret() -> Outcome<String> {
     getrandom::fill(&mut bytes)
         .map_err(|error| Problem::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
     Ok(format!("demo-{:016x}", u64::from_be_bytes(bytes)))
-}
-
-fn demo_text(demo: &Demo) -> String {
-    let table = if demo.lookups.is_empty() { String::new() } else { text::demo(&demo.lookups) };
-    let errors: Vec<String> = demo
-        .lookups
-        .iter()
-        .filter_map(|lookup| {
-            Some(format!("wrong: {} from {}: {}", lookup.name, lookup.from, lookup.error.as_ref()?))
-        })
-        .collect();
-    let total = demo.bulk.as_ref().map_or(demo.lookups.len(), |bulk| bulk.names);
-    let crossed = match demo.crossed {
-        0 => "none had to cross the overlay, for the children's parents knew every answer".to_owned(),
-        count => format!("{count} crossed the overlay"),
-    };
-    let verdict = format!("{} of {total} look-ups were right; {crossed}", total - demo.wrong.min(total));
-    let figures = demo.bulk.as_ref().map(bulk::text).unwrap_or_default();
-    let parts = [table, figures, errors.join("\n"), verdict];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
-}
-
-fn invitation(children: &[Node], demo: &Demo, secret: &str) -> String {
-    let (Some(first), Some(last)) = (children.first(), children.last()) else { return String::new() };
-    let name = demo.lookups.first().map_or("alice", |lookup| lookup.name.as_str());
-    let name = if demo.bulk.is_some() { "NAME" } else { name };
-    format!(
-        "\nThe network runs until Ctrl-C. In another terminal:\n  \
-         callbook --data {} lookup {name}\n  callbook --data {} status\n\
-         Everybody's password is {secret}",
-        shell_word(&last.folder),
-        shell_word(&first.folder)
-    )
 }
 
 /// The demo's folder: one of the user's, or a temporary one that goes when the demo ends.
@@ -307,9 +249,9 @@ mod tests {
     #[test]
     fn everybody_has_a_name_however_many_there_are() {
         // Goal: valid and distinct usernames. Method: more people than the list has.
-        let people = people(12);
+        let people = people(32);
         let distinct: std::collections::BTreeSet<_> =
             people.iter().map(|name| Username::parse(name).unwrap()).collect();
-        assert_eq!(distinct.len(), 12);
+        assert_eq!(distinct.len(), 32);
     }
 }

@@ -78,6 +78,12 @@ const TOTALS: &[Metric] = metrics! { Counter:
         kind = "attach" => served.attach;
         kind = "register" => served.register;
         kind = "resolve" => served.resolve;
+        kind = "reserve" => served.reserve;
+        kind = "watch" => served.watch;
+        kind = "presence" => served.presence;
+        kind = "digest" => served.digest;
+        kind = "pull" => served.pull;
+        kind = "offer" => served.offer;
     }
     "requests_asked", "Requests that we made of peers, by kind" {
         kind = "hello" => asked.hello;
@@ -87,6 +93,12 @@ const TOTALS: &[Metric] = metrics! { Counter:
         kind = "attach" => asked.attach;
         kind = "register" => asked.register;
         kind = "resolve" => asked.resolve;
+        kind = "reserve" => asked.reserve;
+        kind = "watch" => asked.watch;
+        kind = "presence" => asked.presence;
+        kind = "digest" => asked.digest;
+        kind = "pull" => asked.pull;
+        kind = "offer" => asked.offer;
     }
     "requests_refused", "Requests that we refused, by reason" {
         reason = "busy" => refused.busy;

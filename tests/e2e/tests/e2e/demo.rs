@@ -9,14 +9,18 @@ fn the_demo_ends_with_0_when_every_look_up_was_right() {
     // Goal: the README's first command. Method: run it once, and read its document.
     let room = Room::new();
     let demo = room.run(Program::Callbook, ["--json", "demo", "--once"]).ok();
-    assert_eq!((&demo["superpeers"], &demo["children"], &demo["wrong"]), (&3.into(), &4.into(), &0.into()));
+    assert_eq!((&demo["superpeers"], &demo["children"], &demo["wrong"]), (&6.into(), &12.into(), &0.into()));
     let lookups = demo["lookups"].as_array().expect("a list");
-    let people = demo["enrolled"].as_u64().expect("a number");
-    assert!(people >= 4, "one on each child, more while no look-up crosses the overlay: {demo}");
-    assert_eq!(lookups.len() as u64, 3 * people, "everybody is looked up from everywhere else: {demo}");
+    assert_eq!(lookups.len(), 3 * 12 * 11, "everybody is looked up from everywhere else in each act");
+    assert!(lookups.iter().all(|lookup| lookup["right"] == true), "{demo}");
     let crossed = lookups.iter().filter(|lookup| lookup["source"] == "overlay").count();
     assert_eq!(demo["crossed"], crossed, "{demo}");
-    assert!(lookups.iter().all(|lookup| lookup["right"] == true), "{demo}");
+    let acts = demo["acts"].as_array().expect("a list");
+    let names: Vec<_> = acts.iter().map(|act| act["act"].as_str().expect("a text")).collect();
+    assert_eq!(names, ["settled", "superpeer_killed", "server_stopped"]);
+    let rehomed = acts[1]["rehomed"].as_array().expect("a list");
+    assert!(!rehomed.is_empty(), "of 12 children some have the parent that has most: {demo}");
+    assert!(rehomed.iter().all(|child| child["parent"].is_string()), "{demo}");
     let folder = demo["folder"].as_str().expect("a path");
     assert!(!std::path::Path::new(folder).exists(), "a temporary folder goes with the demo");
 }
@@ -53,7 +57,7 @@ fn a_demo_that_is_killed_leaves_no_process_behind() {
         let mut command = room.command(Program::Callbook);
         command.args(["--json", "demo", "--superpeers", "1", "--children", "2", "--data"]).arg(&folder);
         let mut demo = Process::start(&room, &format!("demo-{name}"), command);
-        let peers = ["server", "superpeer-1", "child-1", "child-2"];
+        let peers = ["server", "sp-1", "child-1", "child-2"];
         until("the demo has printed its document", || {
             let printed = fs::read_to_string(room.path(&format!("demo-{name}.out"))).unwrap_or_default();
             printed.ends_with("}\n").then_some(())
