@@ -106,7 +106,7 @@ fn a_damaged_or_newer_store_is_refused_and_left_as_it_is() {
         .insert("schema", 99)
         .expect("a write")
         .map(|old| old.value());
-    assert_eq!(before, Some(1), "the store has a schema number");
+    assert!(before.is_some_and(|schema| schema < 99), "the store has a schema number");
     write.commit().expect("a commit");
     drop(database);
     let error = child.start_refused().refused(1, "store_newer");
