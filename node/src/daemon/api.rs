@@ -312,9 +312,10 @@ async fn missing(daemon: &Daemon, condition: Condition) -> Problem {
             "it has not finished taking over its range",
             "wait longer: --timeout 2m; callbook peers shows who it can ask",
         ),
-        Condition::Superpeer => {
-            ("it acts as a child", "a superpeer needs a token: callbook up --node-token FILE")
-        }
+        Condition::Superpeer => (
+            "it acts as a child",
+            "a superpeer needs a token (callbook up --node-token FILE) or an account (callbook login)",
+        ),
         Condition::Registered if daemon.names.all().iter().all(|(_, name)| !name.publish) => {
             ("this daemon publishes no name", "callbook enrol NAME, callbook login NAME or callbook register")
         }

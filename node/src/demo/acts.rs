@@ -88,7 +88,7 @@ impl Play<'_> {
     pub(super) async fn server_stopped(&mut self) -> Outcome<()> {
         note("stopping the login server …");
         self.processes.stop(SERVER).await?;
-        let sentence = "stopped the login server: nobody can enrol now".to_owned();
+        let sentence = "stopped the login server: nobody can enrol, everything else goes on".to_owned();
         self.look_everybody_up("server_stopped", sentence, Vec::new()).await
     }
 

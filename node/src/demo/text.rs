@@ -44,7 +44,7 @@ fn table(children: &[&str], people: &[String], parents: &[String], lookups: &[De
         write!(text, "\n … and {hidden} more columns").unwrap_or_default();
     }
     text.push_str(
-        "\n Found by the asking child's parent: i in its index (it is the name's parent too),\n \
+        "\n Found by the asker's parent: i in its index (it is the name's parent too),\n \
          s in its store, c in its cache, o by asking others (overlay). X is wrong.",
     );
     text
@@ -197,7 +197,7 @@ mod tests {
         alice      child-1  sp-1    .  s  o
         bob        child-2  sp-2    i  .  X
         carol      child-3  server  c  .  .
-        Found by the asking child's parent: i in its index (it is the name's parent too),
+        Found by the asker's parent: i in its index (it is the name's parent too),
         s in its store, c in its cache, o by asking others (overlay). X is wrong.
         ");
         let many: Vec<String> = (1..=32).map(|number| format!("child-{number}")).collect();
