@@ -37,6 +37,20 @@ pub struct Counters {
     pub parents_lost: u64,
     /// Dials that failed.
     pub dials_failed: u64,
+    /// Dials to addresses nobody had answered at yet, that were put off or given up at a limit.
+    pub dials_unverified_refused: u64,
+    /// Hints and statements from peers that did not verify.
+    pub bad_hints: u64,
+    /// Links that were ended because too much on them did not verify.
+    pub bad_links: u64,
+    /// Superpeers that failed us and were told to others as suspects.
+    pub suspects_told: u64,
+    /// Times that we were suspected and said that we live.
+    pub refutations: u64,
+    /// Statements of other superpeers (alive, leaving) that were news.
+    pub statements_heard: u64,
+    /// Superpeers that left the map for nearer ones, at its bound.
+    pub map_dropped: u64,
     /// *Now*: records in the store.
     pub records: u64,
     /// *Now*: bytes of the records in the store.

@@ -293,3 +293,76 @@ pub const GROUP_NARROW_MAX: usize = 2;
 /// Of one /16 (version 4) or /32 (version 6) among those that are chosen or handed on. *Guess*: 4 per
 /// table (security.md §1.2).
 pub const GROUP_WIDE_MAX: usize = 4;
+
+/// Statements taken from one hello. *Guess*: more than a budget's burst holds is not honest.
+pub const STATEMENTS_PER_HELLO_MAX: usize = 16;
+
+/// Suspects taken from one hello, and told in one. *Guess*.
+pub const SUSPECTS_PER_HELLO_MAX: usize = 8;
+
+/// Statements, and suspects, that wait to be told. *Guess*.
+pub const RUMOURS_MAX: usize = 256;
+
+/// Bytes of a statement in a hello, for the budget. *Measured* by encoding one: 111.
+pub const STATEMENT_BYTES: u64 = 111;
+
+/// Bytes of a suspect in a hello, for the budget: a byte string of 32. *Specification* (RFC 8949).
+pub const SUSPECT_BYTES: u64 = 34;
+
+/// An older statement counts no more. *Guess*: an epidemic ends within minutes.
+pub const STATEMENT_LIFE_SECS: u64 = 3_600;
+
+/// Peers whose newest statement is remembered, against replays; the oldest goes first. *Guess*: as many
+/// as are remembered as gone.
+pub const STATEMENTS_REMEMBERED: usize = 1_024;
+
+/// Who is suspected says at most so often that it lives. *Guess*.
+pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Who answered our dial so lately is not tried again on hearsay. *Guess*.
+pub const TRIAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Superpeers that wait to be tried. *Guess*: as many as two answers name.
+pub const TRIALS_MAX: usize = 64;
+
+/// Trials a second, on hearsay that somebody is dead, or is not. *Guess*.
+pub const TRIALS_PER_SEC: u64 = 2;
+
+/// Trials at once after a quiet time. *Guess*: half of an answer's hints more than [`UPKEEP_DIALS`].
+pub const TRIALS_BURST: u64 = 24;
+
+/// Dials to addresses that nobody has answered at yet, under way. *Guess*.
+pub const UNVERIFIED_DIALS_MAX: usize = 32;
+
+/// The same, a second. A hint's address is signed by nobody: who tells a wrong one can make others
+/// knock there. *Guess*: the storers of half a registration that nobody of us has met before.
+pub const UNVERIFIED_DIALS_PER_SEC: u64 = 8;
+
+/// The same, at once after a quiet time. *Guess*: the storers of three registrations.
+pub const UNVERIFIED_DIALS_BURST: u64 = 64;
+
+/// Hints and statements of one link that don't verify, within [`BAD_HINTS_WINDOW`]; more end it. *Guess*.
+pub const BAD_HINTS_MAX: u32 = 16;
+
+/// See [`BAD_HINTS_MAX`]. *Guess*.
+pub const BAD_HINTS_WINDOW: Duration = Duration::from_secs(60);
+
+/// How often the anchors on disk may change. *Guess*.
+pub const ANCHORS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Requests by which a newcomer learns the map, to all that it asks together. *Guess*: twenty hints
+/// each; networks of more than some hundreds need range digests.
+pub const SURVEY_REQUESTS_MAX: usize = 64;
+
+/// Superpeers that a newcomer learns the map from. *Specification* (DESIGN §4).
+pub const SURVEY_TELLERS: usize = 2;
+
+/// Surveys under way: a newcomer's, and those of superpeers that came back. *Guess*.
+pub const SURVEYS_MAX: usize = 4;
+
+/// Warm streams that only we choose, and nobody who connects to us can take. *Specification* (DESIGN
+/// §4).
+pub const OUTBOUND_SLOTS: usize = 8;
+
+/// Whom we have dialled so lately is there; the others are tried one by one. *Guess*.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(600);

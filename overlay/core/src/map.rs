@@ -1,10 +1,22 @@
 //! The map: every superpeer that we know to be alive, sorted by its place.
 //!
 //! One sorted vector; the k-buckets are a view of it ([`Map::buckets`]). A superpeer enters by a hint
-//! whose certificate has been verified (the caller's task) and leaves when it fails us; for
-//! [`GONE_FOR`] after that only its own connection brings it back, so that other peers' stale hints
-//! don't. It is remembered for a day, so that it can be tried again when nobody else is left. The
-//! closest by XOR are found by descending the sorted order bit by bit.
+//! whose certificate has been verified (the caller's task) and leaves when it fails us or says goodbye.
+//! It is remembered as gone for a day, so that it can be tried again; the closest by XOR are found by
+//! descending the sorted order bit by bit.
+//!
+//! ```text
+//!             hint                 failed us, or left
+//!  unknown ─────────▶ in the map ────────────────────▶ gone ── a day ──▶ forgotten
+//!                         ▲                             │
+//!                         └── it connects, it says that it lives, our dial succeeds
+//! ```
+//! Hearsay never brings back one that is gone: while two peers remind each other of it, a dead superpeer
+//! would live for ever. A hint of it is a reason to try it ([`Learned::Gone`]), at most every
+//! [`GONE_FOR`]; only a child, which tells nobody, takes it in again after that time.
+//!
+//! At its bound the map gives up the farthest from ourselves for a nearer one, but none of a bucket that
+//! holds no more than k: however many there are, each part of the key space stays reachable.
 //!
 //! Source: Kademlia §2.2–2.4 (paper) for the buckets; Gupta et al., *One Hop Lookups* (paper) for
 //! knowing everybody. *Not here*: links, round trips, verification.
@@ -13,8 +25,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::api::Address;
-use crate::key::{Key, PeerId};
-use crate::limits::{CUT_OFF_FOR, GONE_FOR, GONE_MAX, GONE_REMEMBERED, MAP_MAX, RETRY_GONE};
+use crate::key::{Key, NetworkId, PeerId};
+use crate::limits::{CUT_OFF_FOR, GONE_FOR, GONE_MAX, GONE_REMEMBERED, RETRY_GONE};
 use crate::time::Instant;
 use crate::wire::Hint;
 
@@ -25,6 +37,8 @@ pub(crate) struct Contact {
     pub(crate) hint: Hint,
     /// Has answered at an address that we dialled.
     pub(crate) verified: bool,
+    /// When it did so last.
+    pub(crate) dialled: Option<Instant>,
 }
 
 impl Contact {
@@ -38,14 +52,23 @@ impl Contact {
 pub(crate) enum Learned {
     New,
     Known,
+    /// It is gone: worth a try.
+    Gone,
     Refused,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Map {
     sorted: Vec<Contact>,
     places: BTreeMap<PeerId, Key>,
     gone: BTreeMap<PeerId, Gone>,
+    /// At most so many, and of a bucket never fewer than k for that.
+    bound: usize,
+    k: usize,
+    /// Our own place, as a superpeer.
+    own: Option<Key>,
+    /// How many were given up at the bound.
+    pub(crate) dropped: u64,
 }
 
 /// A superpeer that failed us.
@@ -60,11 +83,32 @@ struct Gone {
 }
 
 impl Map {
+    /// An empty map for at most `bound` superpeers, k of each bucket among them.
+    pub(crate) fn new(bound: usize, k: usize) -> Self {
+        let (sorted, places, gone) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { sorted, places, gone, bound, k, own: None, dropped: 0 }
+    }
+
+    /// From here the map looks at the key space: our place, or none as a child.
+    pub(crate) fn stand_at(&mut self, own: Option<Key>) {
+        self.own = own;
+    }
+
     /// Takes in a hint that has been verified. A hint never replaces a verified address.
     pub(crate) fn learn(&mut self, id: Key, hint: &Hint, now: Instant) -> Learned {
         let peer = hint.peer();
-        if self.is_gone(&peer, now) {
-            return Learned::Refused;
+        let may_try = self.may_try(&peer, now);
+        if let Some(gone) = self.gone.get_mut(&peer) {
+            if self.own.is_some() {
+                // Where it was it is no more.
+                if !hint.addresses.is_empty() {
+                    gone.hint.addresses.clone_from(&hint.addresses);
+                }
+                return Learned::Gone;
+            }
+            if !may_try {
+                return Learned::Refused;
+            }
         }
         if let Some(known) = self.contact_mut(&peer) {
             if known.id == id {
@@ -81,15 +125,41 @@ impl Map {
             }
             self.remove(&peer);
         }
-        match self.sorted.binary_search_by(|contact| contact.id.cmp(&id)) {
-            Err(index) if self.sorted.len() < MAP_MAX => {
-                self.gone.remove(&peer);
-                self.sorted.insert(index, Contact { id, hint: hint.clone(), verified: false });
-                self.places.insert(peer, id);
-                Learned::New
-            }
-            Ok(_) | Err(_) => Learned::Refused,
+        if self.sorted.binary_search_by(|contact| contact.id.cmp(&id)).is_ok() || !self.make_room(&id) {
+            return Learned::Refused;
         }
+        self.gone.remove(&peer);
+        self.insert(Contact { id, hint: hint.clone(), verified: false, dialled: None });
+        Learned::New
+    }
+
+    fn insert(&mut self, contact: Contact) {
+        if let Err(index) = self.sorted.binary_search_by(|known| known.id.cmp(&contact.id)) {
+            self.places.insert(contact.peer(), contact.id);
+            self.sorted.insert(index, contact);
+        }
+    }
+
+    /// Whether there is a place for a newcomer; at the bound by giving up one that is farther away.
+    fn make_room(&mut self, id: &Key) -> bool {
+        if self.sorted.len() < self.bound {
+            return true;
+        }
+        let Some(own) = self.own else { return false };
+        let buckets = self.buckets(&own);
+        let crowded = buckets.iter().find(|(_, contacts)| contacts.len() > self.k);
+        let farthest =
+            crowded.and_then(|(_, contacts)| contacts.iter().max_by_key(|far| far.id.distance(&own)));
+        let Some(farthest) = farthest else { return false };
+        let bucket = id.distance(&own).bucket();
+        let fellows =
+            buckets.iter().find(|(number, _)| Some(*number) == bucket).map_or(0, |(_, all)| all.len());
+        if fellows >= self.k && id.distance(&own) > farthest.id.distance(&own) {
+            return false;
+        }
+        let farthest = farthest.peer();
+        self.dropped += 1;
+        self.remove(&farthest).is_some()
     }
 
     /// The superpeer itself says where it listens now: that replaces also an address that was verified.
@@ -100,15 +170,23 @@ impl Map {
         }
     }
 
-    /// The superpeer has connected or answered: whatever was held against it is forgotten.
-    pub(crate) fn forgive(&mut self, peer: &PeerId) {
-        self.gone.remove(peer);
+    /// The superpeer has connected or answered: whatever was held against it is forgotten. Returns
+    /// whether something was.
+    pub(crate) fn forgive(&mut self, peer: &PeerId) -> bool {
+        self.gone.remove(peer).is_some()
+    }
+
+    /// The superpeer has said that it lives: it is back as we remember it, if it was gone.
+    pub(crate) fn revive(&mut self, peer: &PeerId, network: &NetworkId, now: Instant) -> Learned {
+        let Some(gone) = self.gone.remove(peer) else { return Learned::Known };
+        self.learn(gone.hint.certificate.node_id(network), &gone.hint, now)
     }
 
     /// The superpeer answered at an address that we dialled.
-    pub(crate) fn confirm(&mut self, peer: &PeerId) {
+    pub(crate) fn confirm(&mut self, peer: &PeerId, now: Instant) {
         if let Some(contact) = self.contact_mut(peer) {
             contact.verified = true;
+            contact.dialled = Some(now);
         }
     }
 
@@ -125,13 +203,31 @@ impl Map {
     fn lay_aside(&mut self, peer: &PeerId, now: Instant, left: bool) {
         if let Some(gone) = self.gone.get_mut(peer) {
             gone.tried = now;
+            gone.left |= left;
         }
         let Some(contact) = self.remove(peer) else { return };
-        self.gone.retain(|_, gone| now.since(gone.since) < GONE_REMEMBERED);
-        if self.gone.len() >= GONE_MAX {
-            self.gone.pop_first();
+        self.forget_gone(now);
+        if self.gone.len() >= GONE_MAX
+            && let Some(first) = self.gone.iter().min_by_key(|(_, gone)| gone.since).map(|(peer, _)| *peer)
+        {
+            self.gone.remove(&first);
         }
         self.gone.insert(*peer, Gone { hint: contact.hint, since: now, tried: now, left });
+    }
+
+    /// Forgets those that have been gone for a day.
+    pub(crate) fn forget_gone(&mut self, now: Instant) {
+        self.gone.retain(|_, gone| now.since(gone.since) < GONE_REMEMBERED);
+    }
+
+    /// Whether it makes sense to dial it on hearsay: it has not failed us just now.
+    pub(crate) fn may_try(&self, peer: &PeerId, now: Instant) -> bool {
+        self.gone.get(peer).is_none_or(|gone| now.since(gone.tried) >= GONE_FOR)
+    }
+
+    /// Whether it is remembered as gone.
+    pub(crate) fn is_gone(&self, peer: &PeerId) -> bool {
+        self.gone.contains_key(peer)
     }
 
     /// Whether more superpeers have failed us lately than are left: then it is rather we who are cut off.
@@ -197,10 +293,6 @@ impl Map {
         buckets
     }
 
-    fn is_gone(&self, peer: &PeerId, now: Instant) -> bool {
-        self.gone.get(peer).is_some_and(|gone| now.since(gone.tried) < GONE_FOR)
-    }
-
     fn contact_mut(&mut self, peer: &PeerId) -> Option<&mut Contact> {
         let id = self.places.get(peer)?;
         let index = self.sorted.binary_search_by(|contact| contact.id.cmp(id)).ok()?;
@@ -244,7 +336,7 @@ mod tests {
     use super::{Learned, Map};
     use crate::certificate::NodeCertificate;
     use crate::key::{Key, NetworkId, PeerId};
-    use crate::limits::GONE_FOR;
+    use crate::limits::{GONE_FOR, MAP_MAX};
     use crate::sign::SecretKey;
     use crate::time::{Instant, Unix};
     use crate::wire::Hint;
@@ -261,7 +353,7 @@ mod tests {
     }
 
     fn filled(count: u16) -> Map {
-        let mut map = Map::default();
+        let mut map = Map::new(MAP_MAX, 20);
         for number in 0..count {
             let (id, hint) = hint(number);
             assert_eq!(map.learn(id, &hint, Instant::default()), Learned::New);
@@ -300,18 +392,70 @@ mod tests {
     }
 
     #[test]
-    fn hearsay_does_not_bring_back_a_buried_contact_but_time_or_itself_does() {
-        // Bury, learn again: refused; after the time, or forgiven: taken.
-        let mut map = filled(3);
+    fn hearsay_brings_a_child_back_to_a_superpeer_after_a_time_and_a_superpeer_never() {
+        // Bury, learn again: not there. Later a child takes it in; a superpeer has to try it.
+        let (soon, later) = (Instant::default(), Instant::default() + GONE_FOR);
         let (id, hint) = hint(1);
         let peer = hint.peer();
+        let (mut child, mut superpeer) = (filled(3), filled(3));
+        superpeer.stand_at(Some(Key::from_bytes([0; 32])));
+        for map in [&mut child, &mut superpeer] {
+            map.bury(&peer, soon);
+            assert!(map.contact(&peer).is_none());
+            assert!(!map.may_try(&peer, soon) && map.may_try(&peer, later));
+        }
+        assert_eq!(child.learn(id, &hint, soon), Learned::Refused);
+        assert_eq!(child.learn(id, &hint, later), Learned::New);
+        for now in [soon, later] {
+            assert_eq!(superpeer.learn(id, &hint, now), Learned::Gone);
+        }
+    }
+
+    #[test]
+    fn one_that_is_gone_comes_back_when_it_connects_or_says_that_it_lives() {
+        // Bury, then forgive and learn, or revive: it is there, and no address of it counts as verified.
+        let (id, hint) = hint(1);
+        let peer = hint.peer();
+        let mut map = filled(3);
+        map.stand_at(Some(Key::from_bytes([0; 32])));
+        map.confirm(&peer, Instant::default());
         map.bury(&peer, Instant::default());
-        assert!(map.contact(&peer).is_none());
-        assert_eq!(map.learn(id, &hint, Instant::default()), Learned::Refused);
-        assert_eq!(map.learn(id, &hint, Instant::default() + GONE_FOR), Learned::New);
-        map.bury(&peer, Instant::default());
-        assert!(map.contact(&peer).is_none());
-        map.forgive(&peer);
+        assert!(map.forgive(&peer) && !map.forgive(&peer));
         assert_eq!(map.learn(id, &hint, Instant::default()), Learned::New);
+        map.bury(&peer, Instant::default());
+        assert_eq!(map.revive(&peer, &NETWORK, Instant::default()), Learned::New);
+        assert!(map.contact(&peer).is_some_and(|contact| contact.id == id && !contact.verified));
+    }
+
+    #[test]
+    fn at_its_bound_the_map_keeps_the_near_ones_and_k_of_each_bucket() {
+        // Far more than fit, in random order: what is left is what a sort by distance leaves, but for the
+        // far buckets, which keep k each. Without an own place nobody is given up.
+        const BOUND: usize = 200;
+        for number in 0..8 {
+            let own = hint(60_000 + number).0;
+            let (mut map, mut child) = (Map::new(BOUND, 20), Map::new(BOUND, 20));
+            map.stand_at(Some(own));
+            let mut all: Vec<Key> = Vec::new();
+            for number in 0..1_000 {
+                let (id, hint) = hint(number);
+                all.push(id);
+                map.learn(id, &hint, Instant::default());
+                child.learn(id, &hint, Instant::default());
+            }
+            assert_eq!((map.len(), child.len()), (BOUND, BOUND));
+            assert!(map.dropped > 0 && child.dropped == 0);
+            all.sort_by_key(|id| id.distance(&own));
+            let kept = |id: &Key| map.iter().any(|contact| contact.id == *id);
+            assert!(all[..20].iter().all(kept), "the closest are there");
+            for bucket in 240..=255 {
+                let among = |ids: &mut dyn Iterator<Item = Key>| {
+                    ids.filter(|id| id.distance(&own).bucket() == Some(bucket)).count()
+                };
+                let (there, known) =
+                    (among(&mut all.iter().copied()), among(&mut map.iter().map(|contact| contact.id)));
+                assert!(known >= there.min(20), "bucket {bucket} keeps {known} of {there}");
+            }
+        }
     }
 }

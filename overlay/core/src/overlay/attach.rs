@@ -43,6 +43,11 @@ impl Attaching {
         self.parent == Some(*peer)
     }
 
+    /// We are shutting down.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// No more parents: we are shutting down.
     pub(super) fn stop(&mut self) {
         self.leaving = true;
@@ -128,7 +133,7 @@ impl Overlay {
                 }
             }
             Outcome::Refused(refused) => {
-                self.learn_candidates(&refused);
+                self.learn_candidates(&peer, &refused);
             }
             Outcome::Answer(_) | Outcome::Silent | Outcome::Unreachable => {}
         }
@@ -170,13 +175,13 @@ impl Overlay {
 
     /// The parent says that it is none: it may know another.
     pub(super) fn disowned(&mut self, peer: &PeerId, refused: &Refused) {
-        self.learn_candidates(refused);
+        self.learn_candidates(peer, refused);
         self.parent_lost(peer);
     }
 
-    fn learn_candidates(&mut self, refused: &Refused) {
+    fn learn_candidates(&mut self, teller: &PeerId, refused: &Refused) {
         for hint in refused.candidates.iter().take(HINTS_PER_ANSWER_MAX) {
-            self.learn(hint);
+            self.learn_told(*teller, hint);
         }
     }
 

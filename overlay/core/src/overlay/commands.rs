@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::Overlay;
 use super::puts::Origin;
-use super::serve::leave_message;
+use super::rumours::statement_message;
 use crate::api::{Address, Command, CommandId, Failure, Neighbour, Relation, Reply, Role, Status};
 use crate::group::Caps;
 use crate::key::PeerId;
@@ -146,19 +146,23 @@ impl Overlay {
         }
     }
 
-    /// Superpeers heard lately, in random order, not too many of one address group, ourselves last.
+    /// Superpeers heard lately, in random order, those that have answered our dial before the others,
+    /// not too many of one address group; ourselves last.
     fn sample(&mut self, count: usize, within: Duration) -> Vec<Hint> {
         let now = self.now.instant;
         let alive = self.map.iter().filter(|contact| {
             self.links.unheard(&contact.peer(), now).is_some_and(|unheard| unheard <= within)
         });
-        let mut hints: Vec<Hint> = alive.map(|contact| contact.hint.clone()).collect();
-        for index in (1..hints.len()).rev() {
+        let mut found: Vec<(bool, Hint)> =
+            alive.map(|contact| (!contact.verified, contact.hint.clone())).collect();
+        for index in (1..found.len()).rev() {
             let other = self.pick(index + 1);
-            hints.swap(index, other);
+            found.swap(index, other);
         }
+        found.sort_by_key(|(unverified, _)| *unverified);
         let own = self.own_hint();
         let mut caps = Caps::new(self.network.scope);
+        let mut hints: Vec<Hint> = found.into_iter().map(|(_, hint)| hint).collect();
         hints.retain(|hint| caps.admit(&hint.addresses));
         hints.truncate(count.saturating_sub(usize::from(own.is_some())));
         hints.extend(own);
@@ -168,7 +172,7 @@ impl Overlay {
     fn leave(&mut self) {
         self.attaching.stop();
         let unix_time = self.now.unix.as_secs();
-        let message = leave_message(&self.network.id, &self.me, unix_time);
+        let message = statement_message(&self.network.id, &self.me, unix_time, false);
         let signature = self.node.sign(&message);
         let linked: Vec<_> = self.links.peers().map(|(_, link)| *link).collect();
         for link in linked {

@@ -1,91 +1,190 @@
-//! Gossip: superpeers that are news travel on hellos, within a byte budget.
+//! Gossip: what superpeers tell each other of third ones, on hellos and within a byte budget.
 //!
-//! A superpeer that enters the map is news. News go out with the next hellos to other superpeers, each
-//! a few times; who learns of it by that passes it on. The budget is one for all neighbours and counts
-//! hints only; what does not fit waits, and of what waits the oldest goes first when there is too much.
+//! Three things travel, in this order: *statements* that superpeers signed about themselves (leaving,
+//! alive), *suspects* that failed somebody, and *news*, superpeers that have entered the map and have
+//! been heard of from themselves or as somebody's news. Each goes to a few neighbours, to each once; who
+//! learns something by it passes it on. What does not fit into the budget waits, and the oldest makes
+//! room when too much waits.
 //!
-//! Source: Gupta et al., *One Hop Lookups* (paper), without its hierarchy; times and budget DESIGN §4.
-//! *Not here*: goodbyes, which don't travel yet.
+//! Source: Gupta et al., *One Hop Lookups* (paper), without its hierarchy; SWIM §4 (paper) for suspects;
+//! times and budget DESIGN §4. *Not here*: what is believed (`rumours`).
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::Overlay;
+use super::budget::Budget;
 use crate::key::PeerId;
-use crate::limits::{GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, HINTS_PER_HELLO, NEWS_MAX, NEWS_TIMES};
+use crate::limits::{
+    GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, HINTS_PER_HELLO, NEWS_MAX, NEWS_TIMES, RUMOURS_MAX,
+    STATEMENT_BYTES, STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX, SUSPECT_BYTES, SUSPECTS_PER_HELLO_MAX,
+};
 use crate::time::Instant;
-use crate::wire::Hint;
+use crate::wire::{Hint, Statement};
 
+/// What one hello carries.
 #[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) statements: Vec<Statement>,
+    pub(super) suspects: Vec<PeerId>,
+    pub(super) hints: Vec<Hint>,
+}
+
+#[derive(Debug)]
 pub(super) struct Gossip {
-    news: VecDeque<(PeerId, u8)>,
-    /// Bytes that may go out, as of `filled`.
-    budget: u64,
-    filled: Instant,
+    statements: Queue<Statement>,
+    suspects: Queue<PeerId>,
+    news: Queue<PeerId>,
+    /// Linked superpeers that somebody else suspects: they are told so, since they can deny it.
+    accused: BTreeSet<PeerId>,
+    budget: Budget,
+}
+
+/// Things to tell, each with those who have been told.
+#[derive(Debug)]
+struct Queue<T> {
+    waiting: VecDeque<(T, Vec<PeerId>)>,
+    max: usize,
+}
+
+impl<T: Clone> Queue<T> {
+    const fn new(max: usize) -> Self {
+        Self { waiting: VecDeque::new(), max }
+    }
+
+    fn add(&mut self, thing: T) {
+        self.waiting.push_back((thing, Vec::new()));
+        if self.waiting.len() > self.max {
+            self.waiting.pop_front();
+        }
+    }
+
+    /// The first that `to` has not been told and that `fits`.
+    fn next(&self, to: &PeerId, fits: impl Fn(&T) -> bool) -> Option<(usize, T)> {
+        let mut open = self.waiting.iter().enumerate();
+        let found = open.find(|(_, (thing, told))| !told.contains(to) && fits(thing));
+        found.map(|(index, (thing, _))| (index, thing.clone()))
+    }
+
+    /// The one at `index` has been told to one more; after enough of them it is over.
+    fn told(&mut self, index: usize, to: PeerId) {
+        if let Some((thing, mut told)) = self.waiting.remove(index) {
+            told.push(to);
+            if told.len() < usize::from(NEWS_TIMES) {
+                self.waiting.push_back((thing, told));
+            }
+        }
+    }
 }
 
 impl Gossip {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            statements: Queue::new(RUMOURS_MAX),
+            suspects: Queue::new(RUMOURS_MAX),
+            news: Queue::new(NEWS_MAX),
+            accused: BTreeSet::new(),
+            budget: Budget::full(GOSSIP_BYTES_PER_SEC, GOSSIP_BURST_BYTES, now),
+        }
+    }
+
     /// A superpeer has entered the map.
     pub(super) fn tell(&mut self, peer: PeerId) {
-        self.news.retain(|(known, _)| *known != peer);
-        self.news.push_back((peer, NEWS_TIMES));
-        if self.news.len() > NEWS_MAX {
-            self.news.pop_front();
+        self.news.waiting.retain(|(known, _)| *known != peer);
+        self.news.add(peer);
+    }
+
+    /// A superpeer has stated something about itself; older statements of it are over.
+    pub(super) fn state(&mut self, statement: Statement) {
+        self.statements.waiting.retain(|(known, _)| known.peer != statement.peer);
+        self.statements.add(statement);
+    }
+
+    /// A superpeer has failed us.
+    pub(super) fn suspect(&mut self, peer: PeerId) {
+        self.suspects.waiting.retain(|(known, _)| *known != peer);
+        self.suspects.add(peer);
+    }
+
+    /// A superpeer lives after all.
+    pub(super) fn acquit(&mut self, peer: &PeerId) {
+        self.suspects.waiting.retain(|(known, _)| known != peer);
+    }
+
+    /// Somebody suspects a superpeer that we have a link to.
+    pub(super) fn accuse(&mut self, peer: PeerId) {
+        if self.accused.len() < RUMOURS_MAX {
+            self.accused.insert(peer);
         }
     }
 
-    fn fill(&mut self, now: Instant) {
-        let micros = u64::try_from(now.since(self.filled).as_micros()).unwrap_or(u64::MAX);
-        let due = micros.saturating_mul(GOSSIP_BYTES_PER_SEC) / 1_000_000;
-        // What is less than a byte stays due.
-        if due > 0 {
-            self.budget = (self.budget + due).min(GOSSIP_BURST_BYTES);
-            self.filled = now;
-        }
-    }
-
-    /// The next news for `to` that are not among `told`.
-    fn next(&self, to: &PeerId, told: &[Hint]) -> Option<(usize, PeerId)> {
-        let fits = |peer: &PeerId| peer != to && told.iter().all(|hint| hint.peer() != *peer);
-        self.news.iter().map(|(peer, _)| *peer).enumerate().find(|(_, peer)| fits(peer))
-    }
-
-    /// The news at `index` have been told once more.
-    fn told(&mut self, index: usize) {
-        if let Some((peer, left)) = self.news.remove(index).filter(|(_, left)| *left > 1) {
-            self.news.push_back((peer, left - 1));
-        }
+    /// Whether there is something to tell `to`.
+    pub(super) fn has_for(&self, to: &PeerId) -> bool {
+        self.accused.contains(to)
+            || self.statements.next(to, |statement| statement.peer != *to).is_some()
+            || self.suspects.next(to, |_| true).is_some()
+            || self.news.next(to, |peer| peer != to).is_some()
     }
 }
 
 impl Overlay {
-    /// News for a superpeer, as much as a hello and the budget hold.
-    pub(super) fn news_for(&mut self, to: &PeerId) -> Vec<Hint> {
-        self.gossip.fill(self.now.instant);
-        let mut hints: Vec<Hint> = Vec::new();
-        while hints.len() < HINTS_PER_HELLO
-            && let Some((index, peer)) = self.gossip.next(to, &hints)
+    /// What a superpeer is told now: as much as a hello and the budget hold.
+    pub(super) fn gossip_for(&mut self, to: &PeerId) -> Told {
+        let mut told = Told::default();
+        if self.gossip.accused.remove(to) {
+            told.suspects.push(*to);
+        }
+        self.tell_statements(to, &mut told);
+        self.tell_suspects(to, &mut told);
+        self.tell_news(to, &mut told);
+        told
+    }
+
+    fn tell_statements(&mut self, to: &PeerId, told: &mut Told) {
+        let oldest = self.now.unix.as_secs().saturating_sub(STATEMENT_LIFE_SECS);
+        let gossip = &mut self.gossip;
+        gossip.statements.waiting.retain(|(statement, _)| statement.unix_time >= oldest);
+        while told.statements.len() < STATEMENTS_PER_HELLO_MAX
+            && let Some((index, statement)) = gossip.statements.next(to, |statement| statement.peer != *to)
+            && gossip.budget.spend(STATEMENT_BYTES, self.now.instant)
+        {
+            gossip.statements.told(index, *to);
+            told.statements.push(statement);
+        }
+    }
+
+    fn tell_suspects(&mut self, to: &PeerId, told: &mut Told) {
+        let gossip = &mut self.gossip;
+        while told.suspects.len() < SUSPECTS_PER_HELLO_MAX
+            && let Some((index, peer)) = gossip.suspects.next(to, |_| true)
+            && gossip.budget.spend(SUSPECT_BYTES, self.now.instant)
+        {
+            gossip.suspects.told(index, *to);
+            told.suspects.push(peer);
+        }
+    }
+
+    fn tell_news(&mut self, to: &PeerId, told: &mut Told) {
+        while told.hints.len() < HINTS_PER_HELLO
+            && let Some((index, peer)) = self.gossip.news.next(to, |peer| peer != to)
         {
             let Some(hint) = self.map.contact(&peer).map(|contact| contact.hint.clone()) else {
                 // It has failed us since.
-                self.gossip.news.remove(index);
+                self.gossip.news.waiting.remove(index);
                 continue;
             };
-            let bytes = hint.to_bytes().len() as u64;
-            if bytes > self.gossip.budget {
+            if !self.gossip.budget.spend(hint.to_bytes().len() as u64, self.now.instant) {
                 break;
             }
-            self.gossip.budget -= bytes;
-            self.gossip.told(index);
-            hints.push(hint);
+            self.gossip.news.told(index, *to);
+            told.hints.push(hint);
         }
-        hints
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Gossip, PeerId};
+    use super::{Gossip, Instant, PeerId, STATEMENT_BYTES, Statement};
     use crate::limits::{NEWS_MAX, NEWS_TIMES};
 
     fn peer(number: usize) -> PeerId {
@@ -95,27 +194,41 @@ mod tests {
     }
 
     #[test]
-    fn news_are_told_so_many_times_and_never_to_whom_they_are_about() {
-        // Tell of one peer, then take its news until there are none.
-        let mut gossip = Gossip::default();
+    fn news_are_told_to_so_many_and_to_each_once_and_never_to_whom_they_are_about() {
+        // Tell of one peer, then take its news for many until there are none.
+        let mut gossip = Gossip::new(Instant::default());
         gossip.tell(peer(1));
-        assert!(gossip.next(&peer(1), &[]).is_none());
-        for _ in 0..NEWS_TIMES {
-            let (index, about) = gossip.next(&peer(2), &[]).expect("still news");
+        assert!(!gossip.has_for(&peer(1)));
+        for number in 2..2 + usize::from(NEWS_TIMES) {
+            let to = peer(number);
+            let (index, about) = gossip.news.next(&to, |about| *about != to).expect("still news");
             assert_eq!(about, peer(1));
-            gossip.told(index);
+            gossip.news.told(index, to);
+            assert!(!gossip.has_for(&to));
         }
-        assert!(gossip.next(&peer(2), &[]).is_none());
+        assert!(gossip.news.waiting.is_empty());
     }
 
     #[test]
     fn news_are_bounded_and_each_peer_is_among_them_once() {
         // Tell of more peers than fit, of each twice.
-        let mut gossip = Gossip::default();
+        let mut gossip = Gossip::new(Instant::default());
         for number in 0..2 * NEWS_MAX {
             gossip.tell(peer(number));
             gossip.tell(peer(number));
         }
-        assert_eq!(gossip.news.len(), NEWS_MAX);
+        assert_eq!(gossip.news.waiting.len(), NEWS_MAX);
+    }
+
+    #[test]
+    fn of_two_statements_of_a_peer_the_newer_is_told_and_its_size_is_right() {
+        // State twice; encode what is left.
+        let mut gossip = Gossip::new(Instant::default());
+        for unix_time in [1_800_000_000, 1_800_000_001] {
+            gossip.state(Statement { peer: peer(1), unix_time, alive: true, signature: [255; 64] });
+        }
+        let (_, statement) = gossip.statements.next(&peer(2), |_| true).expect("something to tell");
+        assert_eq!((statement.unix_time, gossip.statements.waiting.len()), (1_800_000_001, 1));
+        assert_eq!(minicbor::to_vec(&statement).expect("it encodes").len() as u64, STATEMENT_BYTES);
     }
 }

@@ -13,13 +13,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::gossip::Told;
 use super::requests::Purpose;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL, HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX,
-    HOST_CACHE_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT, SKEW_MAX_SECS,
+    AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL,
+    HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX, HOST_CACHE_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT,
+    SKEW_MAX_SECS,
 };
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
@@ -33,6 +35,12 @@ pub(super) struct Link {
     heard: Instant,
     sent: Instant,
     used: Instant,
+    /// When we last said hello on it.
+    said: Instant,
+    /// The other side's wall clock when it greeted.
+    greeted: u64,
+    /// Hints and statements on it that did not verify, and since when they are counted.
+    bad: (u32, Instant),
     frames: u8,
     /// Requests of the other side that are being worked on.
     pub(super) serving: usize,
@@ -125,6 +133,39 @@ impl Links {
         }
     }
 
+    /// The peer answered something that we wanted to know.
+    pub(super) fn used(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(link) = self.to(peer).and_then(|link| self.links.get_mut(&link)) {
+            link.used = now;
+        }
+    }
+
+    /// Whether the peer has opened a link later than this, by its own clock.
+    pub(super) fn has_greeted_since(&self, peer: &PeerId, unix_time: u64) -> bool {
+        let link = self.to(peer).and_then(|link| self.links.get(&link));
+        link.is_some_and(|link| link.greeted >= unix_time)
+    }
+
+    /// One more thing on the link was not true; whether that is too much.
+    pub(super) fn has_lied(&mut self, link: LinkId, now: Instant) -> bool {
+        let Some(link) = self.links.get_mut(&link) else { return false };
+        if now.since(link.bad.1) >= BAD_HINTS_WINDOW {
+            link.bad = (0, now);
+        }
+        link.bad.0 += 1;
+        link.bad.0 > BAD_HINTS_MAX
+    }
+
+    /// Since when the peer has had a link.
+    pub(super) fn up_since(&self, peer: &PeerId) -> Option<Instant> {
+        Some(self.links.get(&self.to(peer)?)?.since)
+    }
+
+    /// Whether we opened the link to the peer; `None` without one.
+    pub(super) fn dialled(&self, peer: &PeerId) -> Option<bool> {
+        Some(self.links.get(&self.to(peer)?)?.dialled)
+    }
+
     /// How long ago something came from the peer.
     pub(super) fn unheard(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
         Some(now.since(self.links.get(&self.to(peer)?)?.heard))
@@ -144,12 +185,8 @@ impl Links {
     /// The peer answered; takes in the round trip, if it measures one.
     ///
     /// Source: RFC 6298 §2, α = 1/8, β = 1/4.
-    pub(super) fn answered(&mut self, peer: &PeerId, took: Option<Duration>, now: Instant) {
-        let Some(chosen) = self.chosen.get_mut(peer) else { return };
-        if let Some(link) = self.links.get_mut(&chosen.link) {
-            link.used = now;
-        }
-        let Some(took) = took else { return };
+    pub(super) fn answered(&mut self, peer: &PeerId, took: Option<Duration>) {
+        let (Some(chosen), Some(took)) = (self.chosen.get_mut(peer), took) else { return };
         chosen.round_trip = Some(match chosen.round_trip {
             None => RoundTrip { smoothed: took, variance: took / 2 },
             Some(known) => RoundTrip {
@@ -208,6 +245,9 @@ impl Overlay {
             heard: now,
             sent: now,
             used: now,
+            said: now,
+            greeted: 0,
+            bad: (0, now),
             frames: 0,
             serving: 0,
         };
@@ -271,20 +311,25 @@ impl Overlay {
         let (told, skew) = (self.now, skew(self.now, open.unix_time));
         if let Some(link) = self.links.links.get_mut(&id) {
             link.greeting = Some(Greeting { agent: open.agent, superpeer, told, skew });
+            link.greeted = open.unix_time;
         }
         self.judge_skew();
+        let mut back = false;
         if let (true, Some(hint)) = (superpeer, &open.hint) {
-            self.map.forgive(&peer);
+            back = self.map.forgive(&peer);
             self.learn_from_itself(hint);
             let dialled = self.links.get(id).is_some_and(|link| link.dialled);
             if dialled && self.map.contact(&peer).is_some() {
-                self.map.confirm(&peer);
+                self.map.confirm(&peer, self.now.instant);
                 self.keep_contact(&peer);
             }
         }
         self.choose(id, peer);
         if let Some(link) = self.links.to(&peer) {
             self.flush(&peer, link);
+        }
+        if back {
+            self.met_again(peer);
         }
         self.attach_if_needed();
         self.begin_hellos(id);
@@ -328,7 +373,19 @@ impl Overlay {
     }
 
     pub(super) fn disconnected(&mut self, id: LinkId) {
+        let lost = self.links.get(id).map(|link| (link.peer, self.now.instant.since(link.since)));
         self.forget_link(id);
+        // A link that we want is dialled at once: if that fails too, others have to know. Not one that
+        // ends as soon as it is there.
+        if let Some((peer, age)) = lost
+            && self.is_superpeer()
+            && age > OPEN_TIMEOUT
+            && self.streams.contains(&peer)
+            && self.links.to(&peer).is_none()
+            && self.map.contact(&peer).is_some()
+        {
+            self.dial(peer);
+        }
     }
 
     /// Takes a link out of the books, whoever ended it.
@@ -380,7 +437,15 @@ impl Overlay {
             return self.close(id);
         }
         let quiet = silent.max(now.since(link.sent));
-        if quiet >= HELLO_INTERVAL && (self.is_superpeer() || self.attaching.is_parent(&peer)) {
+        // Gossip goes with hellos, so there are some on a busy link too.
+        let gossips = self.is_superpeer()
+            && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer)
+            && now.since(link.said) >= HELLO_INTERVAL
+            && self.gossip.has_for(&peer);
+        if gossips {
+            self.say_hello(id, peer);
+            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
+        } else if quiet >= HELLO_INTERVAL && (self.is_superpeer() || self.attaching.is_parent(&peer)) {
             self.say_hello(id, peer);
             self.set_timer(HELLO_INTERVAL, Timer::Link(id));
         } else {
@@ -399,24 +464,35 @@ impl Overlay {
     /// What a hello on this link says now; starts counting its frames anew.
     pub(super) fn hello(&mut self, id: LinkId) -> Hello {
         let (load, mut gossip) = (self.load(), Vec::from_iter(self.own_hint()));
+        let mut told = Told::default();
         if let Some(link) = self.links.get(id)
             && link.greeting.as_ref().is_some_and(|greeting| !greeting.superpeer)
         {
             // A child that loses us has to know others.
             gossip.extend(self.candidates_for(&link.peer).into_iter().take(HINTS_FOR_CHILDREN));
         } else if let Some(peer) = self.links.get(id).map(|link| link.peer) {
-            gossip.extend(self.news_for(&peer));
+            told = self.gossip_for(&peer);
+            gossip.append(&mut told.hints);
         }
-        let heard = self.links.get_mut(id).map_or(0, |link| core::mem::take(&mut link.frames));
+        let now = self.now.instant;
+        let heard = self.links.get_mut(id).map_or(0, |link| {
+            link.said = now;
+            core::mem::take(&mut link.frames)
+        });
         let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
-        let (statements, suspects) = (Vec::new(), Vec::new());
+        let Told { statements, suspects, .. } = told;
         Hello { load, heard, network_version, unix_time, gossip, statements, suspects }
     }
 
-    /// A superpeer keeps its streams and its children's; a child keeps its parent's and what works.
+    /// A superpeer keeps the streams that it should have, its children's, and those that another
+    /// superpeer opened, which knows best how long it needs them; a child keeps its parent's and what
+    /// works.
     fn is_needed(&self, id: LinkId, peer: &PeerId) -> bool {
-        let greeting = self.links.get(id).and_then(|link| link.greeting.as_ref());
-        let theirs = greeting.is_some_and(|greeting| greeting.superpeer);
+        let link = self.links.get(id);
+        let theirs = link.is_some_and(|link| {
+            let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
+            superpeer && (!link.dialled || self.streams.contains(peer))
+        });
         self.attaching.is_parent(peer)
             || self.children.is_child(peer)
             || self.requests.has_any(peer)
@@ -432,14 +508,19 @@ impl Overlay {
     fn hello_heard(&mut self, id: LinkId, hello: &Hello) {
         self.links.clock_told(id, hello.unix_time, self.now);
         self.judge_skew();
+        let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
-            let own = self.links.get(id).is_some_and(|link| link.peer == hint.peer());
+            let own = teller == hint.peer();
+            if own {
+                self.map.forgive(&teller);
+            }
             if !own {
-                self.learn(hint);
+                self.learn_news(teller, hint);
             } else if self.learn_from_itself(hint).is_some() {
                 self.links.greet_superpeer(id);
             }
         }
+        self.rumours_heard(id, hello);
     }
 
     pub(super) fn judge_skew(&mut self) {
@@ -458,8 +539,10 @@ impl Overlay {
         let mut writes = alloc::vec![write];
         self.contacts_kept.insert(*peer);
         if self.contacts_kept.len() > HOST_CACHE_MAX {
-            let dead = self.contacts_kept.iter().find(|kept| self.map.contact(kept).is_none()).copied();
-            if let Some(dead) = dead.or_else(|| self.contacts_kept.first().copied()) {
+            let others =
+                || self.contacts_kept.iter().filter(|kept| *kept != peer && !self.anchors.contains(kept));
+            let dead = others().find(|kept| self.map.contact(kept).is_none()).or_else(|| others().next());
+            if let Some(dead) = dead.copied() {
                 self.contacts_kept.remove(&dead);
                 writes.push(Write::ForgetContact(dead));
             }

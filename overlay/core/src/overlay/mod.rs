@@ -15,7 +15,9 @@
 //! State lives in plain structs (`map`, `store`, `lookup`, `links`, `cache`, `children`); the files here
 //! each add one concern to [`Overlay`]. *Not here*: clocks, sockets, disk, entropy.
 
+mod anchors;
 mod attach;
+mod budget;
 mod cache;
 mod children;
 mod commands;
@@ -28,8 +30,10 @@ mod publish;
 mod puts;
 mod requests;
 mod resolve;
+mod rumours;
 mod serve;
 mod standby;
+mod survey;
 mod upkeep;
 mod walks;
 mod watch;
@@ -49,6 +53,10 @@ use crate::api::{
 use crate::counters::Counters;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
+use crate::limits::{
+    ANCHORS, ANCHORS_INTERVAL, MAP_MAX, NEAR, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST,
+    UNVERIFIED_DIALS_PER_SEC, WARM,
+};
 use crate::map::Map;
 use crate::network::{Limits, Network};
 use crate::record::{ChainCache, Record};
@@ -58,6 +66,7 @@ use crate::time::{Instant, Now};
 use crate::wire::Hint;
 
 use self::attach::Attaching;
+use self::budget::Budget;
 use self::cache::Cache;
 use self::children::Children;
 use self::gossip::Gossip;
@@ -66,6 +75,8 @@ use self::publish::Publishing;
 use self::puts::PutRun;
 use self::requests::Requests;
 use self::resolve::Resolving;
+use self::rumours::Rumours;
+use self::survey::Surveys;
 use self::walks::WalkRun;
 
 /// A deadline that the overlay has set itself.
@@ -95,6 +106,8 @@ enum Timer {
     Refresh,
     /// Sweep out what has expired.
     Sweep,
+    /// Remember who works.
+    Anchors,
 }
 
 /// One peer of the overlay. See the module's documentation for the contract.
@@ -128,6 +141,8 @@ pub struct Overlay {
     resolving: Resolving,
     attaching: Attaching,
     gossip: Gossip,
+    rumours: Rumours,
+    surveys: Surveys,
     children: Children,
     cache: Cache,
     publishing: Publishing,
@@ -135,6 +150,15 @@ pub struct Overlay {
     redialled: Instant,
     more_to_dial: bool,
     contacts_kept: BTreeSet<PeerId>,
+    anchors: Vec<PeerId>,
+    /// They have not been dialled yet.
+    anchors_wait: bool,
+    /// Whom a superpeer keeps streams to, as of its last upkeep, and to how many.
+    streams: BTreeSet<PeerId>,
+    near: usize,
+    warm: usize,
+    /// Dials to addresses that nobody has answered at.
+    strangers: Budget,
 
     timers: BTreeSet<(Instant, Timer)>,
     next: u64,
@@ -145,6 +169,7 @@ pub struct Overlay {
 impl Overlay {
     /// A peer with what its last run left, and the first effects.
     pub fn new(config: Config, verifier: Box<dyn Verifier>, now: Now) -> (Self, Effects) {
+        let k = config.network.parameters.k;
         let mut overlay = Self {
             now,
             me: config.node.public().as_peer(),
@@ -159,7 +184,7 @@ impl Overlay {
             reluctant: config.reluctant,
             parallelism: config.parallelism,
             children_max: config.children_max.max(1),
-            map: Map::default(),
+            map: Map::new(MAP_MAX, k),
             store: Store::default(),
             chains: ChainCache::default(),
             seen: Seen::default(),
@@ -169,7 +194,9 @@ impl Overlay {
             puts: BTreeMap::new(),
             resolving: Resolving::default(),
             attaching: Attaching::default(),
-            gossip: Gossip::default(),
+            gossip: Gossip::new(now.instant),
+            rumours: Rumours::new(now.instant),
+            surveys: Surveys::default(),
             children: Children::default(),
             cache: Cache::default(),
             publishing: Publishing::new(config.restored.sequences),
@@ -177,13 +204,21 @@ impl Overlay {
             redialled: now.instant,
             more_to_dial: false,
             contacts_kept: BTreeSet::new(),
+            anchors: config.restored.anchors,
+            anchors_wait: true,
+            streams: BTreeSet::new(),
+            near: NEAR,
+            warm: WARM,
+            strangers: Budget::full(UNVERIFIED_DIALS_PER_SEC, UNVERIFIED_DIALS_BURST, now.instant),
             timers: BTreeSet::new(),
             next: 1,
             out: Vec::new(),
             counters: Counters::default(),
         };
         overlay.restore(config.restored.records, &config.restored.contacts);
-        overlay.set_timer(crate::limits::SWEEP_INTERVAL, Timer::Sweep);
+        overlay.anchors.truncate(ANCHORS);
+        overlay.set_timer(SWEEP_INTERVAL, Timer::Sweep);
+        overlay.set_timer(ANCHORS_INTERVAL, Timer::Anchors);
         overlay.act(config.role);
         let effects = overlay.finish();
         (overlay, effects)
@@ -203,6 +238,14 @@ impl Overlay {
         self.finish()
     }
 
+    /// Keeps streams to so many closest and so many others instead of [`NEAR`] and [`WARM`].
+    ///
+    /// For tests and simulations of networks larger than that.
+    #[doc(hidden)]
+    pub fn keep_streams(&mut self, near: usize, warm: usize) {
+        (self.near, self.warm) = (near, warm);
+    }
+
     /// When [`Overlay::handle`] wants to be called again at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -218,6 +261,7 @@ impl Overlay {
         counters.cached = self.cache.len() as u64;
         counters.children = self.children.len() as u64;
         counters.superpeers = self.map.len() as u64;
+        counters.map_dropped = self.map.dropped;
         counters.links = self.links.len() as u64;
         counters.names = self.publishing.len() as u64;
         counters.superpeer = u64::from(matches!(self.role, Role::Superpeer(_)));
@@ -251,6 +295,7 @@ impl Overlay {
             Timer::Upkeep => self.upkeep(),
             Timer::Refresh => self.refresh(),
             Timer::Sweep => self.sweep(),
+            Timer::Anchors => self.renew_anchors(),
         }
     }
 

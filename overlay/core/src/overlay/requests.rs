@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
-use crate::limits::IN_FLIGHT_MAX;
+use crate::limits::{IN_FLIGHT_MAX, UNVERIFIED_DIALS_MAX};
 use crate::time::Instant;
 use crate::wire::{Frame, Message, Refused};
 
@@ -37,6 +37,8 @@ pub(super) enum Purpose {
     Presence(u64),
     /// Of a hand-over or repair under way.
     Moving(u64),
+    /// A superpeer was asked for its map.
+    Survey,
 }
 
 /// How a request ended.
@@ -63,6 +65,8 @@ struct Pending {
 pub(super) struct Requests {
     pending: BTreeMap<Asked, Pending>,
     dialling: BTreeSet<PeerId>,
+    /// Of those, the ones at an address that nobody has answered at.
+    strangers: BTreeSet<PeerId>,
     unsendable: Vec<Asked>,
     crowded_out: Vec<Asked>,
 }
@@ -109,7 +113,8 @@ impl Overlay {
         }
     }
 
-    /// Starts a dial unless one is under way; false if no address is known.
+    /// Starts a dial unless one is under way; false if no address is known, or one that nobody has
+    /// answered at and too many of those have been dialled.
     pub(super) fn dial(&mut self, peer: PeerId) -> bool {
         if self.requests.is_dialling(&peer) || self.links.is_greeting(&peer) {
             return true;
@@ -118,10 +123,24 @@ impl Overlay {
         if addresses.is_empty() || peer == self.me {
             return false;
         }
+        let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified);
+        if stranger && !(self.may_dial_stranger() && self.strangers.spend(1, self.now.instant)) {
+            self.counters.dials_unverified_refused += 1;
+            return false;
+        }
+        if stranger {
+            self.requests.strangers.insert(peer);
+        }
         let first = if self.is_superpeer() { Transport::Quic } else { Transport::Tcp };
         self.requests.dialling.insert(peer);
         self.out.push(Effect::Dial { peer, addresses, first });
         true
+    }
+
+    /// Whether one more dial may go to an address that nobody has answered at: hints are not signed by
+    /// those whom they make us knock at.
+    pub(super) fn may_dial_stranger(&mut self) -> bool {
+        self.requests.strangers.len() < UNVERIFIED_DIALS_MAX && self.strangers.has(1, self.now.instant)
     }
 
     pub(super) fn send(&mut self, link: LinkId, id: u64, message: Message) {
@@ -137,7 +156,10 @@ impl Overlay {
         // The answer to a register or resolve waits for others: no measure of the way to this peer.
         let quick = !matches!(pending.purpose, Purpose::Register(..) | Purpose::Resolve(_));
         let (took, now) = (self.now.instant.since(pending.sent), self.now.instant);
-        self.links.answered(&peer, quick.then_some(took), now);
+        self.links.answered(&peer, quick.then_some(took));
+        if pending.purpose != Purpose::Hello {
+            self.links.used(&peer, now);
+        }
         let outcome = if let Message::Refused(refused) = frame.message {
             Outcome::Refused(refused)
         } else {
@@ -193,6 +215,7 @@ impl Overlay {
     /// A dial is over; what it led to is the caller's business.
     pub(super) fn dial_over(&mut self, peer: &PeerId) {
         self.requests.dialling.remove(peer);
+        self.requests.strangers.remove(peer);
         self.dial_more();
     }
 
@@ -227,6 +250,7 @@ impl Overlay {
             Purpose::Watch(key) => self.watch_heard(key, peer, outcome),
             Purpose::Presence(id) => self.presence_heard(id, peer, outcome),
             Purpose::Moving(id) => self.moving_heard(id, peer, outcome),
+            Purpose::Survey => self.survey_heard(peer, outcome),
             // Its round trip has been measured; silence is the link timer's business.
             Purpose::Hello => {}
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::Overlay;
 use super::puts::{Origin, acknowledged};
+use super::rumours::statement_message;
 use crate::api::{LinkId, Notice, Write};
 use crate::cbor::Blob;
 use crate::invalid::Invalid;
@@ -19,6 +20,7 @@ use crate::sign::{Tag, to_sign};
 use crate::store::Kept;
 use crate::wire::{
     Closest, Get, Got, Hint, Hints, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
+    Statement,
 };
 
 impl Overlay {
@@ -265,9 +267,11 @@ impl Overlay {
     }
 
     fn serve_leave(&mut self, link: LinkId, peer: PeerId, leave: &Leave) {
-        let message = leave_message(&self.network.id, &peer, leave.unix_time);
+        let Leave { unix_time, signature } = *leave;
+        let message = statement_message(&self.network.id, &peer, unix_time, false);
         self.counters.verifications += 1;
-        if self.verifier.verify(&peer.as_public_key(), &message, &leave.signature) {
+        if self.verifier.verify(&peer.as_public_key(), &message, &signature) {
+            self.pass_on_leave(Statement { peer, unix_time, alive: false, signature });
             self.superpeer_gone(&peer, true);
             self.close(link);
         }
@@ -300,12 +304,4 @@ pub(super) fn register_body(parent: &PeerId, child: &PeerId) -> Vec<u8> {
     body.extend_from_slice(parent.as_bytes());
     body.extend_from_slice(child.as_bytes());
     body
-}
-
-/// What a leaver signs.
-pub(super) fn leave_message(network: &crate::key::NetworkId, peer: &PeerId, unix_time: u64) -> Vec<u8> {
-    let mut body = Vec::with_capacity(40);
-    body.extend_from_slice(peer.as_bytes());
-    body.extend_from_slice(&unix_time.to_be_bytes());
-    to_sign(Tag::Leave, network, &body)
 }

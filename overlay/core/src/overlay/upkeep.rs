@@ -1,24 +1,33 @@
 //! A superpeer's upkeep: knowing the others, and streams to those it should have.
 //!
-//! Streams are kept to the [`NEAR`] closest and to [`WARM`] others; once a minute a look-up of our own
-//! place finds new neighbours. *Not here*: gossip, hand-over.
+//! Streams are kept to the [`NEAR`](crate::limits::NEAR) closest and to
+//! [`WARM`](crate::limits::WARM) others; once a minute a look-up of our own place finds new neighbours.
+//! The warm ones are spread over the key space by giving each bucket its share, and over address groups
+//! by caps; who is linked already stays, so a newcomer drives nobody out. Some of them only we choose
+//! ([`OUTBOUND_SLOTS`]), so that those who come to us can't be all whom we hear.
+//!
+//! Every now and then one that is gone is dialled, and one that we have not dialled for long: what
+//! nobody uses or speaks of is found out too. *Not here*: what others say (`gossip`, `rumours`),
+//! hand-over.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::walks::Owner;
 use super::{Overlay, Timer};
-use crate::api::{Notice, Role, Write};
+use crate::api::{LinkId, Notice, Role, Write};
 use crate::certificate::NodeCertificate;
-use crate::group::is_global;
+use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    HOST_CACHE_MAX, NEAR, REDIAL_INTERVAL, REFRESH_INTERVAL, SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL,
-    WARM,
+    HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_INTERVAL, REDIAL_INTERVAL, REFRESH_INTERVAL, SWEEP_INTERVAL,
+    UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
-use crate::map::Learned;
+use crate::map::{Contact, Learned};
 use crate::network::Scope;
 use crate::wire::Hint;
 
@@ -35,12 +44,18 @@ impl Overlay {
             let was = self.is_superpeer();
             self.map.remove(&self.me);
             self.map.forgive(&self.me);
+            self.map.stand_at(Some(id));
             let hint = Hint { certificate: certificate.clone(), addresses: self.addresses.clone() };
             self.map.learn(id, &hint, self.now.instant);
             self.act_as(role);
             if !was {
                 self.detach();
                 self.notice(Notice::Joined(id));
+                if !self.contacts_kept.is_empty() {
+                    // Perhaps somebody has thought us dead, or remembers that we left.
+                    self.say_alive();
+                }
+                self.survey_soon();
                 self.refresh();
                 self.upkeep_again();
                 self.publish_all();
@@ -49,6 +64,8 @@ impl Overlay {
         } else {
             let was = self.is_superpeer();
             self.map.remove(&self.me);
+            self.map.stand_at(None);
+            self.streams.clear();
             self.act_as(role);
             self.disown_children();
             if was || self.attaching.parent().is_none() {
@@ -66,41 +83,80 @@ impl Overlay {
             }
         }
         for bytes in contacts {
-            if let Ok(hint) = Hint::from_bytes(bytes)
-                && self.learn(&hint).is_some()
-            {
+            if let Ok(hint) = Hint::from_bytes(bytes) {
+                // One that has expired goes with the next sweep, if our clock is right.
                 self.contacts_kept.insert(hint.peer());
+                self.learn(&hint);
             }
         }
     }
 
     /// Takes a hint into the map if a login key certified it. Returns its place if it is there.
     pub(super) fn learn(&mut self, hint: &Hint) -> Option<Key> {
+        self.take_in(hint).0
+    }
+
+    /// As [`Self::learn`], from an answer of `teller`: who tells too much that is not true is left.
+    pub(super) fn learn_told(&mut self, teller: PeerId, hint: &Hint) -> Option<Key> {
+        let (place, learned) = self.take_in(hint);
+        if learned.is_none()
+            && let Some(link) = self.links.to(&teller)
+        {
+            self.bad_hint(link);
+        }
+        place
+    }
+
+    /// As [`Self::learn_told`], from a hello: whom we did not know is news for others too.
+    pub(super) fn learn_news(&mut self, teller: PeerId, hint: &Hint) {
+        let known = self.map.contact(&hint.peer()).is_some();
+        if self.learn_told(teller, hint).is_some() && !known && self.is_superpeer() {
+            self.gossip.tell(hint.peer());
+        }
+    }
+
+    /// Something that the other side of a link told does not verify.
+    pub(super) fn bad_hint(&mut self, link: LinkId) {
+        self.counters.bad_hints += 1;
+        // By a clock that is wrong nothing verifies.
+        if !self.skewed && self.links.has_lied(link, self.now.instant) {
+            self.counters.bad_links += 1;
+            self.close(link);
+        }
+    }
+
+    /// The place of a superpeer that is in the map now, and what became of the hint; nothing if it does
+    /// not verify.
+    fn take_in(&mut self, hint: &Hint) -> (Option<Key>, Option<Learned>) {
         let peer = hint.peer();
         if peer == self.me || !self.may_dial(hint) {
-            return None;
+            return (None, Some(Learned::Refused));
         }
         let known = self.map.contact(&peer);
         if !known.is_some_and(|known| known.hint.certificate == hint.certificate)
             && !self.is_certified(&hint.certificate)
         {
-            return None;
+            return (None, None);
         }
         let id = hint.certificate.node_id(&self.network.id);
-        match self.map.learn(id, hint, self.now.instant) {
+        let learned = self.map.learn(id, hint, self.now.instant);
+        match learned {
             Learned::New => {
                 // What others say fills half of the host cache; the rest is for those that answered.
                 if self.contacts_kept.len() < HOST_CACHE_MAX / 2 {
                     self.keep_contact(&peer);
                 }
                 if self.is_superpeer() {
-                    self.gossip.tell(peer);
                     self.upkeep_again();
                 }
-                Some(id)
+                (Some(id), Some(learned))
             }
-            Learned::Known => Some(id),
-            Learned::Refused => None,
+            Learned::Known => (Some(id), Some(learned)),
+            Learned::Gone => {
+                self.try_soon(peer);
+                (None, Some(learned))
+            }
+            Learned::Refused => (None, Some(learned)),
         }
     }
 
@@ -111,6 +167,11 @@ impl Overlay {
             self.map.let_go(peer, self.now.instant);
         } else {
             self.map.bury(peer, self.now.instant);
+            // When many fail it is rather we who are cut off, and nobody's business.
+            if place.is_some() && self.is_superpeer() && !self.map.is_cut_off(self.now.instant) {
+                self.counters.suspects_told += 1;
+                self.gossip.suspect(*peer);
+            }
         }
         if let Some(place) = place {
             self.place_vacated(&place);
@@ -119,7 +180,11 @@ impl Overlay {
 
     /// As [`Self::learn`], from the superpeer that the hint is about: it knows best where it listens.
     pub(super) fn learn_from_itself(&mut self, hint: &Hint) -> Option<Key> {
+        let known = self.map.contact(&hint.peer()).is_some();
         let id = self.learn(hint)?;
+        if !known && self.is_superpeer() {
+            self.gossip.tell(hint.peer());
+        }
         if !hint.addresses.is_empty() {
             self.map.moved(&hint.peer(), &hint.addresses);
         }
@@ -147,7 +212,7 @@ impl Overlay {
     }
 
     /// Upkeep runs at the end of this turn, once.
-    fn upkeep_again(&mut self) {
+    pub(super) fn upkeep_again(&mut self) {
         self.timers.insert((self.now.instant, Timer::Upkeep));
     }
 
@@ -158,43 +223,109 @@ impl Overlay {
         }
         let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) else { return };
         self.more_to_dial = false;
-        for peer in self.wanted(&own) {
-            if self.requests.dials() >= UPKEEP_DIALS {
+        self.dial_anchors();
+        let wanted = self.wanted(&own);
+        self.streams = wanted.iter().copied().collect();
+        for peer in wanted {
+            if self.links.to(&peer).is_some() || self.requests.is_dialling(&peer) {
+                continue;
+            }
+            let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified);
+            if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_stranger()) {
                 self.more_to_dial = true;
                 break;
             }
             self.dial(peer);
         }
+        self.try_some();
         self.redial_gone();
+        self.survey_if_new(&own);
         self.timers.retain(|(_, timer)| *timer != Timer::Upkeep);
         self.set_timer(UPKEEP_INTERVAL, Timer::Upkeep);
     }
 
-    /// Every now and then one of those that are gone, so that two halves of a partition meet again.
+    /// Every now and then one of those that are gone, so that two halves of a partition meet again, and
+    /// one of those that we have no stream to, so that it is known to be there.
     fn redial_gone(&mut self) {
-        if self.now.instant.since(self.redialled) < REDIAL_INTERVAL {
+        let now = self.now.instant;
+        if now.since(self.redialled) < REDIAL_INTERVAL {
             return;
         }
-        self.redialled = self.now.instant;
-        let gone: Vec<PeerId> = self.map.buried(self.now.instant).collect();
-        if !gone.is_empty() {
-            let index = self.pick(gone.len());
-            self.dial(gone[index]);
+        self.redialled = now;
+        let gone: Vec<PeerId> = self.map.buried(now).collect();
+        let unseen = self.map.iter().filter(|contact| {
+            let peer = contact.peer();
+            let seen = contact.dialled.is_some_and(|at| now.since(at) < PROBE_INTERVAL);
+            !seen && peer != self.me && self.links.to(&peer).is_none()
+        });
+        let unseen: Vec<PeerId> = unseen.map(crate::map::Contact::peer).collect();
+        for peers in [gone, unseen] {
+            if !peers.is_empty() && self.may_dial_stranger() {
+                let index = self.pick(peers.len());
+                self.dial(peers[index]);
+            }
         }
     }
 
-    /// Whom we want a stream to and have none: the closest, then of each bucket, far to near, its share
-    /// of the warm ones but at least k, so that they spread over the key space.
+    /// Whom we want a stream to: the closest, then of each bucket, far to near, its share of the warm
+    /// ones but at least k, so that they spread over the key space; places that are left go to anybody.
+    ///
+    /// Within a bucket those come first that we have dialled, then those that are linked, then by the
+    /// last bits of the distance, which differ from peer to peer, so that not all choose the same.
     fn wanted(&self, own: &Key) -> Vec<PeerId> {
         let (k, all) = (self.network.parameters.k, self.map.len());
-        let near = self.map.closest(own, NEAR + 1).into_iter();
-        let warm = self.map.buckets(own).into_iter().flat_map(|(_, contacts)| {
-            let share = contacts.len() * WARM / all.max(1);
-            contacts.iter().take(share.max(k))
-        });
-        let peers = near.chain(warm.take(NEAR + WARM)).map(crate::map::Contact::peer);
-        peers.filter(|peer| *peer != self.me && self.links.to(peer).is_none()).collect()
+        let near = self.map.closest(own, self.near + 1).into_iter().map(Contact::peer);
+        let mut wanted: Vec<PeerId> = near.filter(|peer| *peer != self.me).collect();
+        let mut chosen: BTreeSet<PeerId> = wanted.iter().copied().collect();
+        let (mut caps, mut inbound) = (Caps::new(self.network.scope), 0);
+        let inbound_max = self.warm - OUTBOUND_SLOTS.min(self.warm / 2);
+        let mut buckets: Vec<(usize, Vec<(u8, u64, &Contact)>)> = Vec::new();
+        for (_, contacts) in self.map.buckets(own) {
+            let share = (contacts.len() * self.warm / all.max(1)).max(k);
+            let rank = |contact: &Contact| match self.links.dialled(&contact.peer()) {
+                Some(true) => 0,
+                Some(false) => 1,
+                None => 2,
+            };
+            let mut ranked: Vec<_> =
+                contacts.iter().map(|contact| (rank(contact), spread(own, &contact.id), contact)).collect();
+            ranked.sort_unstable_by_key(|(rank, spread, contact)| (*rank, *spread, contact.id));
+            buckets.push((share, ranked));
+        }
+        for whole in [false, true] {
+            for (share, ranked) in &buckets {
+                let share = if whole { usize::MAX } else { *share };
+                for (rank, _, contact) in ranked.iter().take(share) {
+                    let full =
+                        chosen.len() >= self.near + self.warm || (*rank == 1 && inbound >= inbound_max);
+                    if full || chosen.contains(&contact.peer()) || !caps.admit(&contact.hint.addresses) {
+                        continue;
+                    }
+                    inbound += usize::from(*rank == 1);
+                    chosen.insert(contact.peer());
+                    wanted.push(contact.peer());
+                }
+            }
+        }
+        wanted
     }
+
+    /// One that we thought gone is there again: it may know others that we lost, and has to be known to
+    /// our neighbours.
+    pub(super) fn met_again(&mut self, peer: PeerId) {
+        if !self.is_superpeer() || self.map.contact(&peer).is_none() {
+            return;
+        }
+        self.gossip.acquit(&peer);
+        self.survey_again(peer);
+        self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
+        self.set_timer(Duration::from_secs(1), Timer::Refresh);
+        self.map_grew_again();
+    }
+
+    /// Superpeers that were lost are back: what they hold may be newer, or what we hold.
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "hand-over hooks in here")]
+    pub(super) fn map_grew_again(&mut self) {}
 
     /// Looks ourselves up: the closest to us are our neighbours.
     pub(super) fn refresh(&mut self) {
@@ -229,6 +360,7 @@ impl Overlay {
         for peer in ended {
             self.superpeer_gone(&peer, true);
         }
+        self.forget_contacts();
         if let Role::Superpeer(certificate) = &self.role
             && over(certificate)
         {
@@ -236,4 +368,26 @@ impl Overlay {
             self.act(Role::Child);
         }
     }
+
+    /// Out of the host cache go those that have been gone for a day, or whose certificate has expired;
+    /// without a neighbour nobody tells us whether our clock is right.
+    fn forget_contacts(&mut self) {
+        self.map.forget_gone(self.now.instant);
+        if self.links.peers().next().is_none() {
+            return;
+        }
+        let kept = self.contacts_kept.iter();
+        let over = kept.filter(|peer| self.map.contact(peer).is_none() && !self.map.is_gone(peer));
+        let over: Vec<PeerId> = over.copied().collect();
+        for peer in &over {
+            self.contacts_kept.remove(peer);
+        }
+        self.persist(over.into_iter().map(Write::ForgetContact).collect(), false);
+    }
+}
+
+/// The last bits of the distance.
+fn spread(own: &Key, id: &Key) -> u64 {
+    let xor = own.as_bytes().iter().zip(id.as_bytes()).skip(24).map(|(own, id)| own ^ id);
+    xor.fold(0, |bits, byte| (bits << 8) | u64::from(byte))
 }

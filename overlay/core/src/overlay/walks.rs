@@ -162,7 +162,7 @@ impl Overlay {
             (Outcome::Answer(Message::Got(got)), Goal::Value) => return self.got(id, run, peer, got),
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
                 let depth = run.walk.denied(&peer);
-                self.take_hints(&mut run, &hints.hints, depth);
+                self.take_hints(&mut run, peer, &hints.hints, depth);
             }
             (Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Silent, _) => run.walk.failed(&peer),
             (Outcome::Unreachable, _) => {
@@ -174,9 +174,9 @@ impl Overlay {
         self.step(id, run);
     }
 
-    fn take_hints(&mut self, run: &mut WalkRun, hints: &[Hint], depth: u8) {
+    fn take_hints(&mut self, run: &mut WalkRun, teller: PeerId, hints: &[Hint], depth: u8) {
         for hint in hints.iter().take(HINTS_PER_ANSWER_MAX) {
-            if let Some(node) = self.learn(hint) {
+            if let Some(node) = self.learn_told(teller, hint) {
                 run.walk.add(hint.peer(), &node, depth.saturating_add(1));
             }
         }
@@ -221,7 +221,7 @@ impl Overlay {
             self.take_epoch(&mut run, bundle);
         } else {
             let depth = run.walk.denied(&peer);
-            self.take_hints(&mut run, &got.closer, depth);
+            self.take_hints(&mut run, peer, &got.closer, depth);
             self.take_epoch(&mut run, bundle);
         }
         self.step(id, run);

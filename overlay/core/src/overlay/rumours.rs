@@ -1,0 +1,220 @@
+//! Rumours: what others say of third superpeers, and what we make of it.
+//!
+//! ```text
+//!  suspect X ──▶ heard from X lately? ──yes──▶ tell X, that it can deny it
+//!                  └─no─▶ try X ──it fails us──▶ gone, told on as a suspect
+//!                           └─ it answers ─▶ nothing
+//!  X lives (signed) ──▶ was it gone? back into the map, and tried
+//!  X leaves (signed) ─▶ out of the map, unless it has greeted us since
+//! ```
+//! Only a superpeer's own signature, or our own failure to reach it, takes it out of the map; hearsay is
+//! a reason to look. A statement is verified and passed on once: of those of one peer the newest counts,
+//! and an old one is no news to anybody. Trials have a budget, so that hearsay makes nobody dial much.
+//!
+//! Source: SWIM §4.2 (paper), with signed refutations in place of incarnation numbers (`unix_time` is
+//! one). *Not here*: who is told when (`gossip`).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::Overlay;
+use super::budget::Budget;
+use crate::api::LinkId;
+use crate::key::{NetworkId, PeerId};
+use crate::limits::{
+    ALIVE_INTERVAL, CLOCK_TOLERANCE, HELLO_INTERVAL, STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX,
+    STATEMENTS_REMEMBERED, SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
+};
+use crate::map::Learned;
+use crate::sign::{Tag, to_sign};
+use crate::time::Instant;
+use crate::wire::{Hello, Statement};
+
+#[derive(Debug)]
+pub(super) struct Rumours {
+    /// Of each peer the time of its newest statement, and when it was heard.
+    stated: BTreeMap<PeerId, (u64, Instant)>,
+    /// When we last said that we live.
+    denied: Option<Instant>,
+    /// Superpeers to be tried.
+    trials: BTreeSet<PeerId>,
+    budget: Budget,
+}
+
+impl Rumours {
+    pub(super) fn new(now: Instant) -> Self {
+        let budget = Budget::full(TRIALS_PER_SEC, TRIALS_BURST, now);
+        Self { stated: BTreeMap::new(), denied: None, trials: BTreeSet::new(), budget }
+    }
+
+    /// Whether a peer has stated nothing as new as this.
+    fn is_news(&self, peer: &PeerId, unix_time: u64) -> bool {
+        self.stated.get(peer).is_none_or(|(newest, _)| *newest < unix_time)
+    }
+
+    fn stated(&mut self, peer: PeerId, unix_time: u64, now: Instant) {
+        self.stated.insert(peer, (unix_time, now));
+        if self.stated.len() > STATEMENTS_REMEMBERED
+            && let Some(oldest) =
+                self.stated.iter().min_by_key(|(_, (_, heard))| *heard).map(|(peer, _)| *peer)
+        {
+            self.stated.remove(&oldest);
+        }
+    }
+}
+
+impl Overlay {
+    /// What a hello, or the answer to one, says of others.
+    pub(super) fn rumours_heard(&mut self, link: LinkId, hello: &Hello) {
+        if !self.is_superpeer() {
+            return;
+        }
+        for statement in hello.statements.iter().take(STATEMENTS_PER_HELLO_MAX) {
+            self.statement_heard(link, statement);
+        }
+        for suspect in hello.suspects.iter().take(SUSPECTS_PER_HELLO_MAX) {
+            self.suspect_heard(link, suspect);
+        }
+    }
+
+    fn statement_heard(&mut self, link: LinkId, statement: &Statement) {
+        let Statement { peer, unix_time, alive, signature } = statement;
+        if *peer == self.me {
+            if !alive {
+                // We left, and are back.
+                self.say_alive();
+            }
+            return;
+        }
+        let known = self.map.contact(peer).is_some() || self.map.is_gone(peer);
+        if !known || !self.is_timely(*unix_time) || !self.rumours.is_news(peer, *unix_time) {
+            return;
+        }
+        let message = statement_message(&self.network.id, peer, *unix_time, *alive);
+        self.counters.verifications += 1;
+        if !self.verifier.verify(&peer.as_public_key(), &message, signature) {
+            return self.bad_hint(link);
+        }
+        self.counters.statements_heard += 1;
+        self.rumours.stated(*peer, *unix_time, self.now.instant);
+        self.gossip.state(statement.clone());
+        if *alive {
+            self.is_alive(*peer);
+        } else if !self.links.has_greeted_since(peer, *unix_time) {
+            self.superpeer_gone(peer, true);
+        }
+    }
+
+    fn is_timely(&self, unix_time: u64) -> bool {
+        let now = self.now.unix.as_secs();
+        let latest = now.saturating_add(CLOCK_TOLERANCE.as_secs());
+        !self.skewed && (now.saturating_sub(STATEMENT_LIFE_SECS)..=latest).contains(&unix_time)
+    }
+
+    /// A superpeer has told us that it leaves: others have to know.
+    pub(super) fn pass_on_leave(&mut self, statement: Statement) {
+        let known = self.map.contact(&statement.peer).is_some() || self.map.is_gone(&statement.peer);
+        if self.is_superpeer() && known && self.rumours.is_news(&statement.peer, statement.unix_time) {
+            self.rumours.stated(statement.peer, statement.unix_time, self.now.instant);
+            self.gossip.state(statement);
+        }
+    }
+
+    /// A superpeer says that it lives: if it was gone it is back, and is tried.
+    fn is_alive(&mut self, peer: PeerId) {
+        self.gossip.acquit(&peer);
+        if self.map.revive(&peer, &self.network.id, self.now.instant) == Learned::New {
+            self.map_grew_again();
+            self.try_soon(peer);
+        }
+    }
+
+    fn suspect_heard(&mut self, link: LinkId, peer: &PeerId) {
+        if *peer == self.me {
+            if self.say_alive()
+                && let Some(teller) = self.links.get(link).map(|link| link.peer)
+            {
+                self.say_hello(link, teller);
+            }
+            return;
+        }
+        let Some(contact) = self.map.contact(peer) else { return };
+        let dialled = contact.dialled;
+        let now = self.now.instant;
+        if self.links.unheard(peer, now).is_some_and(|unheard| unheard < HELLO_INTERVAL) {
+            self.gossip.accuse(*peer);
+        } else if let Some(theirs) = self.links.to(peer) {
+            self.say_hello(theirs, *peer);
+        } else if dialled.is_none_or(|at| now.since(at) >= TRIAL_INTERVAL) {
+            self.try_soon(*peer);
+        }
+    }
+
+    /// We live, whoever asks; true if that had not been said just now.
+    pub(super) fn say_alive(&mut self) -> bool {
+        let now = self.now.instant;
+        let lately = self.rumours.denied.is_some_and(|denied| now.since(denied) < ALIVE_INTERVAL);
+        if !self.is_superpeer() || self.attaching.is_leaving() || lately {
+            return false;
+        }
+        self.rumours.denied = Some(now);
+        self.counters.refutations += 1;
+        let (peer, unix_time, alive) = (self.me, self.now.unix.as_secs(), true);
+        let signature = self.node.sign(&statement_message(&self.network.id, &peer, unix_time, alive));
+        self.gossip.state(Statement { peer, unix_time, alive, signature });
+        true
+    }
+
+    /// Hearsay says that a superpeer is not what we think: upkeep looks.
+    pub(super) fn try_soon(&mut self, peer: PeerId) {
+        if self.rumours.trials.len() < TRIALS_MAX && self.rumours.trials.insert(peer) {
+            self.upkeep_again();
+        }
+    }
+
+    /// Dials those that are to be tried, as many as the budget allows.
+    pub(super) fn try_some(&mut self) {
+        let now = self.now.instant;
+        let due: Vec<PeerId> =
+            self.rumours.trials.iter().filter(|peer| self.map.may_try(peer, now)).copied().collect();
+        for peer in due {
+            if self.links.to(&peer).is_none() {
+                if !self.may_dial_stranger() || !self.rumours.budget.spend(1, now) {
+                    return;
+                }
+                self.dial(peer);
+            }
+            self.rumours.trials.remove(&peer);
+        }
+    }
+}
+
+/// What a superpeer signs about itself.
+pub(super) fn statement_message(network: &NetworkId, peer: &PeerId, unix_time: u64, alive: bool) -> Vec<u8> {
+    let mut body = Vec::with_capacity(40);
+    body.extend_from_slice(peer.as_bytes());
+    body.extend_from_slice(&unix_time.to_be_bytes());
+    to_sign(if alive { Tag::Alive } else { Tag::Leave }, network, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Instant, PeerId, Rumours, STATEMENTS_REMEMBERED};
+
+    #[test]
+    fn of_the_statements_of_a_peer_only_a_newer_one_is_news_and_memory_is_bounded() {
+        // State, ask with times around it; then more peers than are remembered.
+        let mut rumours = Rumours::new(Instant::default());
+        let peer = PeerId::from_bytes([1; 32]);
+        assert!(rumours.is_news(&peer, 5));
+        rumours.stated(peer, 5, Instant::default());
+        assert!(!rumours.is_news(&peer, 4) && !rumours.is_news(&peer, 5) && rumours.is_news(&peer, 6));
+        for number in 0..2 * STATEMENTS_REMEMBERED as u64 {
+            let mut bytes = [2; 32];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            rumours.stated(PeerId::from_bytes(bytes), 1, Instant::from_micros(number + 1));
+        }
+        assert_eq!(rumours.stated.len(), STATEMENTS_REMEMBERED);
+        assert!(rumours.is_news(&peer, 1), "the oldest has gone first");
+    }
+}
