@@ -319,8 +319,8 @@ pub const STATEMENTS_REMEMBERED: usize = 1_024;
 /// Who is suspected says at most so often that it lives. *Guess*.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Who answered our dial so lately is not tried again on hearsay. *Guess*.
-pub const TRIAL_INTERVAL: Duration = Duration::from_secs(60);
+/// Who answered our dial so lately is tried again on hearsay only after it. *Guess*.
+pub const TRIAL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Superpeers that wait to be tried. *Guess*: as many as two answers name.
 pub const TRIALS_MAX: usize = 64;
@@ -366,3 +366,6 @@ pub const OUTBOUND_SLOTS: usize = 8;
 
 /// Whom we have dialled so lately is there; the others are tried one by one. *Guess*.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Hellos that carry a goodbye at once, by each that hears of it. *Guess*: an epidemic needs two.
+pub const HURRIED_HELLOS: usize = 3;

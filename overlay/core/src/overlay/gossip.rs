@@ -121,10 +121,15 @@ impl Gossip {
     /// Whether there is something to tell `to`.
     pub(super) fn has_for(&self, to: &PeerId) -> bool {
         self.accused.contains(to)
-            || self.statements.next(to, |statement| statement.peer != *to).is_some()
+            || self.statements.next(to, |statement| is_for(statement, to)).is_some()
             || self.suspects.next(to, |_| true).is_some()
             || self.news.next(to, |peer| peer != to).is_some()
     }
+}
+
+/// Nobody is told that it lives itself; that it left, it may want to deny.
+fn is_for(statement: &Statement, to: &PeerId) -> bool {
+    statement.peer != *to || !statement.alive
 }
 
 impl Overlay {
@@ -145,7 +150,7 @@ impl Overlay {
         let gossip = &mut self.gossip;
         gossip.statements.waiting.retain(|(statement, _)| statement.unix_time >= oldest);
         while told.statements.len() < STATEMENTS_PER_HELLO_MAX
-            && let Some((index, statement)) = gossip.statements.next(to, |statement| statement.peer != *to)
+            && let Some((index, statement)) = gossip.statements.next(to, |statement| is_for(statement, to))
             && gossip.budget.spend(STATEMENT_BYTES, self.now.instant)
         {
             gossip.statements.told(index, *to);

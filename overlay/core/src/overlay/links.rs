@@ -149,7 +149,7 @@ impl Links {
     /// One more thing on the link was not true; whether that is too much.
     pub(super) fn has_lied(&mut self, link: LinkId, now: Instant) -> bool {
         let Some(link) = self.links.get_mut(&link) else { return false };
-        if now.since(link.bad.1) >= BAD_HINTS_WINDOW {
+        if link.bad.0 == 0 || now.since(link.bad.1) >= BAD_HINTS_WINDOW {
             link.bad = (0, now);
         }
         link.bad.0 += 1;

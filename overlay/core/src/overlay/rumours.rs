@@ -22,8 +22,9 @@ use super::budget::Budget;
 use crate::api::LinkId;
 use crate::key::{NetworkId, PeerId};
 use crate::limits::{
-    ALIVE_INTERVAL, CLOCK_TOLERANCE, HELLO_INTERVAL, STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX,
-    STATEMENTS_REMEMBERED, SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
+    ALIVE_INTERVAL, CLOCK_TOLERANCE, HELLO_INTERVAL, HURRIED_HELLOS, STATEMENT_LIFE_SECS,
+    STATEMENTS_PER_HELLO_MAX, STATEMENTS_REMEMBERED, SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST,
+    TRIALS_MAX, TRIALS_PER_SEC,
 };
 use crate::map::Learned;
 use crate::sign::{Tag, to_sign};
@@ -100,8 +101,9 @@ impl Overlay {
         self.gossip.state(statement.clone());
         if *alive {
             self.is_alive(*peer);
-        } else if !self.links.has_greeted_since(peer, *unix_time) {
+        } else if !self.links.has_greeted_since(peer, *unix_time) && self.map.contact(peer).is_some() {
             self.superpeer_gone(peer, true);
+            self.hurry();
         }
     }
 
@@ -117,6 +119,23 @@ impl Overlay {
         if self.is_superpeer() && known && self.rumours.is_news(&statement.peer, statement.unix_time) {
             self.rumours.stated(statement.peer, statement.unix_time, self.now.instant);
             self.gossip.state(statement);
+            self.hurry();
+        }
+    }
+
+    /// What has just been heard should not wait for the next hellos: some neighbours get one now.
+    fn hurry(&mut self) {
+        let superpeer = |peer: &PeerId| self.map.contact(peer).is_some() && self.gossip.has_for(peer);
+        let mut peers: Vec<(PeerId, LinkId)> = self
+            .links
+            .peers()
+            .filter(|(peer, _)| superpeer(peer))
+            .map(|(peer, link)| (*peer, *link))
+            .collect();
+        for _ in 0..HURRIED_HELLOS.min(peers.len()) {
+            let index = self.pick(peers.len());
+            let (peer, link) = peers.swap_remove(index);
+            self.say_hello(link, peer);
         }
     }
 
@@ -138,14 +157,15 @@ impl Overlay {
             }
             return;
         }
-        let Some(contact) = self.map.contact(peer) else { return };
-        let dialled = contact.dialled;
+        if self.map.contact(peer).is_none() {
+            return;
+        }
         let now = self.now.instant;
         if self.links.unheard(peer, now).is_some_and(|unheard| unheard < HELLO_INTERVAL) {
             self.gossip.accuse(*peer);
         } else if let Some(theirs) = self.links.to(peer) {
             self.say_hello(theirs, *peer);
-        } else if dialled.is_none_or(|at| now.since(at) >= TRIAL_INTERVAL) {
+        } else {
             self.try_soon(*peer);
         }
     }
@@ -175,8 +195,11 @@ impl Overlay {
     /// Dials those that are to be tried, as many as the budget allows.
     pub(super) fn try_some(&mut self) {
         let now = self.now.instant;
-        let due: Vec<PeerId> =
-            self.rumours.trials.iter().filter(|peer| self.map.may_try(peer, now)).copied().collect();
+        let due = |peer: &&PeerId| {
+            let dialled = self.map.contact(peer).and_then(|contact| contact.dialled);
+            self.map.may_try(peer, now) && dialled.is_none_or(|at| now.since(at) >= TRIAL_INTERVAL)
+        };
+        let due: Vec<PeerId> = self.rumours.trials.iter().filter(due).copied().collect();
         for peer in due {
             if self.links.to(&peer).is_none() {
                 if !self.may_dial_stranger() || !self.rumours.budget.spend(1, now) {

@@ -7,12 +7,15 @@
 //! after the same few.
 //!
 //! A newcomer surveys its nearest two. One that comes back after we had lost it is surveyed as long as
-//! it names somebody new: so two halves of a network tell each other whom they consist of.
+//! it names somebody new: so two halves of a network tell each other whom they consist of. And once a
+//! minute somebody is asked around a random key, again as long as that finds anybody.
 //!
 //! *Not here*: range digests, which large networks need.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+
+use rand_core::Rng;
 
 use super::Overlay;
 use super::requests::{Outcome, Purpose};
@@ -20,6 +23,7 @@ use crate::key::{Key, PeerId};
 use crate::limits::{
     HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, SURVEY_REQUESTS_MAX, SURVEY_TELLERS, SURVEYS_MAX,
 };
+use crate::map::Contact;
 use crate::wire::{Closest, Message};
 
 /// A part of the key space: the keys that share the first `bits` bits with `key`.
@@ -87,6 +91,19 @@ impl Overlay {
         if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) {
             self.survey(teller, own, SURVEY_REQUESTS_MAX, true);
         }
+    }
+
+    /// Every now and then one that we have a link to, anywhere in the key space: what gossip lost.
+    pub(super) fn survey_somebody(&mut self) {
+        let linked = |contact: &&Contact| self.links.to(&contact.peer()).is_some();
+        let tellers: Vec<PeerId> = self.map.iter().filter(linked).map(Contact::peer).collect();
+        if tellers.is_empty() {
+            return;
+        }
+        let teller = tellers[self.pick(tellers.len())];
+        let mut bytes = [0; 32];
+        self.rng.fill_bytes(&mut bytes);
+        self.survey(teller, Key::from_bytes(bytes), SURVEY_REQUESTS_MAX, true);
     }
 
     fn survey(&mut self, teller: PeerId, own: Key, left: usize, curious: bool) {

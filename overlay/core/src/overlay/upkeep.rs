@@ -49,6 +49,7 @@ impl Overlay {
             self.map.learn(id, &hint, self.now.instant);
             self.act_as(role);
             if !was {
+                self.dial_anchors();
                 self.detach();
                 self.notice(Notice::Joined(id));
                 if !self.contacts_kept.is_empty() {
@@ -223,7 +224,6 @@ impl Overlay {
         }
         let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) else { return };
         self.more_to_dial = false;
-        self.dial_anchors();
         let wanted = self.wanted(&own);
         self.streams = wanted.iter().copied().collect();
         for peer in wanted {
@@ -270,7 +270,7 @@ impl Overlay {
     /// Whom we want a stream to: the closest, then of each bucket, far to near, its share of the warm
     /// ones but at least k, so that they spread over the key space; places that are left go to anybody.
     ///
-    /// Within a bucket those come first that we have dialled, then those that are linked, then by the
+    /// Within a bucket those come first that have been chosen before, then who is linked, then by the
     /// last bits of the distance, which differ from peer to peer, so that not all choose the same.
     fn wanted(&self, own: &Key) -> Vec<PeerId> {
         let (k, all) = (self.network.parameters.k, self.map.len());
@@ -279,13 +279,14 @@ impl Overlay {
         let mut chosen: BTreeSet<PeerId> = wanted.iter().copied().collect();
         let (mut caps, mut inbound) = (Caps::new(self.network.scope), 0);
         let inbound_max = self.warm - OUTBOUND_SLOTS.min(self.warm / 2);
-        let mut buckets: Vec<(usize, Vec<(u8, u64, &Contact)>)> = Vec::new();
+        let mut buckets: Vec<(usize, Vec<Ranked<'_>>)> = Vec::new();
         for (_, contacts) in self.map.buckets(own) {
             let share = (contacts.len() * self.warm / all.max(1)).max(k);
-            let rank = |contact: &Contact| match self.links.dialled(&contact.peer()) {
-                Some(true) => 0,
-                Some(false) => 1,
-                None => 2,
+            let rank = |contact: &Contact| {
+                let peer = contact.peer();
+                let inbound = self.links.dialled(&peer) == Some(false);
+                let kept = self.streams.contains(&peer) && self.links.to(&peer).is_some();
+                (!kept, !inbound)
             };
             let mut ranked: Vec<_> =
                 contacts.iter().map(|contact| (rank(contact), spread(own, &contact.id), contact)).collect();
@@ -296,12 +297,12 @@ impl Overlay {
             for (share, ranked) in &buckets {
                 let share = if whole { usize::MAX } else { *share };
                 for (rank, _, contact) in ranked.iter().take(share) {
-                    let full =
-                        chosen.len() >= self.near + self.warm || (*rank == 1 && inbound >= inbound_max);
+                    let theirs = !rank.1;
+                    let full = chosen.len() >= self.near + self.warm || (theirs && inbound >= inbound_max);
                     if full || chosen.contains(&contact.peer()) || !caps.admit(&contact.hint.addresses) {
                         continue;
                     }
-                    inbound += usize::from(*rank == 1);
+                    inbound += usize::from(theirs);
                     chosen.insert(contact.peer());
                     wanted.push(contact.peer());
                 }
@@ -327,13 +328,14 @@ impl Overlay {
     #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "hand-over hooks in here")]
     pub(super) fn map_grew_again(&mut self) {}
 
-    /// Looks ourselves up: the closest to us are our neighbours.
+    /// Looks ourselves up: the closest to us are our neighbours. And asks somebody for whoever we lack.
     pub(super) fn refresh(&mut self) {
         if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) {
             let wait = self.jittered(REFRESH_INTERVAL);
             self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
             self.set_timer(wait, Timer::Refresh);
             self.start_walk(own, Goal::Nodes, Owner::Refresh);
+            self.survey_somebody();
         }
     }
 
@@ -385,6 +387,9 @@ impl Overlay {
         self.persist(over.into_iter().map(Write::ForgetContact).collect(), false);
     }
 }
+
+/// Whether it is neither chosen already nor linked by its own will, the last bits of its distance, who.
+type Ranked<'a> = ((bool, bool), u64, &'a Contact);
 
 /// The last bits of the distance.
 fn spread(own: &Key, id: &Key) -> u64 {

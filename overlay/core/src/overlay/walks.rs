@@ -42,7 +42,7 @@ pub(super) struct WalkRun {
 impl Overlay {
     pub(super) fn start_walk(&mut self, key: Key, goal: Goal, owner: Owner) -> u64 {
         let id = self.number();
-        let width = if owner == Owner::Refresh { NEAR } else { self.replicas() };
+        let width = if owner == Owner::Refresh { self.near } else { self.replicas() };
         let walk = Walk::new(key, goal, width, self.network.parameters.alpha, self.parallelism);
         let ends = self.set_timer(WALK_TIMEOUT, Timer::Walk(id));
         let mut run = WalkRun { walk, owner, epochs: Vec::new(), extra: 0, hedge: None, ends, over: false };

@@ -11,6 +11,7 @@ mod fixture;
 mod forgery;
 mod hostile;
 mod invariants;
+mod mapping;
 mod network;
 mod records;
 mod scenarios;

@@ -47,7 +47,8 @@ impl Authority {
         Key::new(seed, &self.made)
     }
 
-    pub(super) fn node(&self, peer: PeerId, number: u64, life: Duration) -> NodeCertificate {
+    /// A node certificate for anybody.
+    pub(crate) fn node(&self, peer: PeerId, number: u64, life: Duration) -> NodeCertificate {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&number.to_be_bytes());
         let life = Unix::from_secs(START)..Unix::from_secs(START) + life;

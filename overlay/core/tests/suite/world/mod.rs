@@ -81,6 +81,10 @@ pub(crate) struct World {
     pub(crate) log: bool,
     /// What watches have told, in order.
     pub(crate) changes: Vec<(CommandId, Result<Resolution, Failure>)>,
+    /// To how many closest and others superpeers keep streams, if not as usual.
+    pub(crate) streams: Option<(usize, usize)>,
+    /// Every dial, in order.
+    pub(crate) dials: Vec<(usize, PeerId)>,
     /// Sees every frame before it is carried.
     pub(crate) tamper: Option<Tamper>,
     /// A hash over everything that happened.
@@ -108,6 +112,8 @@ impl World {
             apart: None,
             log: false,
             changes: Vec::new(),
+            streams: None,
+            dials: Vec::new(),
             tamper: None,
             trace: blake3::Hasher::new(),
         }
@@ -159,6 +165,22 @@ impl World {
         index
     }
 
+    /// Where a peer listens, from its next start on.
+    pub(crate) fn set_address(&mut self, index: usize, address: Address) {
+        self.peers[index].address = address;
+    }
+
+    /// The anchors on a peer's disk.
+    pub(crate) fn anchors(&self, index: usize) -> Vec<PeerId> {
+        self.peers[index].disk.restored().anchors
+    }
+
+    /// Whether a peer's host cache on disk holds another.
+    pub(crate) fn has_contact(&self, index: usize, peer: &PeerId) -> bool {
+        let contacts = self.peers[index].disk.restored().contacts;
+        contacts.iter().any(|bytes| Hint::from_bytes(bytes).is_ok_and(|hint| hint.peer() == *peer))
+    }
+
     pub(crate) fn set_clock_offset(&mut self, index: usize, seconds: i64) {
         self.peers[index].clock_offset = seconds;
     }
@@ -186,7 +208,10 @@ impl World {
             children_max,
             restored: peer.disk.restored(),
         };
-        let (overlay, effects) = Overlay::new(config, Box::new(verifier), now);
+        let (mut overlay, effects) = Overlay::new(config, Box::new(verifier), now);
+        if let Some((near, warm)) = self.streams {
+            overlay.keep_streams(near, warm);
+        }
         peer.overlay = Some(overlay);
         self.regain(index);
         self.perform(index, effects);

@@ -110,6 +110,7 @@ impl World {
     }
 
     pub(super) fn connect(&mut self, index: usize, peer: PeerId) {
+        self.dials.push((index, peer));
         let mut latency = 1_000 + self.random() % 20_000;
         let there = self.by_id.get(&peer).copied();
         let other = there.filter(|other| self.peers[*other].overlay.is_some());
