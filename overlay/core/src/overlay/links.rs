@@ -379,6 +379,7 @@ impl Overlay {
         // ends as soon as it is there.
         if let Some((peer, age)) = lost
             && self.is_superpeer()
+            && !self.attaching.is_leaving()
             && age > OPEN_TIMEOUT
             && self.streams.contains(&peer)
             && self.links.to(&peer).is_none()

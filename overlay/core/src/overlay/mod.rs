@@ -352,13 +352,13 @@ impl Overlay {
         self.network.limits == Limits::Lab
     }
 
-    /// Our own hint, while we are a superpeer.
+    /// Our own hint, while we are a superpeer and stay one.
     fn own_hint(&self) -> Option<Hint> {
         match &self.role {
-            Role::Superpeer(certificate) => {
+            Role::Superpeer(certificate) if !self.attaching.is_leaving() => {
                 Some(Hint { certificate: certificate.clone(), addresses: self.addresses.clone() })
             }
-            Role::Child => None,
+            Role::Superpeer(_) | Role::Child => None,
         }
     }
 

@@ -192,6 +192,15 @@ impl Overlay {
 
     /// A link ended: its requests go to the peer's other link, or wait for a new dial, or fail.
     pub(super) fn orphan(&mut self, peer: &PeerId, ended: LinkId) {
+        // A hello was about the link.
+        for asked in self.requests.of(peer).collect::<Vec<_>>() {
+            let hello = |pending: &Pending| pending.purpose == Purpose::Hello && pending.link == Some(ended);
+            if let Some(pending) = self.requests.pending.get(&asked).filter(|pending| hello(pending)) {
+                let deadline = pending.deadline;
+                self.cancel(deadline, Timer::Request(asked.0, asked.1));
+                self.requests.pending.remove(&asked);
+            }
+        }
         for (_, pending) in self.requests.pending.range_mut((*peer, 0)..=(*peer, u64::MAX)) {
             if pending.link == Some(ended) {
                 pending.link = None;

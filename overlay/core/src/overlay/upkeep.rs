@@ -219,7 +219,7 @@ impl Overlay {
 
     /// Dials those of the closest and the warm ones that have no stream.
     pub(super) fn upkeep(&mut self) {
-        if !self.is_superpeer() {
+        if !self.is_superpeer() || self.attaching.is_leaving() {
             return;
         }
         let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) else { return };
