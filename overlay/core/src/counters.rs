@@ -51,6 +51,16 @@ pub struct Counters {
     pub statements_heard: u64,
     /// Superpeers that left the map for nearer ones, at its bound.
     pub map_dropped: u64,
+    /// Records taken over by pulling them from other superpeers.
+    pub handed_over: u64,
+    /// Records put where a dead superpeer's were missing.
+    pub repaired: u64,
+    /// Records put to others when we left.
+    pub pushed: u64,
+    /// *Now*: pairs of records with one version and two bodies, kept as proof.
+    pub equivocations_kept: u64,
+    /// *Now*: 1 while we take over our range.
+    pub syncing: u64,
     /// *Now*: records in the store.
     pub records: u64,
     /// *Now*: bytes of the records in the store.

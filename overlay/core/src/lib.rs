@@ -19,6 +19,7 @@ mod map;
 pub mod name;
 pub mod network;
 mod overlay;
+mod range;
 pub mod record;
 pub mod sign;
 mod store;

@@ -369,3 +369,53 @@ pub const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Hellos that carry a goodbye at once, by each that hears of it. *Guess*: an epidemic needs two.
 pub const HURRIED_HELLOS: usize = 3;
+// ---- Moving records --------------------------------------------------------------------------------
+
+/// Bits of a range that can be asked for: a sixteenth of it has four more. *Specification* (`wire.cddl`).
+pub const RANGE_BITS_MAX: u8 = 252;
+
+/// Items in one message: a range with more is told by the hashes of its sixteenths. *Guess*: 18 KiB.
+pub const ITEMS_MAX: usize = 256;
+
+/// Bytes of records in one answer to a pull. *Specification* (DESIGN §6).
+pub const PULLED_BYTES_MAX: usize = 16 * 1024;
+
+/// Records asked for by one pull. *Guess*: about as many as one answer has room for.
+pub const PULL_ITEMS: usize = 32;
+
+/// Superpeers from which a newcomer takes its range over. *Specification* (DESIGN §4, *Repair*).
+pub const HAND_OVER_SOURCES: usize = 2;
+
+/// Superpeers that a newcomer tries in all; those that fail, and those that are syncing themselves,
+/// don't count as sources. *Guess*.
+pub const HAND_OVER_TRIES: usize = 16;
+
+/// How long after joining a newcomer still pulls from superpeers that prove to be nearer. *Guess*.
+pub const HAND_OVER_WINDOW: Duration = Duration::from_secs(60);
+
+/// A source that has not told everything after this is given up. *Guess*: all that a superpeer may
+/// store, a chunk at a time.
+pub const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Requests to one source. *Guess*: as [`HAND_OVER_TIMEOUT`].
+pub const HAND_OVER_REQUESTS_MAX: usize = 65_536;
+
+/// A repair begins within this after a death. *Specification* (DETAILS *Records*).
+pub const REPAIR_WITHIN: Duration = Duration::from_secs(10);
+
+/// Who has not told what it holds after this counts as silent. *Guess*: as [`HAND_OVER_TIMEOUT`], for a
+/// part of the records.
+pub const REPAIR_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// So many of the nearest superpeers to a key look after its number of copies. *Guess*: one, and two in
+/// case that it holds no copy.
+pub const REPAIRERS: usize = 3;
+
+/// Vacated places that wait for the next repair; further ones are left to the publishers. *Guess*.
+pub const VACATED_MAX: usize = 1_024;
+
+/// A leaver has left after this, whatever it has not pushed yet. *Guess*.
+pub const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pairs of records with one version and two bodies that are kept as proof. *Guess*.
+pub const EQUIVOCATIONS_MAX: usize = 64;

@@ -28,7 +28,7 @@ use crate::api::Address;
 use crate::key::{Key, NetworkId, PeerId};
 use crate::limits::{CUT_OFF_FOR, GONE_FOR, GONE_MAX, GONE_REMEMBERED, RETRY_GONE};
 use crate::time::Instant;
-use crate::wire::Hint;
+use crate::wire::{Hint, Range};
 
 /// A superpeer in the map.
 #[derive(Debug, Clone)]
@@ -272,6 +272,13 @@ impl Map {
         let mut found = Vec::with_capacity(count.min(self.sorted.len()));
         descend(&self.sorted, key, 0, count, &mut found);
         found
+    }
+
+    /// How many there are in a range.
+    pub(crate) fn count_in(&self, range: &Range) -> usize {
+        let (first, last) = (range.prefix, range.last());
+        let start = self.sorted.partition_point(|contact| contact.id < first);
+        self.sorted.partition_point(|contact| contact.id <= last) - start
     }
 
     /// The k-buckets that hold anybody, seen from `from`, far to near: bucket `b` holds the contacts

@@ -2,16 +2,21 @@
 //!
 //! One record per [`Slot`] (key, kind, writer); the newest `(epoch, seq)` stays. An epoch record
 //! throws out the device records that it revokes, at once and for as long as it is held. Records come
-//! in verified. *Not here*: verification, signatures, disk.
+//! in verified. What is held in a [`Range`] is told by [`Store::digests`]: all items if they are few,
+//! else a hash for each sixteenth, so that two stores are compared by descending where they differ.
+//! *Not here*: verification, signatures, disk.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::api::Slot;
 use crate::key::{Digest, Key, PublicKey};
-use crate::limits::{CLOCK_TOLERANCE, DEVICES_PER_NAME_MAX, STORED_MAX, VERIFIED_MAX};
+use crate::limits::{
+    CLOCK_TOLERANCE, DEVICES_PER_NAME_MAX, EQUIVOCATIONS_MAX, ITEMS_MAX, STORED_MAX, VERIFIED_MAX,
+};
 use crate::record::{Bundle, Kind, Record, Verdict, supersedes};
 use crate::time::Unix;
+use crate::wire::{Digests, Item, Range};
 
 /// What became of a record that was to be stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +41,8 @@ pub(crate) enum Kept {
 pub(crate) struct Store {
     slots: BTreeMap<Slot, Record>,
     bytes: usize,
+    /// Pairs of one version with two bodies, both signed by their writer; the oldest goes first.
+    equivocations: VecDeque<(Record, Record)>,
 }
 
 impl Store {
@@ -78,7 +85,11 @@ impl Store {
                 Verdict::Newer => {}
                 Verdict::Same => return Kept::Held,
                 Verdict::Older => return Kept::Stale(held.clone()),
-                Verdict::Equivocation => return Kept::Equivocation(held.clone()),
+                Verdict::Equivocation => {
+                    let held = held.clone();
+                    self.prove(&held, &record);
+                    return Kept::Equivocation(held);
+                }
             }
         }
         if let Some(epoch) = self.of(&slot.key).find(|held| held.revokes(&record)) {
@@ -97,6 +108,23 @@ impl Store {
             self.bytes -= old.bytes().len();
         }
         Kept::Stored(revoked)
+    }
+
+    /// Keeps both as proof of what their writer did.
+    fn prove(&mut self, held: &Record, other: &Record) {
+        let digests = (held.digest(), other.digest());
+        if self.equivocations.iter().any(|(one, two)| (one.digest(), two.digest()) == digests) {
+            return;
+        }
+        self.equivocations.push_back((held.clone(), other.clone()));
+        if self.equivocations.len() > EQUIVOCATIONS_MAX {
+            self.equivocations.pop_front();
+        }
+    }
+
+    /// Pairs kept as proof.
+    pub(crate) fn equivocations(&self) -> usize {
+        self.equivocations.len()
     }
 
     pub(crate) fn forget(&mut self, slot: &Slot) {
@@ -120,12 +148,65 @@ impl Store {
         dead
     }
 
+    /// The record that an item names, if it is held and valid.
+    pub(crate) fn named(&self, item: &Item, now: Unix) -> Option<&Record> {
+        self.of(&item.key).find(|record| record.digest() == item.digest && !expired(record, now))
+    }
+
+    /// What is held and valid in a range, sorted.
+    pub(crate) fn items(&self, range: &Range, now: Unix) -> Vec<Item> {
+        let mut items: Vec<Item> = self.valid(range, now).map(item).collect();
+        items.sort_unstable();
+        items
+    }
+
+    /// What is held in a range, as it is told to others.
+    pub(crate) fn digests(&self, range: &Range, now: Unix) -> Digests {
+        if self.valid(range, now).nth(ITEMS_MAX).is_none() {
+            return Digests { items: self.items(range, now), parts: Vec::new(), syncing: false };
+        }
+        Digests { items: Vec::new(), parts: self.hashes(range, now), syncing: false }
+    }
+
+    /// A hash over the items of each sixteenth of a range; zeroes for an empty one.
+    pub(crate) fn hashes(&self, range: &Range, now: Unix) -> Vec<Digest> {
+        range.parts().map(|part| hash(&self.items(&part, now))).collect()
+    }
+
+    fn valid(&self, range: &Range, now: Unix) -> impl Iterator<Item = &Record> {
+        self.between(&range.prefix, &range.last()).filter(move |record| !expired(record, now))
+    }
+
     fn of(&self, key: &Key) -> impl Iterator<Item = &Record> {
-        let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
-        let last = Slot { key: *key, kind: u8::MAX, writer: PublicKey::from_bytes([255; 32]) };
+        self.between(key, key)
+    }
+
+    fn between(&self, first: &Key, last: &Key) -> impl Iterator<Item = &Record> + use<'_> {
+        let first = Slot { key: *first, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
+        let last = Slot { key: *last, kind: u8::MAX, writer: PublicKey::from_bytes([255; 32]) };
         self.slots.range(first..=last).map(|(_, record)| record)
     }
 }
+
+/// What names a record among all.
+pub(crate) fn item(record: &Record) -> Item {
+    Item { key: record.header().key, digest: record.digest() }
+}
+
+/// One hash for a sorted list of items, zeroes for none.
+fn hash(items: &[Item]) -> Digest {
+    if items.is_empty() {
+        return NOTHING;
+    }
+    let mut hasher = blake3::Hasher::new();
+    for item in items {
+        hasher.update(item.key.as_bytes()).update(item.digest.as_bytes());
+    }
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+/// The hash of no items.
+pub(crate) const NOTHING: Digest = Digest::from_bytes([0; 32]);
 
 fn expired(record: &Record, now: Unix) -> bool {
     now > record.header().not_after + CLOCK_TOLERANCE

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use callbook_net::limits::LINGER;
+use callbook_overlay::limits::LEAVE_WITHIN;
 
 /// Frames of all links that wait for the driver; a link that finds it full is not read.
 ///
@@ -65,8 +66,8 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1).saturating_add
 
 /// How long the overlay may take to say goodbye.
 ///
-/// Guess.
-pub(crate) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Guess: more than it allows itself for pushing what it holds.
+pub(crate) const LEAVE_TIMEOUT: Duration = LEAVE_WITHIN.saturating_add(Duration::from_secs(2));
 
 /// How long a QUIC connection lives without a packet. Specification: DETAILS *Links*.
 pub(crate) const QUIC_IDLE: Duration = Duration::from_secs(30);

@@ -155,7 +155,7 @@ impl Overlay {
 
     /// A login server leaves children to others as soon as there are enough.
     fn shuns_children(&self) -> bool {
-        self.reluctant && self.map.len() > RELUCTANT_FROM
+        self.is_leaving() || self.reluctant && self.map.len() > RELUCTANT_FROM
     }
 
     fn has_place(&self) -> bool {

@@ -61,10 +61,7 @@ impl Overlay {
                 let sample = self.sample(count, within);
                 self.reply(id, Reply::Seeds(sample));
             }
-            Command::Leave => {
-                self.leave();
-                self.reply(id, Reply::Done);
-            }
+            Command::Leave => self.leave(id),
         }
     }
 
@@ -169,15 +166,19 @@ impl Overlay {
         hints
     }
 
-    fn leave(&mut self) {
-        self.attaching.stop();
+    /// Tells peers that we leave, on their links.
+    pub(super) fn say_goodbye(&mut self, peers: &[PeerId]) {
         let unix_time = self.now.unix.as_secs();
         let message = statement_message(&self.network.id, &self.me, unix_time, false);
         let signature = self.node.sign(&message);
-        let linked: Vec<_> = self.links.peers().map(|(_, link)| *link).collect();
+        let linked: Vec<_> = peers.iter().filter_map(|peer| self.links.to(peer)).collect();
         for link in linked {
             self.send(link, 0, Message::Leave(Leave { unix_time, signature }));
         }
+    }
+
+    /// We leave: who waits for something of our own is told.
+    pub(super) fn end_own_affairs(&mut self) {
         self.stop_publishing();
         self.stop_puts();
         self.stop_resolving();

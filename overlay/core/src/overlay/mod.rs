@@ -71,6 +71,7 @@ use self::cache::Cache;
 use self::children::Children;
 use self::gossip::Gossip;
 use self::links::Links;
+use self::moving::Moving;
 use self::publish::Publishing;
 use self::puts::PutRun;
 use self::requests::Requests;
@@ -108,6 +109,10 @@ enum Timer {
     Sweep,
     /// Remember who works.
     Anchors,
+    /// Look whether those that are gone have left too few copies.
+    Repair,
+    /// Be gone, whatever has not been pushed.
+    Leave,
 }
 
 /// One peer of the overlay. See the module's documentation for the contract.
@@ -144,6 +149,7 @@ pub struct Overlay {
     rumours: Rumours,
     surveys: Surveys,
     children: Children,
+    moving: Moving,
     cache: Cache,
     publishing: Publishing,
     skewed: bool,
@@ -198,6 +204,7 @@ impl Overlay {
             rumours: Rumours::new(now.instant),
             surveys: Surveys::default(),
             children: Children::default(),
+            moving: Moving::default(),
             cache: Cache::default(),
             publishing: Publishing::new(config.restored.sequences),
             skewed: false,
@@ -264,6 +271,8 @@ impl Overlay {
         counters.map_dropped = self.map.dropped;
         counters.links = self.links.len() as u64;
         counters.names = self.publishing.len() as u64;
+        counters.equivocations_kept = self.store.equivocations() as u64;
+        counters.syncing = u64::from(self.is_syncing());
         counters.superpeer = u64::from(matches!(self.role, Role::Superpeer(_)));
         counters
     }
@@ -296,6 +305,8 @@ impl Overlay {
             Timer::Refresh => self.refresh(),
             Timer::Sweep => self.sweep(),
             Timer::Anchors => self.renew_anchors(),
+            Timer::Repair => self.repair(),
+            Timer::Leave => self.depart(),
         }
     }
 

@@ -75,15 +75,15 @@ impl Overlay {
             }
             Message::Digest(range) => {
                 served.digest += 1;
-                self.serve_digest(&range)
+                self.serve_digest(&peer, &range)
             }
             Message::Pull(items) => {
                 served.pull += 1;
-                self.serve_pull(&items)
+                self.serve_pull(&peer, &items)
             }
             Message::Offer(items) => {
                 served.offer += 1;
-                self.serve_offer(&items)
+                self.serve_offer(&peer, &items)
             }
             // That it came is all it says.
             Message::Working(_) => return,
@@ -139,6 +139,10 @@ impl Overlay {
         let bundle = self.store.bundle(&get.key, self.now.unix);
         let denied = bundle.devices().next().is_none();
         let closer = if denied { self.closest_hints(&get.key, self.replicas()) } else { Vec::new() };
+        if denied && self.is_syncing() {
+            // Perhaps it is among what we have not taken over yet.
+            return self.refuse_with(Reason::Syncing, closer);
+        }
         let records = bundle.records.iter().map(|record| Blob(record.bytes().clone())).collect();
         Message::Got(Got { records, closer })
     }
@@ -173,32 +177,44 @@ impl Overlay {
             Ok(_) | Err(_) => return self.refused_put(result, Reason::Invalid, None),
         };
         result.digest = record.digest();
-        match self.admit(&record) {
-            Kept::Stored(revoked) => {
-                self.counters.records_stored += 1;
-                self.counters.records_revoked += revoked.len() as u64;
-                let mut writes: Vec<Write> = revoked.into_iter().map(Write::Forget).collect();
-                writes.push(Write::Record { slot: record.slot(), bytes: record.bytes().clone() });
-                self.persist(writes, false);
-                if record.certificate().is_none() {
-                    self.children.revoke(&record);
-                }
-                self.cache.evict(&key);
+        match self.take_in(&record) {
+            Kept::Stored(_) | Kept::Held => {}
+            // One that lost its number learns it from this.
+            Kept::Stale(newer) | Kept::Equivocation(newer) => {
+                return self.refused_put(result, Reason::Stale, Some(newer));
             }
-            Kept::Held => {}
-            Kept::Stale(newer) => return self.refused_put(result, Reason::Stale, Some(newer)),
             Kept::Revoked(epoch) => return self.refused_put(result, Reason::Invalid, Some(epoch)),
-            Kept::Equivocation(held) => {
-                // Proof that both are the writer's. One that lost its number learns it from this.
-                self.counters.equivocations += 1;
-                self.notice(Notice::Equivocation(record.slot()));
-                return self.refused_put(result, Reason::Stale, Some(held));
-            }
             Kept::Full => return self.refused_put(result, Reason::Limit, None),
             Kept::Invalid => return self.refused_put(result, Reason::Invalid, None),
         }
         result.signature = Some(self.node.sign(&acknowledged(&self.network.id, &key, &result.digest)));
         result
+    }
+
+    /// Keeps a record whose form and times have been checked, if it is valid, ours to store and not old.
+    pub(super) fn take_in(&mut self, record: &Record) -> Kept {
+        let kept = self.admit(record);
+        match &kept {
+            Kept::Stored(revoked) => {
+                self.counters.records_stored += 1;
+                self.counters.records_revoked += revoked.len() as u64;
+                let mut writes: Vec<Write> = revoked.iter().copied().map(Write::Forget).collect();
+                writes.push(Write::Record { slot: record.slot(), bytes: record.bytes().clone() });
+                self.persist(writes, false);
+                if record.certificate().is_none() {
+                    self.children.revoke(record);
+                }
+                self.cache.evict(&record.header().key);
+                self.push_late(record);
+            }
+            Kept::Equivocation(_) => {
+                // Both are kept as proof that the writer signed two of one version.
+                self.counters.equivocations += 1;
+                self.notice(Notice::Equivocation(record.slot()));
+            }
+            Kept::Held | Kept::Stale(_) | Kept::Revoked(_) | Kept::Full | Kept::Invalid => {}
+        }
+        kept
     }
 
     fn admit(&mut self, record: &Record) -> Kept {
@@ -215,7 +231,7 @@ impl Overlay {
     }
 
     /// Whether we are near enough to store a key: among the few times r closest that we know.
-    fn in_region(&self, key: &Key) -> bool {
+    pub(super) fn in_region(&self, key: &Key) -> bool {
         let region = self.map.closest(key, self.replicas() * REGION);
         region.iter().any(|contact| contact.peer() == self.me)
     }

@@ -8,7 +8,7 @@
 //!
 //! Every now and then one that is gone is dialled, and one that we have not dialled for long: what
 //! nobody uses or speaks of is found out too. *Not here*: what others say (`gossip`, `rumours`),
-//! hand-over.
+//! hand-over (`moving`).
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -57,6 +57,7 @@ impl Overlay {
                     self.say_alive();
                 }
                 self.survey_soon();
+                self.begin_hand_over();
                 self.refresh();
                 self.upkeep_again();
                 self.publish_all();
@@ -67,6 +68,7 @@ impl Overlay {
             self.map.remove(&self.me);
             self.map.stand_at(None);
             self.streams.clear();
+            self.stop_moving();
             self.act_as(role);
             self.disown_children();
             if was || self.attaching.parent().is_none() {
@@ -94,12 +96,12 @@ impl Overlay {
 
     /// Takes a hint into the map if a login key certified it. Returns its place if it is there.
     pub(super) fn learn(&mut self, hint: &Hint) -> Option<Key> {
-        self.take_in(hint).0
+        self.take_in_hint(hint).0
     }
 
     /// As [`Self::learn`], from an answer of `teller`: who tells too much that is not true is left.
     pub(super) fn learn_told(&mut self, teller: PeerId, hint: &Hint) -> Option<Key> {
-        let (place, learned) = self.take_in(hint);
+        let (place, learned) = self.take_in_hint(hint);
         if learned.is_none()
             && let Some(link) = self.links.to(&teller)
         {
@@ -128,7 +130,7 @@ impl Overlay {
 
     /// The place of a superpeer that is in the map now, and what became of the hint; nothing if it does
     /// not verify.
-    fn take_in(&mut self, hint: &Hint) -> (Option<Key>, Option<Learned>) {
+    fn take_in_hint(&mut self, hint: &Hint) -> (Option<Key>, Option<Learned>) {
         let peer = hint.peer();
         if peer == self.me || !self.may_dial(hint) {
             return (None, Some(Learned::Refused));
@@ -175,7 +177,7 @@ impl Overlay {
             }
         }
         if let Some(place) = place {
-            self.place_vacated(&place);
+            self.place_vacated(*peer, place);
         }
     }
 
@@ -240,6 +242,7 @@ impl Overlay {
         self.try_some();
         self.redial_gone();
         self.survey_if_new(&own);
+        self.hand_over();
         self.timers.retain(|(_, timer)| *timer != Timer::Upkeep);
         self.set_timer(UPKEEP_INTERVAL, Timer::Upkeep);
     }

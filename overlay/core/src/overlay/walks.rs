@@ -15,7 +15,7 @@ use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TI
 use crate::lookup::{Goal, Verdict, Walk};
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
-use crate::wire::{Closest, Get, Got, Hint, Message};
+use crate::wire::{Closest, Get, Got, Hint, Message, Reason};
 
 /// Who started a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,12 @@ impl Overlay {
             let peer = contact.peer();
             run.walk.add(peer, &contact.id, 1);
             if peer == self.me {
-                run.walk.denied(&peer);
+                // Looked here already; as long as we take our range over that proves nothing.
+                if run.walk.goal == Goal::Value && self.is_syncing() {
+                    run.walk.failed(&peer);
+                } else {
+                    run.walk.denied(&peer);
+                }
             }
         }
     }
@@ -131,7 +136,10 @@ impl Overlay {
                 self.walk_found_nothing(key, &Nothing { absent, denials, storers, epochs });
             }
             Owner::Put(put) => self.put_targets(put, answered),
-            Owner::Refresh => self.upkeep(),
+            Owner::Refresh => {
+                self.neighbours_known();
+                self.upkeep();
+            }
         }
     }
 
@@ -163,6 +171,14 @@ impl Overlay {
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
                 let depth = run.walk.denied(&peer);
                 self.take_hints(&mut run, peer, &hints.hints, depth);
+            }
+            (Outcome::Refused(refused), Goal::Value)
+                if Reason::from_wire(refused.reason) == Reason::Syncing =>
+            {
+                // No denial, but it knows who else to ask.
+                run.walk.failed(&peer);
+                let depth = run.walk.depth(&peer);
+                self.take_hints(&mut run, peer, &refused.candidates, depth);
             }
             (Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Silent, _) => run.walk.failed(&peer),
             (Outcome::Unreachable, _) => {

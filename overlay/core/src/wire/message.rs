@@ -386,6 +386,10 @@ pub struct Digests {
     /// `items` is all. The hash of nothing is all zeroes.
     #[n(1)]
     pub parts: Vec<Digest>,
+    /// Whether the sender has not finished taking over its own range.
+    #[n(2)]
+    #[cbor(default)]
+    pub syncing: bool,
 }
 
 /// Asks for records by name, or offers them.

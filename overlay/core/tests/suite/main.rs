@@ -12,6 +12,7 @@ mod forgery;
 mod hostile;
 mod invariants;
 mod mapping;
+mod moving;
 mod network;
 mod records;
 mod scenarios;

@@ -54,6 +54,16 @@ impl Disk {
         fresh.unwrap_or_else(|| self.records.get(slot))
     }
 
+    /// A record under a key, committed or not.
+    pub(super) fn under(&self, key: &Key) -> Option<&Bytes> {
+        let fresh = self.fresh.iter().filter_map(|(_, write)| match write {
+            Write::Record { slot, .. } => Some(slot),
+            _ => None,
+        });
+        let mut slots = self.records.keys().chain(fresh).filter(|slot| slot.key == *key);
+        slots.find_map(|slot| self.record(slot))
+    }
+
     pub(super) fn restored(&self) -> Restored {
         Restored {
             records: self.records.values().cloned().collect(),

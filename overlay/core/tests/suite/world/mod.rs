@@ -11,6 +11,7 @@
 mod authority;
 mod disk;
 mod faults;
+mod holdings;
 mod signing;
 mod wire;
 

@@ -1,0 +1,203 @@
+//! A newcomer takes its range over.
+//!
+//! ```text
+//!  joined ─▶ waits for the look-up of its own place ─▶ pulls from the nearest, then the next ─▶ synced
+//!                                                        ├─ fails, refuses: the next nearest
+//!                                                        └─ is syncing itself: pulled from, doesn't count
+//! ```
+//! From a source it asks for the digest of its whole range, descends where that differs from what it
+//! holds, and pulls what it lacks and is a storer of. Synced is who has finished with two sources, or has
+//! nobody left to ask; so superpeers that start together don't wait for each other. Who turns out to be
+//! nearer in the first minute is pulled from too. *Not here*: what a syncing superpeer answers (`serve`).
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::key::PeerId;
+use crate::limits::{
+    HAND_OVER_REQUESTS_MAX, HAND_OVER_SOURCES, HAND_OVER_TIMEOUT, HAND_OVER_TRIES, HAND_OVER_WINDOW,
+    ITEMS_MAX, PULL_ITEMS, REQUEST_TIMEOUT,
+};
+use crate::overlay::Overlay;
+use crate::overlay::requests::{Outcome, Purpose};
+use crate::store::{Kept, NOTHING, item};
+use crate::time::Instant;
+use crate::wire::{Digests, Item, Items, Message, Pulled, Range};
+
+#[derive(Debug)]
+pub(super) struct HandOver {
+    began: Instant,
+    /// The first look-up of our own place has ended: who is nearest is known.
+    ready: bool,
+    synced: bool,
+    tried: BTreeSet<PeerId>,
+    /// Sources that told all, and had nothing to take over themselves.
+    finished: usize,
+    source: Option<Source>,
+}
+
+/// Whom we are pulling from.
+#[derive(Debug)]
+struct Source {
+    peer: PeerId,
+    id: u64,
+    began: Instant,
+    requests: usize,
+    syncing: bool,
+    /// What the request in flight asked for.
+    asked: Asked,
+    /// Ranges to compare, the next one last.
+    ranges: Vec<Range>,
+    /// Records to pull before the next range: at most [`ITEMS_MAX`].
+    wanted: Vec<Item>,
+}
+
+#[derive(Debug, Clone)]
+enum Asked {
+    Digest(Range),
+    Pull(Vec<Item>),
+}
+
+impl HandOver {
+    pub(super) fn is_asking(&self, id: u64) -> bool {
+        self.source.as_ref().is_some_and(|source| source.id == id)
+    }
+}
+
+impl Overlay {
+    /// Whether we have not finished taking over our range.
+    pub(in crate::overlay) fn is_syncing(&self) -> bool {
+        self.moving.hand_over.as_ref().is_some_and(|run| !run.synced)
+    }
+
+    /// We have become a superpeer.
+    pub(in crate::overlay) fn begin_hand_over(&mut self) {
+        let (began, tried) = (self.now.instant, BTreeSet::new());
+        let run = HandOver { began, ready: false, synced: false, tried, finished: 0, source: None };
+        self.moving.hand_over = Some(run);
+    }
+
+    /// A look-up of our own place has ended.
+    pub(in crate::overlay) fn neighbours_known(&mut self) {
+        if let Some(run) = &mut self.moving.hand_over {
+            run.ready = true;
+        }
+    }
+
+    /// Goes on with the next source, or is done.
+    pub(in crate::overlay) fn hand_over(&mut self) {
+        let idle = |run: &&HandOver| run.ready && run.source.is_none();
+        let Some(run) = self.moving.hand_over.as_ref().filter(idle) else { return };
+        let source = self.next_source(run);
+        let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
+        let (id, began, place) = (self.number(), self.now.instant, self.place());
+        let (Some(peer), Some(place)) = (source, place) else {
+            self.moving.hand_over = self.moving.hand_over.take().filter(|_| !over);
+            if let Some(run) = &mut self.moving.hand_over {
+                run.synced = true;
+            }
+            return;
+        };
+        let range = self.range_at(&place, self.replicas());
+        let (ranges, wanted, asked) = (alloc::vec![range], Vec::new(), Asked::Digest(range));
+        let source = Source { peer, id, began, requests: 0, syncing: false, asked, ranges, wanted };
+        if let Some(run) = &mut self.moving.hand_over {
+            // Until now we knew nobody.
+            run.synced &= run.finished > 0;
+            run.tried.insert(peer);
+        }
+        self.pull_on(source);
+    }
+
+    /// The nearest that has not been tried: until two have told all, and of the two nearest after that.
+    fn next_source(&self, run: &HandOver) -> Option<PeerId> {
+        let late = run.synced && self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
+        if late || run.tried.len() >= HAND_OVER_TRIES {
+            return None;
+        }
+        let among = if run.finished < HAND_OVER_SOURCES { HAND_OVER_TRIES } else { HAND_OVER_SOURCES };
+        let nearest = self.map.closest(&self.place()?, among + 1).into_iter().map(crate::map::Contact::peer);
+        nearest.filter(|peer| *peer != self.me).find(|peer| !run.tried.contains(peer))
+    }
+
+    /// Asks the source for what comes next, or goes on with another one.
+    fn pull_on(&mut self, mut source: Source) {
+        let (message, asked) = if !source.wanted.is_empty() {
+            let items: Vec<Item> = source.wanted.iter().take(PULL_ITEMS).copied().collect();
+            (Message::Pull(Items { items: items.clone() }), Asked::Pull(items))
+        } else if let Some(range) = source.ranges.pop() {
+            (Message::Digest(range), Asked::Digest(range))
+        } else {
+            if let Some(run) = &mut self.moving.hand_over {
+                run.finished += usize::from(!source.syncing);
+            }
+            return self.hand_over();
+        };
+        source.asked = asked;
+        source.requests += 1;
+        let (peer, id) = (source.peer, source.id);
+        if let Some(run) = &mut self.moving.hand_over {
+            run.source = Some(source);
+            self.ask(peer, message, Purpose::Moving(id), REQUEST_TIMEOUT);
+        }
+    }
+
+    pub(super) fn hand_over_heard(&mut self, outcome: Outcome) {
+        let Some(mut source) = self.moving.hand_over.as_mut().and_then(|run| run.source.take()) else {
+            return;
+        };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other answers are wrong alike")]
+        let told = match outcome {
+            Outcome::Answer(Message::Digests(digests)) => self.compare(&mut source, digests),
+            Outcome::Answer(Message::Pulled(pulled)) => self.take_over(&mut source, pulled),
+            _ => false,
+        };
+        let late = self.now.instant.since(source.began) >= HAND_OVER_TIMEOUT;
+        if !told || late || source.requests >= HAND_OVER_REQUESTS_MAX {
+            return self.hand_over();
+        }
+        self.pull_on(source);
+    }
+
+    /// Finds what we lack of what the source holds; false if the answer is none to the question.
+    fn compare(&self, source: &mut Source, digests: Digests) -> bool {
+        let (Asked::Digest(range), Some(place)) = (&source.asked, self.place()) else { return false };
+        source.syncing |= digests.syncing;
+        if digests.parts.is_empty() {
+            let ours = |item: &Item| {
+                range.contains(&item.key)
+                    && self.stores(&item.key)
+                    && self.store.named(item, self.now.unix).is_none()
+            };
+            source.wanted = digests.items.into_iter().take(ITEMS_MAX).filter(ours).collect();
+            return true;
+        }
+        let held = self.store.hashes(range, self.now.unix);
+        if held.len() != digests.parts.len() {
+            return false;
+        }
+        for ((part, theirs), held) in range.parts().zip(digests.parts).zip(held) {
+            let differs = theirs != held && theirs != NOTHING;
+            if differs && part.is_valid() && self.is_concerned(&place, &part) {
+                source.ranges.push(part);
+            }
+        }
+        true
+    }
+
+    /// Keeps the records that were asked for; false if the answer leads nowhere.
+    fn take_over(&mut self, source: &mut Source, pulled: Pulled) -> bool {
+        let (Asked::Pull(items), done) = (&source.asked, usize::from(pulled.done)) else { return false };
+        if done == 0 || done > items.len() {
+            return false;
+        }
+        for blob in pulled.records.into_iter().take(done) {
+            let Ok(record) = self.read_record(blob.0) else { continue };
+            if items.contains(&item(&record)) && matches!(self.take_in(&record), Kept::Stored(_)) {
+                self.counters.handed_over += 1;
+            }
+        }
+        source.wanted.drain(..done.min(source.wanted.len()));
+        true
+    }
+}

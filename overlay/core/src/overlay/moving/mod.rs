@@ -1,0 +1,132 @@
+//! Records move to where they belong.
+//!
+//! ```text
+//!  a newcomer   pulls from its nearest      Digest ─▶ Pull …          (handover)
+//!  a death      the closest holder offers   Digest ─▶ Offer ─▶ Put …  (repair)
+//!  a leaver     pushes to who comes next              Offer ─▶ Put …  (leaving)
+//! ```
+//! Whom a record belongs to follows from our map; whoever receives one verifies it and looks whether it
+//! is its own to store, so nobody can be made to keep what others say. Each of these has one request in
+//! flight with each peer. Nothing here is served to who is no superpeer of our map.
+//!
+//! Source: DESIGN §4 *Repair*, DETAILS *Records*. *Not here*: ranges (`range`), what is held in them
+//! (`store`), the checks of a record that comes in (`serve`).
+
+mod handover;
+mod leaving;
+mod push;
+mod repair;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use self::handover::HandOver;
+use self::leaving::Leaving;
+use self::push::Push;
+use self::repair::Repair;
+use super::Overlay;
+use super::requests::Outcome;
+use crate::cbor::Blob;
+use crate::key::{Key, PeerId};
+use crate::limits::{ITEMS_MAX, PULLED_BYTES_MAX};
+use crate::range::{concerns, range_of};
+use crate::wire::{Item, Items, Message, Pulled, Range, Reason};
+
+/// What is on the move.
+#[derive(Debug, Default)]
+pub(super) struct Moving {
+    hand_over: Option<HandOver>,
+    /// Who is gone since the last repair, and from where.
+    vacated: Vec<(PeerId, Key)>,
+    repair: Option<Repair>,
+    pushes: BTreeMap<u64, Push>,
+    leaving: Option<Leaving>,
+}
+
+impl Overlay {
+    /// We are no superpeer any more.
+    pub(super) fn stop_moving(&mut self) {
+        self.moving = Moving { leaving: self.moving.leaving.take(), ..Moving::default() };
+    }
+
+    /// What we hold in a range.
+    pub(super) fn serve_digest(&mut self, peer: &PeerId, range: &Range) -> Message {
+        if let Err(reason) = self.may_move(peer, 0) {
+            return self.refuse(reason);
+        }
+        if !range.is_valid() {
+            return self.refuse(Reason::Invalid);
+        }
+        let mut digests = self.store.digests(range, self.now.unix);
+        digests.syncing = self.is_syncing();
+        Message::Digests(digests)
+    }
+
+    /// Records by name: in the order asked, as many as fit.
+    pub(super) fn serve_pull(&mut self, peer: &PeerId, items: &Items) -> Message {
+        if let Err(reason) = self.may_move(peer, items.items.len()) {
+            return self.refuse(reason);
+        }
+        let (mut records, mut bytes, mut done) = (Vec::new(), 0, 0);
+        for item in &items.items {
+            if let Some(record) = self.store.named(item, self.now.unix) {
+                bytes += record.bytes().len();
+                if bytes > PULLED_BYTES_MAX {
+                    break;
+                }
+                records.push(Blob(record.bytes().clone()));
+            }
+            done += 1;
+        }
+        Message::Pulled(Pulled { records, done })
+    }
+
+    /// Records that we may want: those that are ours to store and not held.
+    pub(super) fn serve_offer(&mut self, peer: &PeerId, items: &Items) -> Message {
+        if let Err(reason) = self.may_move(peer, items.items.len()) {
+            return self.refuse(reason);
+        }
+        let wanted = items.items.iter().copied().filter(|item| self.is_wanted(item));
+        Message::Wanted(Items { items: wanted.collect() })
+    }
+
+    fn is_wanted(&self, item: &Item) -> bool {
+        self.store.named(item, self.now.unix).is_none() && self.in_region(&item.key)
+    }
+
+    /// Only superpeers move records, to and from superpeers that they know, so many at a time.
+    fn may_move(&self, peer: &PeerId, items: usize) -> Result<(), Reason> {
+        if !self.is_superpeer() || self.map.contact(peer).is_none() {
+            Err(Reason::Unsupported)
+        } else if items > ITEMS_MAX {
+            Err(Reason::Limit)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn moving_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
+        // An answer to something that has ended meanwhile belongs to none of them.
+        if self.moving.hand_over.as_ref().is_some_and(|run| run.is_asking(id)) {
+            self.hand_over_heard(outcome);
+        } else if self.moving.repair.as_ref().is_some_and(|run| run.id == id) {
+            self.repair_heard(peer, outcome);
+        } else {
+            self.push_heard(id, outcome);
+        }
+    }
+
+    fn place(&self) -> Option<Key> {
+        Some(self.map.contact(&self.me)?.id)
+    }
+
+    /// Outside of this range a superpeer at `place` is not among the `nearest` closest to any key.
+    fn range_at(&self, place: &Key, nearest: usize) -> Range {
+        range_of(place, nearest, |range| self.map.count_in(range))
+    }
+
+    /// Whether a key in the range can be ours to store.
+    fn is_concerned(&self, place: &Key, range: &Range) -> bool {
+        concerns(place, range, self.replicas(), |range| self.map.count_in(range))
+    }
+}

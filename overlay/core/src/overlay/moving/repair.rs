@@ -1,0 +1,249 @@
+//! After a death: who of the nearest holds what is counted, and what too few hold is offered.
+//!
+//! ```text
+//!  superpeer gone ─▶ 0–10 s, for all deaths meanwhile ─▶ Digest to the r closest ─▶ count
+//!                                                                │ fewer than ⌈0.7 r⌉,
+//!                                                                ▼ and no nearer one holds it
+//!                                                      Offer to those that lack it
+//! ```
+//! A record is looked after by those of its three nearest superpeers that hold it, and only if the dead
+//! one had been among its r closest. One walk over the digests of each peer counts all records at once:
+//! it descends only into ranges with records in question that differ from ours. No answer counts as not
+//! held, but who doesn't answer is not offered anything either: its own death would bring the next repair.
+//!
+//! Source: DETAILS *Records*, *Repair after a death*. *Not here*: offering (`push`).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::push::Cause;
+use crate::key::{Distance, Key, PeerId};
+use crate::limits::{ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT, VACATED_MAX};
+use crate::overlay::requests::{Outcome, Purpose};
+use crate::overlay::{Overlay, Timer};
+use crate::range::spanning;
+use crate::store::NOTHING;
+use crate::time::Instant;
+use crate::wire::{Digests, Item, Message, Range};
+
+#[derive(Debug)]
+pub(super) struct Repair {
+    pub(super) id: u64,
+    began: Instant,
+    /// The records in question, sorted by key.
+    records: Vec<Counted>,
+    /// Peers that are being asked.
+    asked: BTreeMap<PeerId, Check>,
+    /// What each peer that has told all lacks.
+    lacking: BTreeMap<PeerId, Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    item: Item,
+    /// Copies known of: at first our own.
+    copies: usize,
+    /// So many are too few.
+    needed: usize,
+    /// How far we are.
+    own: Option<Distance>,
+    /// One nearer to the key holds it: repairing is its business.
+    nearer: bool,
+}
+
+/// The questions to one peer.
+#[derive(Debug)]
+struct Check {
+    place: Key,
+    /// The records that it ought to hold, by index: sorted by key.
+    records: Vec<usize>,
+    /// The range in question, and those that come after it.
+    range: Range,
+    ranges: Vec<Range>,
+    lacks: Vec<usize>,
+}
+
+impl Overlay {
+    /// A superpeer at this place is not there any more: dead, or left.
+    pub(in crate::overlay) fn place_vacated(&mut self, peer: PeerId, place: Key) {
+        if !self.is_superpeer() || self.is_leaving() || peer == self.me {
+            return;
+        }
+        if self.moving.vacated.is_empty() {
+            self.repair_later();
+        }
+        if self.moving.vacated.len() < VACATED_MAX {
+            self.moving.vacated.push((peer, place));
+        }
+    }
+
+    fn repair_later(&mut self) {
+        let millis = usize::try_from(REPAIR_WITHIN.as_millis()).unwrap_or(usize::MAX);
+        let wait = u64::try_from(self.pick(millis)).unwrap_or(0);
+        self.set_timer(Duration::from_millis(wait), Timer::Repair);
+    }
+
+    /// Looks whether those that are gone have left too few copies.
+    pub(in crate::overlay) fn repair(&mut self) {
+        if !self.is_superpeer() || self.is_leaving() {
+            return self.moving.vacated.clear();
+        }
+        if self.moving.repair.is_some() || self.map.is_cut_off(self.now.instant) {
+            // One at a time; and it may be we who are gone.
+            return self.repair_later();
+        }
+        let vacated = core::mem::take(&mut self.moving.vacated);
+        let gone = vacated.into_iter().filter(|(peer, _)| self.map.contact(peer).is_none());
+        let places: Vec<Key> = gone.map(|(_, place)| place).collect();
+        let items = self.in_question(&places);
+        if items.is_empty() {
+            return;
+        }
+        let (records, asked) = self.questions(items);
+        let peers: Vec<PeerId> = asked.keys().copied().collect();
+        let (id, began) = (self.number(), self.now.instant);
+        self.moving.repair = Some(Repair { id, began, records, asked, lacking: BTreeMap::new() });
+        for peer in peers {
+            self.check_on(peer);
+        }
+        self.repair_if_counted();
+    }
+
+    /// The held records that lost one of their r closest, and that we are near to.
+    fn in_question(&self, places: &[Key]) -> Vec<Item> {
+        let (Some(own), r) = (self.place(), self.replicas()) else { return Vec::new() };
+        let near = self.range_at(&own, REPAIRERS.min(r));
+        let ranges: Vec<Range> = places.iter().map(|place| self.range_at(place, r)).collect();
+        let mut items = self.store.items(&near, self.now.unix);
+        items.retain(|item| {
+            let key = &item.key;
+            let lost = places.iter().zip(&ranges).any(|(place, range)| {
+                // The last of the r closest now is there in place of the dead one, or there are fewer.
+                let last = range.contains(key).then(|| self.map.closest(key, r).pop().map(|last| last.id));
+                last.is_some_and(|last| {
+                    self.map.len() < self.network.parameters.r
+                        || last.is_none_or(|last| place.distance(key) < last.distance(key))
+                })
+            });
+            lost && self.map.closest(key, REPAIRERS).iter().any(|contact| contact.peer() == self.me)
+        });
+        items
+    }
+
+    /// Whom to ask for which of the records.
+    fn questions(&self, items: Vec<Item>) -> (Vec<Counted>, BTreeMap<PeerId, Check>) {
+        let (mut records, mut asked) = (Vec::new(), BTreeMap::new());
+        for (index, item) in items.into_iter().enumerate() {
+            let closest = self.map.closest(&item.key, self.replicas());
+            let needed = (closest.len() * 7).div_ceil(10);
+            let own = self.place().map(|place| place.distance(&item.key));
+            records.push(Counted { item, copies: 1, needed, own, nearer: false });
+            for contact in closest.into_iter().filter(|contact| contact.peer() != self.me) {
+                let check = asked.entry(contact.peer()).or_insert_with(|| Check {
+                    place: contact.id,
+                    records: Vec::new(),
+                    range: Range::around(&item.key, 0),
+                    ranges: Vec::new(),
+                    lacks: Vec::new(),
+                });
+                check.records.push(index);
+            }
+        }
+        for check in asked.values_mut() {
+            let key = |index: Option<&usize>| index.map(|index| records[*index].item.key);
+            if let (Some(first), Some(last)) = (key(check.records.first()), key(check.records.last())) {
+                check.ranges.push(spanning(&first, &last));
+            }
+        }
+        (records, asked)
+    }
+
+    /// Asks a peer for its next range; who has none left has told all.
+    fn check_on(&mut self, peer: PeerId) {
+        let Some(repair) = &mut self.moving.repair else { return };
+        let Some(check) = repair.asked.get_mut(&peer) else { return };
+        if let Some(range) = check.ranges.pop() {
+            check.range = range;
+            let purpose = Purpose::Moving(repair.id);
+            self.ask(peer, Message::Digest(range), purpose, REQUEST_TIMEOUT);
+        } else if let Some(check) = repair.asked.remove(&peer) {
+            repair.lacking.insert(peer, check.lacks);
+        }
+    }
+
+    pub(super) fn repair_heard(&mut self, peer: PeerId, outcome: Outcome) {
+        let began = self.moving.repair.as_ref().map_or(self.now.instant, |repair| repair.began);
+        let late = self.now.instant.since(began) >= REPAIR_TIMEOUT;
+        if let (Outcome::Answer(Message::Digests(digests)), false) = (outcome, late) {
+            self.count(&peer, &digests);
+            self.check_on(peer);
+        } else if let Some(repair) = &mut self.moving.repair {
+            repair.asked.remove(&peer);
+        }
+        self.repair_if_counted();
+    }
+
+    /// Counts what a peer holds of the range that it was asked for.
+    fn count(&mut self, peer: &PeerId, digests: &Digests) {
+        let Some(repair) = &mut self.moving.repair else { return };
+        let Some(check) = repair.asked.get_mut(peer) else { return };
+        let Repair { records, .. } = repair;
+        if digests.parts.is_empty() {
+            let range = check.range;
+            for index in inside(check, &range, records) {
+                let held = digests.items.iter().take(ITEMS_MAX).any(|item| *item == records[index].item);
+                found(check, &mut records[index], index, held);
+            }
+            return;
+        }
+        let hashes = self.store.hashes(&check.range, self.now.unix);
+        for ((part, theirs), ours) in check.range.parts().zip(&digests.parts).zip(hashes) {
+            let inside = inside(check, &part, records);
+            if inside.is_empty() {
+                continue;
+            }
+            if *theirs != ours && *theirs != NOTHING && part.is_valid() {
+                check.ranges.push(part);
+                continue;
+            }
+            for index in inside {
+                found(check, &mut records[index], index, *theirs == ours);
+            }
+        }
+    }
+
+    /// All have told, or failed: offers what too few hold.
+    fn repair_if_counted(&mut self) {
+        if !self.moving.repair.as_ref().is_some_and(|repair| repair.asked.is_empty()) {
+            return;
+        }
+        let Some(repair) = self.moving.repair.take() else { return };
+        for (peer, lacks) in repair.lacking {
+            let records = lacks.into_iter().map(|index| &repair.records[index]);
+            let scarce = records.filter(|record| !record.nearer && record.copies < record.needed);
+            let items: Vec<Item> = scarce.map(|record| record.item).collect();
+            if !items.is_empty() {
+                self.push(peer, items, Cause::Repair);
+            }
+        }
+    }
+}
+
+/// The records in question in a range, by index.
+fn inside(check: &Check, range: &Range, records: &[Counted]) -> Vec<usize> {
+    let key = |index: &usize| records[*index].item.key;
+    let start = check.records.partition_point(|index| key(index) < range.prefix);
+    let end = check.records.partition_point(|index| key(index) <= range.last());
+    check.records[start..end.max(start)].to_vec()
+}
+
+fn found(check: &mut Check, record: &mut Counted, index: usize, held: bool) {
+    let key = &record.item.key;
+    if !held {
+        check.lacks.push(index);
+        return;
+    }
+    record.copies += 1;
+    record.nearer |= record.own.is_some_and(|own| check.place.distance(key) < own);
+}
