@@ -39,6 +39,8 @@ pub(crate) struct Contact {
     pub(crate) verified: bool,
     /// When it did so last.
     pub(crate) dialled: Option<Instant>,
+    /// It said itself where it listens now.
+    told: bool,
 }
 
 impl Contact {
@@ -115,7 +117,7 @@ impl Map {
                 if hint.certificate.not_after > known.hint.certificate.not_after {
                     known.hint.certificate = hint.certificate.clone();
                 }
-                if !known.verified && !hint.addresses.is_empty() {
+                if !known.verified && !known.told && !hint.addresses.is_empty() {
                     known.hint.addresses.clone_from(&hint.addresses);
                 }
                 return Learned::Known;
@@ -129,7 +131,7 @@ impl Map {
             return Learned::Refused;
         }
         self.gone.remove(&peer);
-        self.insert(Contact { id, hint: hint.clone(), verified: false, dialled: None });
+        self.insert(Contact { id, hint: hint.clone(), verified: false, dialled: None, told: false });
         Learned::New
     }
 
@@ -166,7 +168,7 @@ impl Map {
     pub(crate) fn moved(&mut self, peer: &PeerId, addresses: &[Address]) {
         if let Some(contact) = self.contact_mut(peer).filter(|known| known.hint.addresses != addresses) {
             contact.hint.addresses = addresses.to_vec();
-            contact.verified = false;
+            (contact.verified, contact.told) = (false, true);
         }
     }
 
