@@ -390,6 +390,9 @@ pub const HAND_OVER_SOURCES: usize = 2;
 /// don't count as sources. *Guess*.
 pub const HAND_OVER_TRIES: usize = 16;
 
+/// Keys drawn to see whether the sources hold all that becomes ours. *Guess*.
+pub const HAND_OVER_SAMPLES: usize = 64;
+
 /// How long after joining a newcomer still pulls from superpeers that prove to be nearer. *Guess*.
 pub const HAND_OVER_WINDOW: Duration = Duration::from_secs(60);
 

@@ -92,6 +92,12 @@ impl Walk {
         self.width = self.width.max(width);
     }
 
+    /// One of the closest does not count: the next one may know. Returns how many are asked now.
+    pub(crate) fn widen_by_one(&mut self) -> usize {
+        self.width = (self.width + 1).min(CANDIDATES_MAX);
+        self.width
+    }
+
     /// Whom to ask now: of the closest that are fresh the one that `rank` puts first, unless enough
     /// requests are out.
     pub(crate) fn next<R: Ord>(&self, extra: usize, rank: impl Fn(&PeerId) -> R) -> Option<PeerId> {

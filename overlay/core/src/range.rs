@@ -30,6 +30,15 @@ impl Range {
         Self::around(key, self.bits).prefix == self.prefix
     }
 
+    /// The key of the range whose bits behind the prefix are those of `key`.
+    pub(crate) fn with(&self, key: &Key) -> Key {
+        let mut bytes = *key.as_bytes();
+        for (index, (byte, prefix)) in bytes.iter_mut().zip(self.prefix.as_bytes()).enumerate() {
+            *byte = prefix | (*byte & !mask(self.bits, index));
+        }
+        Key::from_bytes(bytes)
+    }
+
     /// The greatest key in it; the least is the prefix.
     pub(crate) fn last(&self) -> Key {
         let mut last = *self.prefix.as_bytes();
@@ -154,6 +163,8 @@ mod tests {
                 prop_assert_eq!(range.contains(key), (range.prefix..=range.last()).contains(key));
                 let parts = range.parts().filter(|part| part.contains(key)).count();
                 prop_assert_eq!(parts, usize::from(range.contains(key) && bits < 252));
+                prop_assert!(range.contains(&range.with(key)));
+                prop_assert!(!range.contains(key) || range.with(key) == *key);
                 let both = spanning(&names[0], key);
                 prop_assert!(both.is_valid() && both.contains(&names[0]) && both.contains(key));
             }

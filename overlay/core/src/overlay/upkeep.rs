@@ -337,6 +337,7 @@ impl Overlay {
             let wait = self.jittered(REFRESH_INTERVAL);
             self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
             self.set_timer(wait, Timer::Refresh);
+            self.neighbours_sought();
             self.start_walk(own, Goal::Nodes, Owner::Refresh);
             self.survey_somebody();
         }

@@ -43,6 +43,8 @@ impl Overlay {
     pub(super) fn start_walk(&mut self, key: Key, goal: Goal, owner: Owner) -> u64 {
         let id = self.number();
         let width = if owner == Owner::Refresh { self.near } else { self.replicas() };
+        // As long as we take our range over, who held it before us is asked in our place.
+        let width = width + usize::from(goal == Goal::Value && self.is_syncing());
         let walk = Walk::new(key, goal, width, self.network.parameters.alpha, self.parallelism);
         let ends = self.set_timer(WALK_TIMEOUT, Timer::Walk(id));
         let mut run = WalkRun { walk, owner, epochs: Vec::new(), extra: 0, hedge: None, ends, over: false };
@@ -175,10 +177,12 @@ impl Overlay {
             (Outcome::Refused(refused), Goal::Value)
                 if Reason::from_wire(refused.reason) == Reason::Syncing =>
             {
-                // No denial, but it knows who else to ask.
+                // No denial; but it knows who else to ask, and who held its range before is asked too.
                 run.walk.failed(&peer);
                 let depth = run.walk.depth(&peer);
+                let width = run.walk.widen_by_one();
                 self.take_hints(&mut run, peer, &refused.candidates, depth);
+                self.fill(&mut run, width);
             }
             (Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Silent, _) => run.walk.failed(&peer),
             (Outcome::Unreachable, _) => {

@@ -177,6 +177,75 @@ fn a_newcomer_that_denied_would_make_names_absent() {
     assert!(absent > 0);
 }
 
+/// Goal: newcomers that are each other's nearest don't take each other's word for all there is. Method: as
+/// many as there were before join at once; names are never absent, and in the end complete.
+#[test]
+fn newcomers_that_join_together_make_no_name_absent() {
+    for seed in 0..SEEDS {
+        let all = names(24);
+        let mut world = registered(seed, 4, 3, all.len());
+        let newcomers: Vec<usize> = (0..6).map(|_| join(&mut world, &[0, 1])).collect();
+        for moment in 0..60 {
+            let name = &all[moment % all.len()];
+            for asker in [2, newcomers[moment % newcomers.len()]] {
+                let found = look_up(&mut world, asker, name);
+                assert_ne!(found, Some(0), "seed {seed}: {name} from {asker} at {moment}");
+            }
+            world.run_for(Duration::from_millis(10));
+        }
+        world.run_for(seconds(20));
+        assert_eq!(complete(&world, &all, 3), all.len(), "seed {seed}");
+    }
+}
+
+/// Goal: a newcomer has everything also where its two nearest are storers of little of it. Method: r = 1
+/// among twelve, so that each key has one storer; whoever joins takes over all that becomes its own.
+#[test]
+fn with_one_storer_for_each_key_a_newcomer_asks_all_who_held_its_range() {
+    for seed in 0..3 * SEEDS {
+        let all = names(40);
+        let mut world = registered(seed, 12, 1, all.len());
+        for _ in 0..2 {
+            join(&mut world, &[0, 1]);
+            world.run_for(seconds(10));
+            assert_eq!(complete(&world, &all, 1), all.len(), "seed {seed}");
+        }
+    }
+}
+
+/// Goal: coming and going without crashes loses nothing and never says *absent*. Method: at random
+/// moments superpeers join and leave, twelve times; look-ups of all names in between.
+#[test]
+fn coming_and_going_loses_nothing() {
+    for seed in 0..SEEDS {
+        let all = names(16);
+        let mut world = registered(seed, 5, 3, all.len());
+        let mut there: Vec<usize> = (0..5).collect();
+        for _ in 0..12 {
+            if there.len() < 4 || (there.len() < 9 && world.random() % 2 == 0) {
+                let seeds = [there[0], there[1]];
+                there.push(join(&mut world, &seeds));
+            } else {
+                let leaver = there.remove(world.random() as usize % there.len());
+                assert!(matches!(world.ask(leaver, Command::Leave), Reply::Done));
+                world.run_for(Duration::from_millis(50));
+                world.crash(leaver);
+            }
+            let wait = Duration::from_millis(500 + world.random() % 5_000);
+            world.run_for(wait);
+            for name in &all {
+                let asker = there[world.random() as usize % there.len()];
+                let found = look_up(&mut world, asker, name);
+                assert_ne!(found, Some(0), "seed {seed}: {name} from {asker}");
+            }
+        }
+        world.run_for(seconds(30));
+        for name in &all {
+            assert_eq!(look_up(&mut world, there[0], name), Some(1), "seed {seed}: {name}");
+        }
+    }
+}
+
 /// Goal: superpeers that start together don't wait for each other for ever, with or without records.
 /// Method: all crash and start again at once with their disks; then with empty disks.
 #[test]
@@ -407,11 +476,9 @@ fn a_source_that_lies_is_left_for_another() {
         let newcomer = world.add(true);
         let liar = world.closest(&world.place(newcomer), 1)[0];
         world.tamper = Some(Box::new(move |from, to, mut frame| {
-            if from == liar && to == newcomer {
-                if let Message::Pulled(pulled) = &mut frame.message {
-                    pulled.records.clear();
-                    pulled.done = if seed % 2 == 0 { 0 } else { 600 };
-                }
+            if let (Message::Pulled(pulled), true) = (&mut frame.message, from == liar && to == newcomer) {
+                pulled.records.clear();
+                pulled.done = if seed % 2 == 0 { 0 } else { 600 };
             }
             Some(frame)
         }));

@@ -6,17 +6,20 @@
 //!                                                        └─ is syncing itself: pulled from, doesn't count
 //! ```
 //! From a source it asks for the digest of its whole range, descends where that differs from what it
-//! holds, and pulls what it lacks and is a storer of. Synced is who has finished with two sources, or has
-//! nobody left to ask; so superpeers that start together don't wait for each other. Who turns out to be
-//! nearer in the first minute is pulled from too. *Not here*: what a syncing superpeer answers (`serve`).
+//! holds, and pulls what it lacks and is a storer of. Synced is who has finished with its two nearest, or
+//! has nobody left to ask; so superpeers that start together don't wait for each other. With a small r the
+//! two nearest need not be storers of all that becomes ours: keys drawn by chance show who else is. Who
+//! turns out to be nearer in the first minute is pulled from too. *Not here*: what a syncing superpeer answers (`serve`).
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use crate::key::PeerId;
+use rand_core::Rng;
+
+use crate::key::{Key, PeerId};
 use crate::limits::{
-    HAND_OVER_REQUESTS_MAX, HAND_OVER_SOURCES, HAND_OVER_TIMEOUT, HAND_OVER_TRIES, HAND_OVER_WINDOW,
-    ITEMS_MAX, PULL_ITEMS, REQUEST_TIMEOUT,
+    HAND_OVER_REQUESTS_MAX, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TIMEOUT, HAND_OVER_TRIES,
+    HAND_OVER_WINDOW, ITEMS_MAX, PULL_ITEMS, REQUEST_TIMEOUT,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
@@ -31,8 +34,8 @@ pub(super) struct HandOver {
     ready: bool,
     synced: bool,
     tried: BTreeSet<PeerId>,
-    /// Sources that told all, and had nothing to take over themselves.
-    finished: usize,
+    /// Those of them that told all, and had nothing to take over themselves.
+    finished: BTreeSet<PeerId>,
     source: Option<Source>,
 }
 
@@ -72,9 +75,18 @@ impl Overlay {
 
     /// We have become a superpeer.
     pub(in crate::overlay) fn begin_hand_over(&mut self) {
-        let (began, tried) = (self.now.instant, BTreeSet::new());
-        let run = HandOver { began, ready: false, synced: false, tried, finished: 0, source: None };
+        let (began, tried, finished) = (self.now.instant, BTreeSet::new(), BTreeSet::new());
+        let run = HandOver { began, ready: false, synced: false, tried, finished, source: None };
         self.moving.hand_over = Some(run);
+    }
+
+    /// A look-up of our own place begins: we may be about to hear of the first others.
+    pub(in crate::overlay) fn neighbours_sought(&mut self) {
+        let alone = self.map.len() <= 1;
+        if let Some(run) = self.moving.hand_over.as_mut().filter(|run| run.tried.is_empty()) {
+            run.ready = false;
+            run.synced &= alone;
+        }
     }
 
     /// A look-up of our own place has ended.
@@ -88,8 +100,8 @@ impl Overlay {
     pub(in crate::overlay) fn hand_over(&mut self) {
         let idle = |run: &&HandOver| run.ready && run.source.is_none();
         let Some(run) = self.moving.hand_over.as_ref().filter(idle) else { return };
-        let source = self.next_source(run);
         let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
+        let source = self.next_source(run).or_else(|| self.uncovered());
         let (id, began, place) = (self.number(), self.now.instant, self.place());
         let (Some(peer), Some(place)) = (source, place) else {
             self.moving.hand_over = self.moving.hand_over.take().filter(|_| !over);
@@ -103,7 +115,7 @@ impl Overlay {
         let source = Source { peer, id, began, requests: 0, syncing: false, asked, ranges, wanted };
         if let Some(run) = &mut self.moving.hand_over {
             // Until now we knew nobody.
-            run.synced &= run.finished > 0;
+            run.synced &= !run.finished.is_empty();
             run.tried.insert(peer);
         }
         self.pull_on(source);
@@ -111,13 +123,34 @@ impl Overlay {
 
     /// The nearest that has not been tried: until two have told all, and of the two nearest after that.
     fn next_source(&self, run: &HandOver) -> Option<PeerId> {
-        let late = run.synced && self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
-        if late || run.tried.len() >= HAND_OVER_TRIES {
+        if self.is_late(run) {
             return None;
         }
-        let among = if run.finished < HAND_OVER_SOURCES { HAND_OVER_TRIES } else { HAND_OVER_SOURCES };
+        let among = if run.finished.len() < HAND_OVER_SOURCES { HAND_OVER_TRIES } else { HAND_OVER_SOURCES };
         let nearest = self.map.closest(&self.place()?, among + 1).into_iter().map(crate::map::Contact::peer);
         nearest.filter(|peer| *peer != self.me).find(|peer| !run.tried.contains(peer))
+    }
+
+    /// A storer of some key that becomes ours of which no source is a storer.
+    fn uncovered(&mut self) -> Option<PeerId> {
+        let (place, r) = (self.place()?, self.replicas());
+        let range = self.range_at(&place, r);
+        let mut drawn = [[0; 32]; HAND_OVER_SAMPLES];
+        drawn.iter_mut().for_each(|bytes| self.rng.fill_bytes(bytes));
+        let run = self.moving.hand_over.as_ref().filter(|run| !self.is_late(run))?;
+        drawn.into_iter().find_map(|bytes| {
+            let key = range.with(&Key::from_bytes(bytes));
+            let closest: Vec<PeerId> =
+                self.map.closest(&key, r + 1).into_iter().map(crate::map::Contact::peer).collect();
+            let ours = closest.iter().take(r).any(|peer| *peer == self.me);
+            let open = ours && !closest.iter().any(|peer| run.finished.contains(peer));
+            closest.into_iter().find(|peer| open && *peer != self.me && !run.tried.contains(peer))
+        })
+    }
+
+    fn is_late(&self, run: &HandOver) -> bool {
+        let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
+        run.synced && over || run.tried.len() >= HAND_OVER_TRIES
     }
 
     /// Asks the source for what comes next, or goes on with another one.
@@ -128,8 +161,8 @@ impl Overlay {
         } else if let Some(range) = source.ranges.pop() {
             (Message::Digest(range), Asked::Digest(range))
         } else {
-            if let Some(run) = &mut self.moving.hand_over {
-                run.finished += usize::from(!source.syncing);
+            if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
+                run.finished.insert(source.peer);
             }
             return self.hand_over();
         };
