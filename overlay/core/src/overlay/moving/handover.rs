@@ -140,11 +140,19 @@ impl Overlay {
         let run = self.moving.hand_over.as_ref().filter(|run| !self.is_late(run))?;
         drawn.into_iter().find_map(|bytes| {
             let key = range.with(&Key::from_bytes(bytes));
-            let closest: Vec<PeerId> =
-                self.map.closest(&key, r + 1).into_iter().map(crate::map::Contact::peer).collect();
-            let ours = closest.iter().take(r).any(|peer| *peer == self.me);
-            let open = ours && !closest.iter().any(|peer| run.finished.contains(peer));
-            closest.into_iter().find(|peer| open && *peer != self.me && !run.tried.contains(peer))
+            if !self.stores(&key) {
+                return None;
+            }
+            // Those who can hold it: not we, and none that is syncing or has failed. Of these the last of
+            // the r closest may be a newcomer too, and have left the key to us.
+            let can = |peer: &PeerId| {
+                *peer != self.me && (run.finished.contains(peer) || !run.tried.contains(peer))
+            };
+            let closest = self.map.closest(&key, HAND_OVER_TRIES + r).into_iter();
+            let held: Vec<PeerId> =
+                closest.map(crate::map::Contact::peer).filter(can).take(r.saturating_sub(1).max(1)).collect();
+            let covered = held.iter().any(|peer| run.finished.contains(peer));
+            held.first().copied().filter(|_| !covered)
         })
     }
 
