@@ -46,6 +46,12 @@ impl Overlay {
         self.moving.repair = None;
         let all = self.links.peers().map(|(peer, _)| *peer);
         let children: Vec<PeerId> = all.filter(|peer| self.map.contact(peer).is_none()).collect();
+        for (peer, link) in
+            children.iter().filter_map(|peer| Some((*peer, self.links.to(peer)?))).collect::<Vec<_>>()
+        {
+            // A hello to a child names others that it may go to.
+            self.say_hello(link, peer);
+        }
         self.say_goodbye(&children);
         self.set_timer(LEAVE_WITHIN, Timer::Leave);
         for (peer, items) in self.successions() {

@@ -27,9 +27,9 @@ const SEEDS: u64 = 100;
 const WORKERS: usize = 2;
 
 /// What the protocol can do by now; scenarios ask for no more. To be switched on one by one.
-pub(crate) const REPAIRS: bool = false;
+pub(crate) const REPAIRS: bool = true;
 /// Newcomers pull what they are to store, and leavers push what they stored.
-pub(crate) const HANDS_OVER: bool = false;
+pub(crate) const HANDS_OVER: bool = true;
 /// Children have standbys, and a parent that is silent is left.
 pub(crate) const STANDBYS: bool = false;
 /// Halves of a network that were apart find each other again.
