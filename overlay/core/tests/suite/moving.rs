@@ -222,7 +222,7 @@ fn coming_and_going_loses_nothing() {
         let mut world = registered(seed, 5, 3, all.len());
         let mut there: Vec<usize> = (0..5).collect();
         for _ in 0..12 {
-            if there.len() < 4 || (there.len() < 9 && world.random() % 2 == 0) {
+            if there.len() < 4 || (there.len() < 9 && world.random().is_multiple_of(2)) {
                 let seeds = [there[0], there[1]];
                 there.push(join(&mut world, &seeds));
             } else {

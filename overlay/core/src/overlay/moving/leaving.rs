@@ -46,11 +46,11 @@ impl Overlay {
         self.moving.repair = None;
         let all = self.links.peers().map(|(peer, _)| *peer);
         let children: Vec<PeerId> = all.filter(|peer| self.map.contact(peer).is_none()).collect();
-        for (peer, link) in
-            children.iter().filter_map(|peer| Some((*peer, self.links.to(peer)?))).collect::<Vec<_>>()
-        {
+        for peer in &children {
             // A hello to a child names others that it may go to.
-            self.say_hello(link, peer);
+            if let Some(link) = self.links.to(peer) {
+                self.say_hello(link, *peer);
+            }
         }
         self.say_goodbye(&children);
         self.set_timer(LEAVE_WITHIN, Timer::Leave);
