@@ -35,6 +35,22 @@ pub struct Counters {
     pub attachments: u64,
     /// Times that we lost a parent.
     pub parents_lost: u64,
+    /// Times that a parent was silent for too long after a request.
+    pub parents_silent: u64,
+    /// Times that a standby became our parent.
+    pub failovers: u64,
+    /// Absences that a parent told and a standby refuted.
+    pub absences_refuted: u64,
+    /// Absences that no standby confirmed.
+    pub absences_unconfirmed: u64,
+    /// Own names that a standby found as they were registered.
+    pub self_checks_ok: u64,
+    /// Own names that a standby did not find as they were registered.
+    pub self_checks_failed: u64,
+    /// Children told that we are still at work.
+    pub working_sent: u64,
+    /// Local questions for presence, by answer.
+    pub presence: Presences,
     /// Dials that failed.
     pub dials_failed: u64,
     /// Dials to addresses nobody had answered at yet, that were put off or given up at a limit.
@@ -69,6 +85,10 @@ pub struct Counters {
     pub cached: u64,
     /// *Now*: children attached.
     pub children: u64,
+    /// *Now*: places kept for children of others.
+    pub reservations: u64,
+    /// *Now*: superpeers that keep a place for us.
+    pub standbys: u64,
     /// *Now*: superpeers in the map, ourselves included.
     pub superpeers: u64,
     /// *Now*: open links.
@@ -98,6 +118,17 @@ pub struct Lookups {
     pub unknown: u64,
     /// Answers that did not pass verification.
     pub invalid: u64,
+}
+
+/// Answers about presence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Presences {
+    /// The parent hears it.
+    pub online: u64,
+    /// It said goodbye.
+    pub offline: u64,
+    /// No answer, or none that can be believed.
+    pub unknown: u64,
 }
 
 /// Requests by kind.

@@ -422,3 +422,73 @@ pub const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Pairs of records with one version and two bodies that are kept as proof. *Guess*.
 pub const EQUIVOCATIONS_MAX: usize = 64;
+
+// ---- Fail-over and presence ------------------------------------------------------------------------
+
+/// Candidates for a parent that are dialled at once. *Guess*.
+pub const PROBES: usize = 3;
+
+/// How long the first candidate that is up waits for the others. *Guess*: a round trip within a
+/// continent.
+pub const PROBE_WAIT: Duration = Duration::from_millis(30);
+
+/// Candidates none of which is up after this are passed over. *Guess*.
+pub const PROBE_GIVE_UP: Duration = Duration::from_secs(2);
+
+/// Standbys of a child. *Specification* (DESIGN §5).
+pub const STANDBYS: usize = 2;
+
+/// Wait before standbys are looked for, jittered by half. *Guess*: what is registered goes first, and
+/// many children that lost one parent don't act in step.
+pub const STANDBY_WAIT: Duration = Duration::from_millis(300);
+
+/// Wait before standbys are looked for again when there are too few, jittered by half. *Guess*.
+pub const STANDBY_RETRY: Duration = Duration::from_secs(30);
+
+/// A superpeer that has no place for a standby, or can't be reached, is not asked again before this.
+/// *Guess*.
+pub const STANDBY_PASS_OVER: Duration = Duration::from_secs(60);
+
+/// Reservations of a superpeer for each of its children. *Specification* (DESIGN §5: two standbys).
+pub const RESERVATIONS_PER_CHILD: usize = 2;
+
+/// A parent that has been asked may be silent for this long, or four round trips. *Specification*
+/// (DETAILS *Links*).
+pub const SILENCE_MIN: Duration = Duration::from_millis(200);
+
+/// A silence that the standbys could not end is judged again after this. *Guess*.
+pub const SILENCE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often a parent says that it is still at work. *Specification* (DETAILS *Links*).
+pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
+
+/// An absence that no standby has confirmed after this is unknown. *Guess*.
+pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long after a registration a child resolves itself, jittered by half. *Guess*.
+pub const SELF_CHECK_WAIT: Duration = Duration::from_secs(2);
+
+/// How often a child resolves itself, jittered by half. *Specification* (DESIGN §4).
+pub const SELF_CHECK_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Names in one self-check. *Guess*.
+pub const SELF_CHECK_NAMES: usize = 8;
+
+/// Unlinked superpeers that a child tries when a majority of those that it knows is missing. *Guess*.
+pub const DOUBTED_DIALS: usize = 8;
+
+/// A question for presence has no answer after this. *Specification* (DESIGN §5).
+pub const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A parent that passes a question for presence on waits this long: the answer has to be back in time.
+/// *Guess*.
+pub const PRESENCE_PASSED_TIMEOUT: Duration = Duration::from_millis(1_700);
+
+/// Questions for presence of one link under way. *Guess*.
+pub const PRESENCE_PER_LINK_MAX: usize = 64;
+
+/// Goodbyes of children that a parent remembers; the oldest goes first. *Guess*: two full superpeers'.
+pub const GOODBYES_MAX: usize = 1_024;
+
+/// How long a goodbye is remembered: as long as a record lasts. *Specification* (DESIGN §3: 72 h).
+pub const GOODBYE_LIFE: Duration = Duration::from_secs(72 * HOUR);

@@ -1,14 +1,20 @@
 //! A child's way to its parent.
 //!
 //! ```text
-//!  detached ──ask one of the known superpeers──▶ asking ──signed by both──▶ attached
-//!      ▲            ▲ Busy: its candidates next        │                       │ renew at half
-//!      └── wait, jittered ◀── refused, silent ─────────┘      link lost ───────┘
+//!  detached ──dial three──▶ probing ──the best──▶ asking ──signed by both──▶ attached
+//!      ▲                       ▲   30 ms after      │ Busy, silent:            │ renew at half
+//!      │                       │   the first is up  ▼ the next best            │
+//!      │                       └──── none left ─────┘        parent lost ──────┤
+//!      └── wait, jittered ◀── nobody left to try                               ▼
+//!  attached ◀────────────────── the first that answers ◀───────── both standbys (`standby`)
 //! ```
-//! Whom: a superpeer that is linked already goes first, then any, in random order; who refused is
-//! passed over until everyone has. *Not here*: probing for load, standbys.
+//! Whom: the anchors of the last run, then whom a full parent named, then who is linked, then any, in
+//! random order; who refused is passed over until everyone has. The best of those that are up has the
+//! least `(round trip + 1 ms) × (1 + 4 · load) × chance`, where those known from before count for less.
+//!
+//! Source: DESIGN §5; the three candidates and the 30 ms are guesses. *Not here*: standbys.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -18,20 +24,37 @@ use crate::api::{Notice, Parent};
 use crate::cbor::Blob;
 use crate::key::PeerId;
 use crate::limits::{
-    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, HINTS_PER_ANSWER_MAX, REQUEST_TIMEOUT,
+    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, HINTS_PER_ANSWER_MAX, PROBE_GIVE_UP,
+    PROBE_WAIT, PROBES, REQUEST_TIMEOUT,
 };
-use crate::sign::{Tag, to_sign};
+use crate::sign::{Signature, Tag, to_sign};
 use crate::time::Instant;
 use crate::wire::{Attach, AttachmentBody, Message, Refused};
 
 #[derive(Debug, Default)]
 pub(super) struct Attaching {
     parent: Option<PeerId>,
-    asking: Option<(PeerId, Vec<u8>)>,
+    asking: Option<PeerId>,
+    /// Attachments that were asked for, also of standbys: what both sides sign.
+    asked: BTreeMap<PeerId, Vec<u8>>,
+    probing: Option<Probing>,
+    /// Those of the last probe that were up and have not been asked, the best last.
+    next_best: Vec<PeerId>,
+    /// Named by a parent that had no place.
+    named: Vec<PeerId>,
     passed_over: BTreeSet<PeerId>,
     failures: u32,
     wake: Option<Instant>,
     leaving: bool,
+}
+
+/// Candidates that are being dialled and measured.
+#[derive(Debug)]
+struct Probing {
+    candidates: Vec<PeerId>,
+    /// The wait for the others has begun: the first is up.
+    first_up: bool,
+    ends: Instant,
 }
 
 impl Attaching {
@@ -57,42 +80,178 @@ impl Attaching {
 impl Overlay {
     /// A child without a parent looks for one now.
     pub(super) fn attach_if_needed(&mut self) {
-        let idle = self.attaching.parent.is_none() && self.attaching.asking.is_none();
-        if self.is_superpeer() || !idle || self.attaching.leaving {
+        let Attaching { parent, asking, leaving, ref probing, .. } = self.attaching;
+        let idle = parent.is_none() && asking.is_none() && probing.is_none() && !self.is_failing_over();
+        if self.is_superpeer() || !idle || leaving {
             return;
         }
-        match self.next_candidate() {
-            Some(peer) => self.ask_to_attach(peer),
-            None => {
-                self.attaching.passed_over.clear();
-                self.attach_later();
+        let candidates = self.candidates(PROBES);
+        if candidates.is_empty() {
+            self.attaching.passed_over.clear();
+            return self.attach_later();
+        }
+        self.probe(candidates);
+    }
+
+    /// Superpeers that were not tried yet, those of whom most is known first; when there is none, such
+    /// as failed us before.
+    pub(super) fn candidates(&mut self, count: usize) -> Vec<PeerId> {
+        let peers = self.map.iter().map(crate::map::Contact::peer);
+        let mut open: Vec<PeerId> = peers.filter(|peer| self.may_ask(peer)).collect();
+        if open.is_empty() {
+            open = self.map.buried(self.now.instant).filter(|peer| self.may_ask(peer)).collect();
+        }
+        for index in (1..open.len()).rev() {
+            let other = self.pick(index + 1);
+            open.swap(index, other);
+        }
+        let rank = |peer: &PeerId| {
+            let anchor = self.anchors.contains(peer);
+            (!anchor, !self.attaching.named.contains(peer), self.links.to(peer).is_none())
+        };
+        open.sort_by_cached_key(rank);
+        open.truncate(count);
+        open
+    }
+
+    fn may_ask(&self, peer: &PeerId) -> bool {
+        *peer != self.me && !self.attaching.is_parent(peer) && !self.attaching.passed_over.contains(peer)
+    }
+
+    /// Dials and measures the candidates; a single one is asked as soon as may be.
+    fn probe(&mut self, candidates: Vec<PeerId>) {
+        if let [only] = candidates[..] {
+            return self.ask_to_attach(only);
+        }
+        let mut dialled = Vec::new();
+        for peer in candidates {
+            let may_come = match self.links.to(&peer) {
+                Some(link) => {
+                    if self.links.round_trip(&peer).is_none() {
+                        self.say_hello(link, peer);
+                    }
+                    true
+                }
+                None => self.dial(peer),
+            };
+            if may_come {
+                dialled.push(peer);
+            } else {
+                self.attaching.passed_over.insert(peer);
             }
+        }
+        let ends = self.set_timer(PROBE_GIVE_UP, Timer::Probe);
+        self.attaching.probing = Some(Probing { candidates: dialled, first_up: false, ends });
+        self.judge_probe();
+    }
+
+    /// A link to a peer is up: if we look for a parent, it is one to measure.
+    pub(super) fn probe_up(&mut self, peer: &PeerId) {
+        let probed = self.attaching.probing.as_ref().is_some_and(|probing| probing.candidates.contains(peer));
+        if let (true, Some(link)) = (probed, self.links.to(peer)) {
+            self.say_hello(link, *peer);
+            self.judge_probe();
         }
     }
 
-    /// A superpeer from the map, linked ones first; when there is none, one that failed us before.
-    fn next_candidate(&mut self) -> Option<PeerId> {
-        let peers = self.map.iter().map(crate::map::Contact::peer);
-        let open: Vec<PeerId> = peers.filter(|peer| !self.attaching.passed_over.contains(peer)).collect();
-        let linked: Vec<PeerId> = open.iter().filter(|peer| self.links.to(peer).is_some()).copied().collect();
-        let mut choice = if linked.is_empty() { open } else { linked };
-        if choice.is_empty() {
-            let gone = self.map.buried(self.now.instant);
-            choice = gone.filter(|peer| !self.attaching.passed_over.contains(peer)).collect();
+    /// A candidate has been measured, or can't be reached.
+    pub(super) fn probe_told(&mut self, peer: &PeerId, reachable: bool) {
+        let Some(probing) = &mut self.attaching.probing else { return };
+        if !reachable && probing.candidates.contains(peer) {
+            probing.candidates.retain(|candidate| candidate != peer);
+            self.attaching.passed_over.insert(*peer);
         }
-        let index = if choice.is_empty() { return None } else { self.pick(choice.len()) };
-        choice.get(index).copied()
+        self.judge_probe();
+    }
+
+    /// Waits a little for the others once the first is up; ends when all are measured.
+    fn judge_probe(&mut self) {
+        let Some(probing) = &mut self.attaching.probing else { return };
+        let links = &self.links;
+        let measured = |peer: &PeerId| links.to(peer).is_some() && links.round_trip(peer).is_some();
+        let up = probing.candidates.iter().filter(|peer| links.to(peer).is_some()).count();
+        if probing.candidates.iter().all(measured) {
+            return self.probe_over();
+        }
+        if up > 0 && !probing.first_up {
+            probing.first_up = true;
+            let former = core::mem::replace(&mut probing.ends, self.now.instant + PROBE_WAIT);
+            self.cancel(former, Timer::Probe);
+            self.set_timer(PROBE_WAIT, Timer::Probe);
+        }
+    }
+
+    /// Long enough: the best of those that are up is asked.
+    pub(super) fn probe_over(&mut self) {
+        let Some(probing) = self.attaching.probing.take() else { return };
+        self.cancel(probing.ends, Timer::Probe);
+        let (up, down): (Vec<PeerId>, Vec<PeerId>) =
+            probing.candidates.into_iter().partition(|peer| self.links.to(peer).is_some());
+        if up.is_empty() {
+            self.attaching.passed_over.extend(down);
+            return self.attach_if_needed();
+        }
+        let mut scored: Vec<(u128, PeerId)> = up.into_iter().map(|peer| (self.score(&peer), peer)).collect();
+        scored.sort_unstable_by(|a, b| b.cmp(a));
+        self.attaching.next_best = scored.into_iter().map(|(_, peer)| peer).collect();
+        self.ask_next_best();
+    }
+
+    fn ask_next_best(&mut self) {
+        while let Some(peer) = self.attaching.next_best.pop() {
+            if self.links.to(&peer).is_some() && self.may_ask(&peer) {
+                return self.ask_to_attach(peer);
+            }
+        }
+        self.attach_if_needed();
+    }
+
+    /// Less is better. Chance keeps many children from choosing alike.
+    fn score(&mut self, peer: &PeerId) -> u128 {
+        let measured = self.links.round_trip(peer).map(|known| known.smoothed);
+        // Its answer is on its way, so it takes at least as long as it has waited.
+        let trip = measured.unwrap_or_else(|| self.links.age(peer, self.now.instant) + PROBE_WAIT);
+        let load = self.links.greeting(peer).map_or(0, |greeting| greeting.load);
+        let chance = 75 + self.pick(51) as u128;
+        let older = if self.anchors.contains(peer) { 80 } else { 100 };
+        (trip.as_micros() + 1_000) * (255 + 4 * u128::from(load)) * chance * older
+    }
+
+    /// An attachment with `parent`, signed by us, and what the parent is to sign.
+    pub(super) fn sign_attachment(&self, parent: PeerId, tag: Tag) -> (Attach, Vec<u8>) {
+        let secs = u32::try_from(ATTACHMENT_LIFE.as_secs()).unwrap_or(u32::MAX);
+        let body = AttachmentBody { parent, child: self.me, from: self.now.unix.as_secs(), secs };
+        let body = body.to_bytes();
+        let message = to_sign(tag, &self.network.id, &body);
+        let signature = self.node.sign(&message);
+        (Attach { body: Blob(body), signature }, message)
     }
 
     fn ask_to_attach(&mut self, peer: PeerId) {
-        let secs = u32::try_from(ATTACHMENT_LIFE.as_secs()).unwrap_or(u32::MAX);
-        let body = AttachmentBody { parent: peer, child: self.me, from: self.now.unix.as_secs(), secs };
-        let body = body.to_bytes();
-        let message = to_sign(Tag::Attachment, &self.network.id, &body);
-        let signature = self.node.sign(&message);
-        self.attaching.asking = Some((peer, message));
-        let attach = Message::Attach(Attach { body: Blob(body), signature });
-        self.ask(peer, attach, Purpose::Attach, REQUEST_TIMEOUT);
+        self.attaching.asking = Some(peer);
+        self.ask_attachment(peer, Purpose::Attach);
+    }
+
+    pub(super) fn ask_attachment(&mut self, peer: PeerId, purpose: Purpose) {
+        let (attach, message) = self.sign_attachment(peer, Tag::Attachment);
+        self.attaching.asked.insert(peer, message);
+        self.ask(peer, Message::Attach(attach), purpose, REQUEST_TIMEOUT);
+    }
+
+    /// Whether the peer signed the attachment that it was asked for.
+    pub(super) fn is_attached_by(&mut self, peer: &PeerId, outcome: &Outcome) -> bool {
+        let Some(message) = self.attaching.asked.remove(peer) else { return false };
+        match outcome {
+            Outcome::Answer(Message::Attached(attached)) => {
+                self.is_signed_by(peer, &message, &attached.signature)
+            }
+            Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Silent | Outcome::Unreachable => false,
+        }
+    }
+
+    pub(super) fn is_signed_by(&mut self, peer: &PeerId, message: &[u8], signature: &Signature) -> bool {
+        self.counters.verifications += 1;
+        self.verifier.verify(&peer.as_public_key(), message, signature)
     }
 
     fn attach_later(&mut self) {
@@ -120,36 +279,38 @@ impl Overlay {
     }
 
     pub(super) fn attach_heard(&mut self, peer: PeerId, outcome: Outcome) {
-        let asking = self.attaching.asking.take_if(|(asked, _)| *asked == peer);
-        let Some((asked, message)) = asking else { return };
-        if self.is_superpeer() {
+        let signed = self.is_attached_by(&peer, &outcome);
+        if self.attaching.asking.take_if(|asked| *asked == peer).is_none() || self.is_superpeer() {
             return;
         }
-        match outcome {
-            Outcome::Answer(Message::Attached(attached)) => {
-                self.counters.verifications += 1;
-                if self.verifier.verify(&asked.as_public_key(), &message, &attached.signature) {
-                    return self.attached(peer);
-                }
-            }
-            Outcome::Refused(refused) => {
-                self.learn_candidates(&peer, &refused);
-            }
-            Outcome::Answer(_) | Outcome::Silent | Outcome::Unreachable => {}
+        if signed {
+            return match self.attaching.parent {
+                Some(parent) if parent != peer => self.ask_to_reserve(peer),
+                Some(_) | None => self.attached(peer),
+            };
         }
-        if self.attaching.is_parent(&peer) {
-            // The renewal failed: it is no parent any more.
-            self.lose_parent(peer);
+        if let Outcome::Refused(refused) = &outcome {
+            self.learn_candidates(&peer, refused);
         }
         self.attaching.passed_over.insert(peer);
-        self.attach_if_needed();
+        if self.attaching.is_parent(&peer) {
+            // The renewal failed: it is no parent any more.
+            self.parent_lost(&peer);
+        } else if self.attaching.parent.is_none() {
+            self.ask_next_best();
+        }
     }
 
-    fn attached(&mut self, peer: PeerId) {
+    pub(super) fn attached(&mut self, peer: PeerId) {
         let renewed = self.attaching.is_parent(&peer);
         self.attaching.parent = Some(peer);
         self.attaching.failures = 0;
         self.attaching.passed_over.clear();
+        self.attaching.named.clear();
+        self.attaching.next_best.clear();
+        if let Some(probing) = self.attaching.probing.take() {
+            self.cancel(probing.ends, Timer::Probe);
+        }
         self.set_attach_timer(ATTACHMENT_RENEW);
         if renewed {
             return;
@@ -162,13 +323,28 @@ impl Overlay {
         // Before what waits for the disk.
         self.resolve_waiting();
         self.publish_all();
+        self.stand_by(&peer);
     }
 
-    /// The last link to a peer is gone: if it was the parent, look for another at once.
+    /// Another one is the parent from now on; what the old one was asked for goes to the new one.
+    pub(super) fn move_to_parent(&mut self, peer: PeerId) {
+        let Some(old) = self.attaching.parent else { return self.attached(peer) };
+        self.lose_parent(old);
+        self.attaching.asking.take_if(|asked| *asked == old);
+        self.attached(peer);
+        self.abandon(&old);
+        if let Some(link) = self.links.to(&old) {
+            self.close(link);
+        }
+    }
+
+    /// The last link to a peer is gone: if it was the parent, a standby takes its place, or any other.
     pub(super) fn parent_lost(&mut self, peer: &PeerId) {
         if self.attaching.is_parent(peer) {
             self.lose_parent(*peer);
+            self.attaching.asking.take_if(|asked| asked == peer);
             self.attaching.passed_over.insert(*peer);
+            self.fail_over();
             self.attach_if_needed();
         }
     }
@@ -179,10 +355,14 @@ impl Overlay {
         self.parent_lost(peer);
     }
 
-    fn learn_candidates(&mut self, teller: &PeerId, refused: &Refused) {
+    pub(super) fn learn_candidates(&mut self, teller: &PeerId, refused: &Refused) {
         for hint in refused.candidates.iter().take(HINTS_PER_ANSWER_MAX) {
-            self.learn_told(*teller, hint);
+            if self.learn_told(*teller, hint).is_some() {
+                self.attaching.named.push(hint.peer());
+            }
         }
+        let old = self.attaching.named.len().saturating_sub(HINTS_PER_ANSWER_MAX);
+        self.attaching.named.drain(..old);
     }
 
     fn lose_parent(&mut self, peer: PeerId) {
@@ -194,16 +374,17 @@ impl Overlay {
     /// We are a superpeer now: the parent is not needed any more.
     pub(super) fn detach(&mut self) {
         self.attaching = Attaching { leaving: self.attaching.leaving, ..Attaching::default() };
+        self.end_standbys();
     }
 
     pub(super) fn parent_status(&self) -> Option<Parent> {
-        let peer = self.attaching.parent?;
+        Some(self.as_parent(self.attaching.parent?))
+    }
+
+    pub(super) fn as_parent(&self, peer: PeerId) -> Parent {
         let contact = self.map.contact(&peer);
         let round_trip = self.links.round_trip(&peer).map_or(Duration::ZERO, |known| known.smoothed);
-        Some(Parent {
-            peer,
-            address: contact.and_then(|known| known.hint.addresses.first().copied()),
-            round_trip,
-        })
+        let address = contact.and_then(|known| known.hint.addresses.first().copied());
+        Parent { peer, address, round_trip }
     }
 }

@@ -6,20 +6,26 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Overlay, Timer};
 use crate::api::Slot;
 use crate::group::Caps;
 use crate::key::{Digest, Key, PeerId};
-use crate::limits::{ATTACHMENT_LIFE, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM};
+use crate::limits::{
+    ATTACHMENT_LIFE, GOODBYE_LIFE, GOODBYES_MAX, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM,
+    RESERVATIONS_PER_CHILD,
+};
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
-use crate::wire::{Attach, Attached, AttachmentBody, Hint, Message, Reason};
+use crate::wire::{Attach, Attached, AttachmentBody, Hint, Leave, Message, Reason};
 
 #[derive(Debug)]
 struct Child {
     until: Instant,
+    /// Its signed half of the attachment: proof that it is our child.
+    word: Attach,
     records: BTreeMap<Slot, Record>,
 }
 
@@ -29,9 +35,46 @@ pub(super) struct Children {
     /// Which children registered records under a key.
     by_key: BTreeMap<Key, BTreeSet<PeerId>>,
     guests: usize,
+    /// Who has a place to fall back to, and until when.
+    reservations: BTreeMap<PeerId, Instant>,
+    /// What children that left said, and when.
+    goodbyes: BTreeMap<PeerId, (Instant, Leave)>,
+}
+
+/// A child's half of an attachment or reservation that is in order.
+struct Agreement {
+    life: Duration,
+    /// What we sign too.
+    message: Vec<u8>,
 }
 
 impl Children {
+    pub(super) fn reservations(&self) -> usize {
+        self.reservations.len()
+    }
+
+    /// A child's own half of its attachment.
+    pub(super) fn word(&self, peer: &PeerId) -> Option<&Attach> {
+        self.children.get(peer).map(|child| &child.word)
+    }
+
+    /// What a child said when it left, if that is not too long ago.
+    pub(super) fn goodbye(&self, peer: &PeerId, now: Instant) -> Option<&Leave> {
+        let (heard, leave) = self.goodbyes.get(peer)?;
+        (now.since(*heard) < GOODBYE_LIFE).then_some(leave)
+    }
+
+    /// At the bound the oldest goodbye goes.
+    fn keep_goodbye(&mut self, peer: PeerId, leave: Leave, now: Instant) {
+        self.goodbyes.insert(peer, (now, leave));
+        if self.goodbyes.len() > GOODBYES_MAX {
+            let oldest = self.goodbyes.iter().min_by_key(|(_, (heard, _))| *heard).map(|(peer, _)| *peer);
+            if let Some(oldest) = oldest {
+                self.goodbyes.remove(&oldest);
+            }
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.children.len()
     }
@@ -41,11 +84,13 @@ impl Children {
     }
 
     /// Takes a child in or renews its attachment; returns when the former one would have ended.
-    fn attach(&mut self, peer: PeerId, until: Instant) -> Option<Instant> {
+    fn attach(&mut self, peer: PeerId, until: Instant, word: Attach) -> Option<Instant> {
+        self.goodbyes.remove(&peer);
         if let Some(child) = self.children.get_mut(&peer) {
+            child.word = word;
             return Some(core::mem::replace(&mut child.until, until));
         }
-        self.children.insert(peer, Child { until, records: BTreeMap::new() });
+        self.children.insert(peer, Child { until, word, records: BTreeMap::new() });
         self.guests += 1;
         None
     }
@@ -128,29 +173,84 @@ impl Overlay {
             let candidates = self.candidates_for(&peer);
             return self.refuse_with(Reason::Unsupported, candidates);
         }
-        let Ok(body) = AttachmentBody::from_bytes(&attach.body.0) else {
+        let Some(agreed) = self.agree(&peer, attach, Tag::Attachment) else {
             return self.refuse(Reason::Invalid);
         };
-        let ours = body.parent == self.me && body.child == peer;
-        if !ours || u64::from(body.secs) > ATTACHMENT_LIFE.as_secs() {
-            return self.refuse(Reason::Invalid);
-        }
-        let message = to_sign(Tag::Attachment, &self.network.id, &attach.body.0);
-        self.counters.verifications += 1;
-        if !self.verifier.verify(&peer.as_public_key(), &message, &attach.signature) {
-            return self.refuse(Reason::Invalid);
-        }
-        let place = !self.shuns_children() && (self.children.is_child(&peer) || self.has_place());
+        let place = !self.shuns_children() && (self.children.is_child(&peer) || self.has_place(&peer));
         if !place {
-            let candidates = self.candidates_for(&peer);
-            return self.refuse_with(Reason::Busy, candidates);
+            return self.full(&peer);
         }
-        let life = core::time::Duration::from_secs(u64::from(body.secs));
-        if let Some(former) = self.children.attach(peer, self.now.instant + life) {
+        let until = self.now.instant + agreed.life;
+        if let Some(former) = self.children.attach(peer, until, attach.clone()) {
             self.cancel(former, Timer::Child(peer));
         }
-        self.set_timer(life, Timer::Child(peer));
-        Message::Attached(Attached { signature: self.node.sign(&message) })
+        self.end_reservation(&peer);
+        self.set_timer(agreed.life, Timer::Child(peer));
+        Message::Attached(Attached { signature: self.node.sign(&agreed.message) })
+    }
+
+    /// A peer wants a place to fall back to. A child that asks for it is none any more: it has two
+    /// parents, and prefers the other one.
+    pub(super) fn serve_reserve(&mut self, peer: PeerId, reserve: &Attach) -> Message {
+        if !self.is_superpeer() {
+            let candidates = self.candidates_for(&peer);
+            return self.refuse_with(Reason::Unsupported, candidates);
+        }
+        let Some(agreed) = self.agree(&peer, reserve, Tag::Reservation) else {
+            return self.refuse(Reason::Invalid);
+        };
+        self.child_gone(&peer);
+        let bound = self.children_max * RESERVATIONS_PER_CHILD;
+        let held = self.children.reservations.contains_key(&peer);
+        if self.shuns_children() || !held && self.children.reservations() >= bound {
+            return self.full(&peer);
+        }
+        self.end_reservation(&peer);
+        let until = self.set_timer(agreed.life, Timer::Reservation(peer));
+        self.children.reservations.insert(peer, until);
+        Message::Reserved(Attached { signature: self.node.sign(&agreed.message) })
+    }
+
+    /// Checks the child's half: it is for us, by the sender, for no longer than usual, and signed.
+    fn agree(&mut self, peer: &PeerId, attach: &Attach, tag: Tag) -> Option<Agreement> {
+        let body = AttachmentBody::from_bytes(&attach.body.0).ok()?;
+        let ours = body.parent == self.me && body.child == *peer;
+        if !ours || u64::from(body.secs) > ATTACHMENT_LIFE.as_secs() {
+            return None;
+        }
+        let message = to_sign(tag, &self.network.id, &attach.body.0);
+        let signed = self.is_signed_by(peer, &message, &attach.signature);
+        signed.then_some(Agreement { life: Duration::from_secs(u64::from(body.secs)), message })
+    }
+
+    fn full(&mut self, peer: &PeerId) -> Message {
+        let candidates = self.candidates_for(peer);
+        self.refuse_with(Reason::Busy, candidates)
+    }
+
+    fn end_reservation(&mut self, peer: &PeerId) {
+        if let Some(until) = self.children.reservations.remove(peer) {
+            self.cancel(until, Timer::Reservation(*peer));
+        }
+    }
+
+    /// A reservation has run out.
+    pub(super) fn reservation_due(&mut self, peer: &PeerId) {
+        self.children.reservations.remove(peer);
+    }
+
+    /// Whether a peer is our child, or may become it: for others we don't work.
+    pub(super) fn is_served(&self, peer: &PeerId) -> bool {
+        self.children.is_child(peer) || self.children.reservations.contains_key(peer)
+    }
+
+    /// A peer said goodbye: its attachment ends, and who asks for it hears of the goodbye.
+    pub(super) fn child_left(&mut self, peer: &PeerId, leave: &Leave) {
+        if self.children.is_child(peer) {
+            self.children.keep_goodbye(*peer, leave.clone(), self.now.instant);
+            self.child_gone(peer);
+        }
+        self.end_reservation(peer);
     }
 
     /// A login server leaves children to others as soon as there are enough.
@@ -158,20 +258,33 @@ impl Overlay {
         self.is_leaving() || self.reluctant && self.map.len() > RELUCTANT_FROM
     }
 
-    fn has_place(&self) -> bool {
-        self.children.len() < self.children_max
-            && (self.is_lab() || self.children.guests < self.children_max / GUESTS_SHARE)
+    /// Who has a reservation finds the last quarter open too. All that come by one are without a name
+    /// at first, so more of them are let in.
+    fn has_place(&self, peer: &PeerId) -> bool {
+        let all = self.children_max;
+        let (places, guests) = if self.children.reservations.contains_key(peer) {
+            (all, all / 2)
+        } else {
+            ((all * 3).div_ceil(4), all / GUESTS_SHARE)
+        };
+        self.children.len() < places && (self.is_lab() || self.children.guests < guests.max(1))
     }
 
-    /// Other superpeers that we have a stream to, not too many of one address group.
+    /// Other superpeers that we have a stream to, the least loaded first, each asker's in another order,
+    /// not too many of one address group.
     pub(super) fn candidates_for(&self, peer: &PeerId) -> Vec<Hint> {
         let linked = self.map.iter().filter(|contact| {
             let other = contact.peer();
             other != *peer && other != self.me && self.links.to(&other).is_some()
         });
+        let load = |peer: &PeerId| self.links.greeting(peer).map_or(u8::MAX, |greeting| greeting.load);
+        let order =
+            |other: &PeerId| Key::from_bytes(*other.as_bytes()).distance(&Key::from_bytes(*peer.as_bytes()));
         let mut caps = Caps::new(self.network.scope);
-        let linked = linked.filter(|contact| caps.admit(&contact.hint.addresses));
-        linked.take(8).map(|contact| contact.hint.clone()).collect()
+        let mut linked: Vec<&crate::map::Contact> = linked.collect();
+        linked.sort_by_cached_key(|contact| (load(&contact.peer()), order(&contact.peer())));
+        linked.retain(|contact| caps.admit(&contact.hint.addresses));
+        linked.into_iter().take(8).map(|contact| contact.hint.clone()).collect()
     }
 
     /// The last link to a peer is gone.
@@ -186,6 +299,9 @@ impl Overlay {
     pub(super) fn disown_children(&mut self) {
         for peer in self.children.children.keys().copied().collect::<Vec<_>>() {
             self.child_gone(&peer);
+        }
+        for peer in self.children.reservations.keys().copied().collect::<Vec<_>>() {
+            self.end_reservation(&peer);
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Link {
     pub(super) greeting: Option<Greeting>,
     since: Instant,
     heard: Instant,
-    sent: Instant,
+    pub(super) sent: Instant,
     used: Instant,
     /// When we last said hello on it.
     said: Instant,
@@ -44,6 +44,12 @@ pub(super) struct Link {
     frames: u8,
     /// Requests of the other side that are being worked on.
     pub(super) serving: usize,
+    /// Since when there have been any.
+    pub(super) serving_since: Instant,
+    /// The id of the newest.
+    pub(super) serving_last: u64,
+    /// A deadline is set to tell the other side of it.
+    pub(super) at_work: bool,
 }
 
 /// What the other side said of itself.
@@ -51,6 +57,8 @@ pub(super) struct Link {
 pub(super) struct Greeting {
     pub(super) agent: String,
     pub(super) superpeer: bool,
+    /// 0–255 of the children that it takes, as it said last.
+    pub(super) load: u8,
     /// When they last told their wall clock, by both of ours.
     told: Now,
     /// Our wall clock minus theirs at that moment, in seconds.
@@ -113,10 +121,11 @@ impl Links {
         self.chosen.insert(peer, Chosen { link, round_trip });
     }
 
-    /// The other side has told its wall clock again.
-    fn clock_told(&mut self, link: LinkId, unix_time: u64, now: Now) {
+    /// The other side has told its wall clock and load again.
+    fn told_again(&mut self, link: LinkId, hello: &Hello, now: Now) {
         if let Some(greeting) = self.links.get_mut(&link).and_then(|link| link.greeting.as_mut()) {
-            (greeting.told, greeting.skew) = (now, skew(now, unix_time));
+            (greeting.told, greeting.skew) = (now, skew(now, hello.unix_time));
+            greeting.load = hello.load;
         }
     }
 
@@ -169,6 +178,17 @@ impl Links {
     /// How long ago something came from the peer.
     pub(super) fn unheard(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
         Some(now.since(self.links.get(&self.to(peer)?)?.heard))
+    }
+
+    /// Whether something has come from the peer after `since`.
+    pub(super) fn heard_since(&self, peer: &PeerId, since: Instant) -> bool {
+        self.to(peer).and_then(|link| self.links.get(&link)).is_some_and(|link| link.heard > since)
+    }
+
+    /// How long ago the peer's link came to be.
+    pub(super) fn age(&self, peer: &PeerId, now: Instant) -> Duration {
+        let link = self.to(peer).and_then(|link| self.links.get(&link));
+        link.map_or(Duration::ZERO, |link| now.since(link.since))
     }
 
     pub(super) fn round_trip(&self, peer: &PeerId) -> Option<RoundTrip> {
@@ -250,6 +270,9 @@ impl Overlay {
             bad: (0, now),
             frames: 0,
             serving: 0,
+            serving_since: now,
+            serving_last: 0,
+            at_work: false,
         };
         self.links.links.insert(id, link);
         if dialled {
@@ -294,6 +317,8 @@ impl Overlay {
         } else {
             if let Message::Hello(hello) = &frame.message {
                 self.hello_heard(id, hello);
+            } else if !matches!(frame.message, Message::Working(_)) {
+                self.links.used(&peer, now);
             }
             self.serve(id, peer, frame.id, frame.message);
         }
@@ -310,7 +335,8 @@ impl Overlay {
         let superpeer = open.hint.as_ref().is_some_and(|hint| hint.peer() == peer);
         let (told, skew) = (self.now, skew(self.now, open.unix_time));
         if let Some(link) = self.links.links.get_mut(&id) {
-            link.greeting = Some(Greeting { agent: open.agent, superpeer, told, skew });
+            let load = open.load;
+            link.greeting = Some(Greeting { agent: open.agent, superpeer, load, told, skew });
             link.greeted = open.unix_time;
         }
         self.judge_skew();
@@ -331,6 +357,7 @@ impl Overlay {
         if back {
             self.met_again(peer);
         }
+        self.probe_up(&peer);
         self.attach_if_needed();
         self.begin_hellos(id);
     }
@@ -424,6 +451,7 @@ impl Overlay {
     fn unreachable(&mut self, peer: &PeerId) {
         self.superpeer_gone(peer, false);
         self.dial_ended(peer);
+        self.probe_told(peer, false);
     }
 
     /// Greets, says hello, gives up or closes, as the silence asks for.
@@ -434,10 +462,12 @@ impl Overlay {
         if link.greeting.is_none() || silent >= DEAD_AFTER {
             return self.close(id);
         }
-        if !self.is_needed(id, &peer) && now.since(link.used) >= IDLE_CLOSE {
+        let needed = self.is_needed(id, &peer);
+        if !needed && now.since(link.used) >= IDLE_CLOSE {
             return self.close(id);
         }
         let quiet = silent.max(now.since(link.sent));
+        let hellos = self.is_superpeer() && needed || self.attaching.is_parent(&peer);
         // Gossip goes with hellos, so there are some on a busy link too.
         let gossips = self.is_superpeer()
             && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer)
@@ -446,7 +476,7 @@ impl Overlay {
         if gossips {
             self.say_hello(id, peer);
             self.set_timer(HELLO_INTERVAL, Timer::Link(id));
-        } else if quiet >= HELLO_INTERVAL && (self.is_superpeer() || self.attaching.is_parent(&peer)) {
+        } else if quiet >= HELLO_INTERVAL && hellos {
             self.say_hello(id, peer);
             self.set_timer(HELLO_INTERVAL, Timer::Link(id));
         } else {
@@ -497,6 +527,7 @@ impl Overlay {
         self.attaching.is_parent(peer)
             || self.children.is_child(peer)
             || self.requests.has_any(peer)
+            || self.links.get(id).is_some_and(|link| link.serving > 0)
             || (self.is_superpeer() && theirs)
     }
 
@@ -507,7 +538,7 @@ impl Overlay {
 
     /// A hello or its answer: the other side's clock, and superpeers that it names.
     fn hello_heard(&mut self, id: LinkId, hello: &Hello) {
-        self.links.clock_told(id, hello.unix_time, self.now);
+        self.links.told_again(id, hello, self.now);
         self.judge_skew();
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {

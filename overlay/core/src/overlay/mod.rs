@@ -21,6 +21,7 @@ mod budget;
 mod cache;
 mod children;
 mod commands;
+mod confirm;
 mod gossip;
 mod links;
 mod look;
@@ -69,14 +70,17 @@ use self::attach::Attaching;
 use self::budget::Budget;
 use self::cache::Cache;
 use self::children::Children;
+use self::confirm::Confirming;
 use self::gossip::Gossip;
 use self::links::Links;
 use self::moving::Moving;
+use self::presence::Presences;
 use self::publish::Publishing;
 use self::puts::PutRun;
 use self::requests::Requests;
 use self::resolve::Resolving;
 use self::rumours::Rumours;
+use self::standby::Standbys;
 use self::survey::Surveys;
 use self::walks::WalkRun;
 
@@ -97,8 +101,20 @@ enum Timer {
     Link(crate::api::LinkId),
     /// Try to attach, or renew the attachment.
     Attach,
+    /// The candidates for a parent have had their time.
+    Probe,
+    /// Look after the standbys.
+    Standby,
+    /// Judge the parent's silence.
+    Silence,
+    /// Ask a standby for our own names.
+    SelfCheck,
+    /// A child still waits: tell it that we are at work.
+    Working(crate::api::LinkId),
     /// An attachment may have run out.
     Child(PeerId),
+    /// A reservation may have run out.
+    Reservation(PeerId),
     /// Publish a held name again.
     Publish(Key),
     /// Look after streams to superpeers.
@@ -145,6 +161,9 @@ pub struct Overlay {
     puts: BTreeMap<u64, PutRun>,
     resolving: Resolving,
     attaching: Attaching,
+    standbys: Standbys,
+    confirming: Confirming,
+    presences: Presences,
     gossip: Gossip,
     rumours: Rumours,
     surveys: Surveys,
@@ -200,6 +219,9 @@ impl Overlay {
             puts: BTreeMap::new(),
             resolving: Resolving::default(),
             attaching: Attaching::default(),
+            standbys: Standbys::default(),
+            confirming: Confirming::default(),
+            presences: Presences::default(),
             gossip: Gossip::new(now.instant),
             rumours: Rumours::new(now.instant),
             surveys: Surveys::default(),
@@ -267,6 +289,8 @@ impl Overlay {
         counters.record_bytes = self.store.bytes() as u64;
         counters.cached = self.cache.len() as u64;
         counters.children = self.children.len() as u64;
+        counters.reservations = self.children.reservations() as u64;
+        counters.standbys = self.standbys.len() as u64;
         counters.superpeers = self.map.len() as u64;
         counters.map_dropped = self.map.dropped;
         counters.links = self.links.len() as u64;
@@ -299,7 +323,13 @@ impl Overlay {
             Timer::Resolve(id) => self.resolve_timed_out(id),
             Timer::Link(link) => self.look_at_link(link),
             Timer::Attach => self.attach_due(),
+            Timer::Probe => self.probe_over(),
+            Timer::Standby => self.standbys_due(),
+            Timer::Silence => self.silence_due(),
+            Timer::SelfCheck => self.self_check_due(),
+            Timer::Working(link) => self.working_due(link),
             Timer::Child(peer) => self.child_due(&peer),
+            Timer::Reservation(peer) => self.reservation_due(&peer),
             Timer::Publish(key) => self.publish_due(&key),
             Timer::Upkeep => self.upkeep(),
             Timer::Refresh => self.refresh(),

@@ -70,6 +70,19 @@ impl Publishing {
         self.names.get(key)?.record.as_ref()
     }
 
+    /// Whether a majority holds the newest version of a name, as far as we know.
+    pub(super) fn is_acknowledged(&self, key: &Key) -> bool {
+        !self.under_way.contains(key) && self.names.get(key).is_some_and(|name| name.stored.is_some())
+    }
+
+    /// Up to `count` acknowledged names, those after `last` first.
+    pub(super) fn acknowledged_after(&self, last: Option<Key>, count: usize) -> Vec<Key> {
+        let keys = || self.names.keys().copied().filter(|key| self.is_acknowledged(key));
+        let after = keys().filter(|key| last.is_none_or(|last| *key > last));
+        let before = keys().filter(|key| last.is_some_and(|last| *key <= last));
+        after.chain(before).take(count).collect()
+    }
+
     fn is_newest(&self, record: &Record) -> bool {
         self.record(&record.header().key).is_some_and(|newest| newest.digest() == record.digest())
     }
@@ -140,6 +153,7 @@ impl Overlay {
         }
         self.publishing.queue.remove(key);
         self.publish_ended(key);
+        self.check_no_more(key);
         self.cache.evict(key);
         let link = self.attaching.parent().and_then(|parent| self.links.to(&parent));
         if let (Some(link), Some(record)) = (link, name.record) {
@@ -169,7 +183,7 @@ impl Overlay {
         self.is_superpeer() || self.attaching.parent().is_some()
     }
 
-    fn publish(&mut self, key: &Key) {
+    pub(super) fn publish(&mut self, key: &Key) {
         self.publish_these(alloc::vec![*key]);
     }
 
@@ -317,10 +331,14 @@ impl Overlay {
                 storers.push(node);
             }
         }
-        let stored = Stored { stored: storers.len(), of: usize::from(registered.of) };
+        // The parent may say that one storer is all there is; we count those that we know.
+        let of = usize::from(registered.of).max(self.replicas());
+        let stored = Stored { stored: storers.len(), of };
         if stored.stored > stored.of / 2 {
             self.published(&record, stored);
         } else {
+            // Perhaps it is we who count superpeers that are gone.
+            self.try_superpeers();
             let failure = Failure::Timeout { answered: stored.stored, asked: stored.of };
             self.publish_failed(&key, None, failure);
         }
@@ -343,6 +361,7 @@ impl Overlay {
         }
         self.publish_later(&key, RESIGN_INTERVAL);
         self.publish_ended(&key);
+        self.check_soon(&key);
     }
 
     /// A put of our own record failed.

@@ -105,6 +105,7 @@ impl Overlay {
             self.send(link, id, message.clone());
         }
         self.requests.pending.insert((peer, id), Pending { link, message, purpose, sent, deadline });
+        self.listen_to(&peer);
         if crowded {
             // Our own trouble says nothing of the peer: it counts as silent.
             self.requests.crowded_out.push((peer, id));
@@ -154,7 +155,16 @@ impl Overlay {
         let Some(pending) = self.requests.pending.remove(&(peer, frame.id)) else { return };
         self.cancel(pending.deadline, Timer::Request(peer, frame.id));
         // The answer to a register or resolve waits for others: no measure of the way to this peer.
-        let quick = !matches!(pending.purpose, Purpose::Register(..) | Purpose::Resolve(_));
+        let quick = matches!(
+            pending.purpose,
+            Purpose::Walk(_)
+                | Purpose::Put(_)
+                | Purpose::Attach
+                | Purpose::FailOver
+                | Purpose::Reserve
+                | Purpose::Hello
+                | Purpose::Moving(_)
+        );
         let (took, now) = (self.now.instant.since(pending.sent), self.now.instant);
         self.links.answered(&peer, quick.then_some(took));
         if pending.purpose != Purpose::Hello {
@@ -214,6 +224,23 @@ impl Overlay {
         }
     }
 
+    /// When the oldest request to a peer that waits for an answer went out.
+    pub(super) fn oldest_request_to(&self, peer: &PeerId) -> Option<Instant> {
+        let pending = self.requests.pending.range((*peer, 0)..=(*peer, u64::MAX));
+        pending.filter(|(_, pending)| pending.link.is_some()).map(|(_, pending)| pending.sent).min()
+    }
+
+    /// Nothing is expected of a peer any more: what it was asked ends as if it could not be reached.
+    pub(super) fn abandon(&mut self, peer: &PeerId) {
+        let ended: Vec<Asked> = self.requests.of(peer).collect();
+        for asked in ended {
+            if let Some(pending) = self.requests.pending.remove(&asked) {
+                self.cancel(pending.deadline, Timer::Request(asked.0, asked.1));
+                self.ended(asked.0, pending.purpose, Outcome::Unreachable);
+            }
+        }
+    }
+
     /// A dial ended without a link; requests that waited for it fail.
     pub(super) fn dial_ended(&mut self, peer: &PeerId) {
         self.dial_over(peer);
@@ -261,7 +288,7 @@ impl Overlay {
             Purpose::Moving(id) => self.moving_heard(id, peer, outcome),
             Purpose::Survey => self.survey_heard(peer, outcome),
             // Its round trip has been measured; silence is the link timer's business.
-            Purpose::Hello => {}
+            Purpose::Hello => self.probe_told(&peer, true),
         }
     }
 

@@ -71,6 +71,11 @@ impl Overlay {
         self.pursue(id);
     }
 
+    /// The key of a local look-up that has not ended.
+    pub(super) fn local_key(&self, id: u64) -> Option<Key> {
+        self.resolving.local.get(&id).map(|local| local.key)
+    }
+
     /// Asks the parent, or ourselves; waits if there is no parent.
     fn pursue(&mut self, id: u64) {
         let parent = self.attaching.parent();
@@ -140,7 +145,7 @@ impl Overlay {
         }
     }
 
-    fn resolved(&mut self, id: u64, resolved: Resolved) {
+    pub(super) fn resolved(&mut self, id: u64, resolved: Resolved) {
         let source = match resolved.source {
             1 => Source::Index,
             2 => Source::Store,
@@ -170,14 +175,16 @@ impl Overlay {
             }
             1 => {
                 self.remember_epochs(id, resolved.records);
-                self.conclude_absent(id, denials, source);
+                if !self.confirm_absent(id, denials, source) {
+                    self.conclude_absent(id, denials, source);
+                }
             }
             _ => self.fail_or_own(id, Failure::Timeout { answered: denials, asked: storers }),
         }
     }
 
     /// A denial may come with what was revoked: our own record is not to answer then.
-    fn remember_epochs(&mut self, id: u64, records: Vec<Blob>) {
+    pub(super) fn remember_epochs(&mut self, id: u64, records: Vec<Blob>) {
         let Some(key) = self.resolving.local.get(&id).map(|local| local.key) else { return };
         let record = records.into_iter().next().and_then(|blob| self.read_record(blob.0).ok());
         let epoch = record.filter(|record| record.header().key == key && record.certificate().is_none());

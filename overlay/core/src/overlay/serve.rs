@@ -7,20 +7,20 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::Overlay;
 use super::puts::{Origin, acknowledged};
 use super::rumours::statement_message;
+use super::{Overlay, Timer};
 use crate::api::{LinkId, Notice, Write};
 use crate::cbor::Blob;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
-use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX};
+use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX, WORKING_INTERVAL};
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::store::Kept;
 use crate::wire::{
     Closest, Get, Got, Hint, Hints, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
-    Statement,
+    Statement, Working,
 };
 
 impl Overlay {
@@ -56,7 +56,7 @@ impl Overlay {
             }
             Message::Resolve(resolve) => {
                 served.resolve += 1;
-                return self.serve_later(link, id, |overlay| {
+                return self.serve_related(link, id, false, |overlay| {
                     overlay.serve_resolve(link, id, &resolve);
                     None
                 });
@@ -67,11 +67,15 @@ impl Overlay {
             }
             Message::Watch(watch) => {
                 served.watch += 1;
+                if !self.is_related(&peer) {
+                    return self.refuse_stranger(link, &peer, id);
+                }
                 return self.serve_watch(link, peer, id, &watch);
             }
             Message::Presence(ask) => {
                 served.presence += 1;
-                return self.serve_presence(link, peer, id, &ask);
+                return self
+                    .serve_related(link, id, true, |overlay| overlay.serve_presence(link, peer, id, &ask));
             }
             Message::Digest(range) => {
                 served.digest += 1;
@@ -94,25 +98,83 @@ impl Overlay {
         self.send(link, id, answer);
     }
 
+    /// As [`Self::serve_later`], but only for children and those with a reservation, and for other
+    /// superpeers if they may ask too.
+    fn serve_related(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        superpeers: bool,
+        serve: impl FnOnce(&mut Self) -> Option<Message>,
+    ) {
+        let Some(peer) = self.links.get(link).map(|link| link.peer) else { return };
+        if self.is_served(&peer) || superpeers && self.is_related(&peer) {
+            self.serve_later(link, id, serve);
+        } else {
+            self.refuse_stranger(link, &peer, id);
+        }
+    }
+
+    /// Whether a peer has to do with us: it is our child, may become it, or is a superpeer too.
+    fn is_related(&self, peer: &PeerId) -> bool {
+        self.is_served(peer) || self.map.contact(peer).is_some()
+    }
+
+    /// It may have been our child, or we a superpeer: others may serve it.
+    fn refuse_stranger(&mut self, link: LinkId, peer: &PeerId, id: u64) {
+        let candidates = self.candidates_for(peer);
+        let refusal = self.refuse_with(Reason::Unsupported, candidates);
+        self.send(link, id, refusal);
+    }
+
     /// Serves what may take a while: bounded per link, only as a superpeer.
     fn serve_later(&mut self, link: LinkId, id: u64, serve: impl FnOnce(&mut Self) -> Option<Message>) {
-        let is_superpeer = self.is_superpeer();
+        let (is_superpeer, now) = (self.is_superpeer(), self.now.instant);
         let Some(state) = self.links.get_mut(link) else { return };
         let peer = state.peer;
         if !is_superpeer {
-            // Perhaps we were one, and know others.
-            let candidates = self.candidates_for(&peer);
-            let refusal = self.refuse_with(Reason::Unsupported, candidates);
-            return self.send(link, id, refusal);
+            return self.refuse_stranger(link, &peer, id);
         }
         if state.serving >= SERVING_MAX {
             let refusal = self.refuse(Reason::Busy);
             return self.send(link, id, refusal);
         }
         state.serving += 1;
-        if let Some(refusal) = serve(self) {
-            self.answer(link, id, refusal);
+        if state.serving == 1 {
+            state.serving_since = now;
         }
+        state.serving_last = id;
+        if let Some(answer) = serve(self) {
+            self.answer(link, id, answer);
+        } else {
+            self.at_work(link);
+        }
+    }
+
+    /// Something that the other side asked for takes time: it will be told so, if that is long.
+    fn at_work(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(link).filter(|state| state.serving > 0 && !state.at_work) {
+            state.at_work = true;
+            self.set_timer(WORKING_INTERVAL, Timer::Working(link));
+        }
+    }
+
+    /// Whoever waits hears something every 100 ms, once for all that it waits for.
+    pub(super) fn working_due(&mut self, link: LinkId) {
+        let now = self.now.instant;
+        let Some(state) = self.links.get_mut(link) else { return };
+        if state.serving == 0 {
+            state.at_work = false;
+            return;
+        }
+        let (id, quiet) = (state.serving_last, now.since(state.serving_since.max(state.sent)));
+        let mut wait = WORKING_INTERVAL.saturating_sub(quiet);
+        if wait.is_zero() {
+            wait = WORKING_INTERVAL;
+            self.counters.working_sent += 1;
+            self.send(link, id, Message::Working(Working {}));
+        }
+        self.set_timer(wait, Timer::Working(link));
     }
 
     /// Ends what [`Self::serve_later`] began, if the asker is still there.
@@ -287,6 +349,7 @@ impl Overlay {
         let message = statement_message(&self.network.id, &peer, unix_time, false);
         self.counters.verifications += 1;
         if self.verifier.verify(&peer.as_public_key(), &message, &signature) {
+            self.child_left(&peer, leave);
             self.pass_on_leave(Statement { peer, unix_time, alive: false, signature });
             self.superpeer_gone(&peer, true);
             self.close(link);

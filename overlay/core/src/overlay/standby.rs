@@ -1,28 +1,302 @@
 //! Standbys: two superpeers that keep a place for us, should the parent go.
+//!
+//! ```text
+//!  wanted ──Reserve──▶ kept ──half its time──▶ Reserve again
+//!     ▲                  │ refused, can't be reached
+//!     └──────────────────┘
+//!  parent lost:    both are asked to attach; the first is the parent, a second is reserved again
+//!  parent silent:  the same, but the first counts only if the parent has said nothing before it
+//! ```
+//! A standby is a signed reservation, not a connection. It is also a second pair of eyes: it confirms
+//! that a name is absent, and tells whether our own names are where the parent says that they are.
+//!
+//! Source: DESIGN §5, DETAILS *Links*. *Not here*: the parent's side of a reservation (`children`).
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use super::Overlay;
-use super::requests::Outcome;
+use super::requests::{Outcome, Purpose};
+use super::{Overlay, Timer};
 use crate::api::Parent;
-use crate::key::{Key, PeerId};
-use crate::wire::{Attach, Message, Reason};
+use crate::group::{Group, Width};
+use crate::key::PeerId;
+use crate::limits::{
+    ATTACHMENT_LIFE, ATTACHMENT_RENEW, REQUEST_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN, STANDBY_PASS_OVER,
+    STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
+};
+use crate::network::Scope;
+use crate::sign::Tag;
+use crate::time::Instant;
+use crate::wire::Message;
 
-impl Overlay {
-    /// A peer wants a place to fall back to.
-    pub(super) fn serve_reserve(&mut self, _peer: PeerId, _reserve: &Attach) -> Message {
-        self.refuse(Reason::Unsupported)
+#[derive(Debug, Default)]
+pub(super) struct Standbys {
+    kept: Vec<Kept>,
+    /// Reservations that were asked for: what both sides sign.
+    asked: BTreeMap<PeerId, Vec<u8>>,
+    /// Not to be asked before.
+    passed_over: BTreeMap<PeerId, Instant>,
+    /// Asked to be our parent.
+    failing_over: BTreeSet<PeerId>,
+    wake: Option<Instant>,
+    /// When the parent's silence is judged next.
+    listening: Option<Instant>,
+    /// The parent was silent, and the standbys have been asked, at this instant.
+    silent_since: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    peer: PeerId,
+    renew: Instant,
+    until: Instant,
+}
+
+impl Standbys {
+    pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> {
+        self.kept.iter().map(|kept| kept.peer)
     }
 
-    pub(super) fn reserve_heard(&mut self, _peer: PeerId, _outcome: Outcome) {}
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
 
-    pub(super) fn fail_over_heard(&mut self, _peer: PeerId, _outcome: Outcome) {}
+    fn drop(&mut self, peer: &PeerId) {
+        self.kept.retain(|kept| kept.peer != *peer);
+    }
+}
 
-    pub(super) fn confirm_heard(&mut self, _id: u64, _peer: PeerId, _outcome: Outcome) {}
-
-    pub(super) fn self_check_heard(&mut self, _key: Key, _peer: PeerId, _outcome: Outcome) {}
-
+impl Overlay {
     pub(super) fn standby_status(&self) -> Vec<Parent> {
-        Vec::new()
+        self.standbys.peers().map(|peer| self.as_parent(peer)).collect()
+    }
+
+    /// There is a new parent: it is no standby any more, and others are wanted.
+    pub(super) fn stand_by(&mut self, parent: &PeerId) {
+        self.standbys.drop(parent);
+        self.standbys.silent_since = None;
+        let wait = self.jittered(STANDBY_WAIT);
+        self.wake_standbys(wait);
+    }
+
+    /// We are a superpeer, or leave.
+    pub(super) fn end_standbys(&mut self) {
+        let standbys = core::mem::take(&mut self.standbys);
+        let timers = [(standbys.wake, Timer::Standby), (standbys.listening, Timer::Silence)];
+        for (at, timer) in timers {
+            if let Some(at) = at {
+                self.cancel(at, timer);
+            }
+        }
+    }
+
+    fn wake_standbys(&mut self, wait: Duration) {
+        if let Some(at) = self.standbys.wake.take() {
+            self.cancel(at, Timer::Standby);
+        }
+        self.standbys.wake = Some(self.set_timer(wait, Timer::Standby));
+    }
+
+    /// Renews what is due and looks for those that are missing.
+    pub(super) fn standbys_due(&mut self) {
+        if let Some(at) = self.standbys.wake.take() {
+            self.cancel(at, Timer::Standby);
+        }
+        let now = self.now.instant;
+        if self.attaching.parent().is_none() || self.attaching.is_leaving() {
+            return;
+        }
+        self.standbys.kept.retain(|kept| kept.until > now);
+        self.standbys.passed_over.retain(|_, until| *until > now);
+        let due: Vec<PeerId> =
+            self.standbys.kept.iter().filter(|kept| kept.renew <= now).map(|kept| kept.peer).collect();
+        for peer in due {
+            self.ask_to_reserve(peer);
+        }
+        let asked = self.standbys.asked.keys().filter(|peer| !self.is_standby(peer)).count();
+        let missing = STANDBYS.saturating_sub(self.standbys.len() + asked);
+        for _ in 0..missing {
+            if let Some(peer) = self.next_standby() {
+                self.ask_to_reserve(peer);
+            }
+        }
+        let renew = self.standbys.kept.iter().map(|kept| kept.renew.since(now)).min();
+        let short = self.standbys.len() < STANDBYS;
+        let wait = if short { self.jittered(STANDBY_RETRY) } else { ATTACHMENT_RENEW };
+        let wait = renew.map_or(wait, |renew| renew.min(wait)).max(Duration::from_secs(1));
+        self.wake_standbys(wait);
+    }
+
+    fn is_standby(&self, peer: &PeerId) -> bool {
+        self.standbys.peers().any(|kept| kept == *peer)
+    }
+
+    /// Somebody in another address group than the parent and the other standby, linked ones first, else
+    /// anybody.
+    fn next_standby(&mut self) -> Option<PeerId> {
+        let mut others: Vec<PeerId> = self.standbys.peers().collect();
+        others.extend(self.standbys.asked.keys().copied().chain(self.attaching.parent()));
+        let groups: BTreeSet<Group> = others.iter().filter_map(|peer| self.group(peer)).collect();
+        let free = |peer: &PeerId| {
+            *peer != self.me && !others.contains(peer) && !self.standbys.passed_over.contains_key(peer)
+        };
+        let open = self.map.iter().map(crate::map::Contact::peer).filter(free);
+        let rank = |peer: &PeerId| {
+            let near = self.group(peer).is_some_and(|group| groups.contains(&group));
+            (near, self.links.to(peer).is_none())
+        };
+        let ranked: Vec<((bool, bool), PeerId)> = open.map(|peer| (rank(&peer), peer)).collect();
+        let best = ranked.iter().map(|(rank, _)| *rank).min()?;
+        let best: Vec<PeerId> =
+            ranked.into_iter().filter(|(rank, _)| *rank == best).map(|(_, peer)| peer).collect();
+        let index = self.pick(best.len());
+        best.get(index).copied()
+    }
+
+    /// The narrow address group of a superpeer, where groups matter.
+    fn group(&self, peer: &PeerId) -> Option<Group> {
+        if self.network.scope == Scope::Local {
+            return None;
+        }
+        Group::of(self.map.contact(peer)?.hint.addresses.first()?, Width::Narrow)
+    }
+
+    pub(super) fn ask_to_reserve(&mut self, peer: PeerId) {
+        if !self.standbys.asked.contains_key(&peer) {
+            let (reserve, message) = self.sign_attachment(peer, Tag::Reservation);
+            self.standbys.asked.insert(peer, message);
+            self.ask(peer, Message::Reserve(reserve), Purpose::Reserve, REQUEST_TIMEOUT);
+        }
+    }
+
+    pub(super) fn reserve_heard(&mut self, peer: PeerId, outcome: Outcome) {
+        let Some(message) = self.standbys.asked.remove(&peer) else { return };
+        self.standbys.drop(&peer);
+        if self.is_superpeer() || self.attaching.is_parent(&peer) {
+            return;
+        }
+        match outcome {
+            Outcome::Answer(Message::Reserved(reserved))
+                if self.is_signed_by(&peer, &message, &reserved.signature) =>
+            {
+                let now = self.now.instant;
+                let (renew, until) = (now + ATTACHMENT_RENEW, now + ATTACHMENT_LIFE);
+                // Those that turned up on the way are one more than needed at most.
+                self.standbys.kept.insert(0, Kept { peer, renew, until });
+                self.standbys.kept.truncate(STANDBYS);
+            }
+            Outcome::Refused(refused) => {
+                self.learn_candidates(&peer, &refused);
+                self.pass_over_standby(peer);
+            }
+            Outcome::Answer(_) | Outcome::Silent | Outcome::Unreachable => self.pass_over_standby(peer),
+        }
+        if self.standbys.len() < STANDBYS {
+            // The next candidate at once; if there is none, after a while.
+            self.standbys_due();
+        }
+    }
+
+    /// A standby is of no use: another one is looked for.
+    pub(super) fn standby_failed(&mut self, peer: PeerId) {
+        self.standbys.drop(&peer);
+        self.pass_over_standby(peer);
+        if self.attaching.parent().is_some() {
+            let wait = self.jittered(STANDBY_WAIT);
+            self.wake_standbys(wait);
+        }
+    }
+
+    fn pass_over_standby(&mut self, peer: PeerId) {
+        self.standbys.passed_over.insert(peer, self.now.instant + STANDBY_PASS_OVER);
+    }
+
+    // ---- Fail-over ---------------------------------------------------------------------------
+
+    pub(super) fn is_failing_over(&self) -> bool {
+        !self.standbys.failing_over.is_empty()
+    }
+
+    /// The parent is gone: the standbys are asked, both at once.
+    pub(super) fn fail_over(&mut self) {
+        self.standbys.silent_since = None;
+        if !self.is_failing_over() && !self.is_superpeer() && !self.attaching.is_leaving() {
+            let standbys = self.standbys.peers().collect();
+            self.ask_to_take_over(standbys);
+        }
+    }
+
+    fn ask_to_take_over(&mut self, peers: Vec<PeerId>) {
+        for peer in peers {
+            self.standbys.failing_over.insert(peer);
+            self.ask_attachment(peer, Purpose::FailOver);
+        }
+    }
+
+    pub(super) fn fail_over_heard(&mut self, peer: PeerId, outcome: Outcome) {
+        let signed = self.is_attached_by(&peer, &outcome);
+        if !self.standbys.failing_over.remove(&peer) || self.is_superpeer() {
+            return;
+        }
+        if !signed {
+            if let Outcome::Refused(refused) = &outcome {
+                self.learn_candidates(&peer, refused);
+            }
+            self.standby_failed(peer);
+            return self.attach_if_needed();
+        }
+        let silent = self.attaching.parent().zip(self.standbys.silent_since);
+        match silent {
+            Some((parent, since)) if !self.links.heard_since(&parent, since) => {
+                self.counters.failovers += 1;
+                self.pass_over_standby(parent);
+                self.move_to_parent(peer);
+            }
+            _ if self.attaching.parent().is_none() => {
+                self.counters.failovers += 1;
+                self.attached(peer);
+            }
+            // Another one was faster, or the parent speaks after all: a place is enough.
+            Some(_) | None => self.ask_to_reserve(peer),
+        }
+    }
+
+    // ---- The parent's silence ----------------------------------------------------------------
+
+    /// Something was asked of `peer`: if it is the parent, it has to be heard soon.
+    pub(super) fn listen_to(&mut self, peer: &PeerId) {
+        if self.standbys.listening.is_none() && self.attaching.is_parent(peer) {
+            let at = self.set_timer(self.parent_patience(peer), Timer::Silence);
+            self.standbys.listening = Some(at);
+        }
+    }
+
+    fn parent_patience(&self, parent: &PeerId) -> Duration {
+        self.links.round_trip(parent).map_or(SILENCE_MIN, |known| (known.smoothed * 4).max(SILENCE_MIN))
+    }
+
+    /// Judges the silence; asks the standbys too if it is too long.
+    pub(super) fn silence_due(&mut self) {
+        self.standbys.listening = None;
+        let Some(parent) = self.attaching.parent() else { return };
+        let Some(asked) = self.oldest_request_to(&parent) else { return };
+        let (now, patience) = (self.now.instant, self.parent_patience(&parent));
+        let heard = self.links.unheard(&parent, now).unwrap_or_default();
+        let silent = now.since(asked).min(heard);
+        let mut wait = patience.saturating_sub(silent);
+        if wait.is_zero() {
+            wait = SILENCE_AGAIN;
+            if !self.is_failing_over() {
+                self.counters.parents_silent += 1;
+                self.standbys.silent_since = Some(now);
+                let mut standbys: Vec<PeerId> = self.standbys.peers().collect();
+                if standbys.is_empty() {
+                    standbys = self.candidates(STANDBYS);
+                }
+                self.ask_to_take_over(standbys);
+            }
+        }
+        self.standbys.listening = Some(self.set_timer(wait, Timer::Silence));
     }
 }

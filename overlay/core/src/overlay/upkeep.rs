@@ -23,8 +23,8 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_INTERVAL, REDIAL_INTERVAL, REFRESH_INTERVAL, SWEEP_INTERVAL,
-    UPKEEP_DIALS, UPKEEP_INTERVAL,
+    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_INTERVAL, REDIAL_INTERVAL, REFRESH_INTERVAL,
+    SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
 use crate::map::{Contact, Learned};
@@ -245,6 +245,21 @@ impl Overlay {
         self.hand_over();
         self.timers.retain(|(_, timer)| *timer != Timer::Upkeep);
         self.set_timer(UPKEEP_INTERVAL, Timer::Upkeep);
+    }
+
+    /// A child that counts on more superpeers than answer dials some that it has no link to: those that
+    /// are gone leave the map.
+    pub(super) fn try_superpeers(&mut self) {
+        let unlinked = self.map.iter().map(Contact::peer);
+        let mut unlinked: Vec<PeerId> = unlinked.filter(|peer| self.links.to(peer).is_none()).collect();
+        for _ in 0..DOUBTED_DIALS {
+            if unlinked.is_empty() {
+                return;
+            }
+            let index = self.pick(unlinked.len());
+            let peer = unlinked.swap_remove(index);
+            self.dial(peer);
+        }
     }
 
     /// Every now and then one of those that are gone, so that two halves of a partition meet again, and

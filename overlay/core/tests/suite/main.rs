@@ -14,6 +14,7 @@ mod invariants;
 mod mapping;
 mod moving;
 mod network;
+mod parents;
 mod records;
 mod scenarios;
 mod sealing;
