@@ -473,10 +473,7 @@ impl Overlay {
             && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer)
             && now.since(link.said) >= HELLO_INTERVAL
             && self.gossip.has_for(&peer);
-        if gossips {
-            self.say_hello(id, peer);
-            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
-        } else if quiet >= HELLO_INTERVAL && hellos {
+        if gossips || (quiet >= HELLO_INTERVAL && hellos) {
             self.say_hello(id, peer);
             self.set_timer(HELLO_INTERVAL, Timer::Link(id));
         } else {
