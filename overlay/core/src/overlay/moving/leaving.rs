@@ -38,7 +38,6 @@ impl Overlay {
             None => {}
         }
         self.moving.leaving = Some(Leaving { commands: alloc::vec![command], gone: false });
-        self.attaching.stop();
         self.end_own_affairs();
         if !self.is_superpeer() {
             return self.depart();
@@ -96,6 +95,7 @@ impl Overlay {
         let Some(leaving) = self.moving.leaving.as_mut().filter(|leaving| !leaving.gone) else { return };
         leaving.gone = true;
         let commands = leaving.commands.clone();
+        self.attaching.stop();
         self.moving.pushes.clear();
         self.timers.retain(|(_, timer)| *timer != Timer::Leave);
         self.end_own_affairs();
