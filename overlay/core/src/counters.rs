@@ -77,6 +77,16 @@ pub struct Counters {
     pub equivocations_kept: u64,
     /// *Now*: 1 while we take over our range.
     pub syncing: u64,
+    /// Look-ups for which storers had to agree.
+    pub cross_checks: u64,
+    /// Storers that took a newer record, or one that they lacked, from a look-up.
+    pub stale_repaired: u64,
+    /// Look-ups answered by an absence that was remembered.
+    pub denials_cached: u64,
+    /// Changes told to who watches, or to who had an older answer.
+    pub changes_pushed: u64,
+    /// *Now*: keys watched for children and ourselves, once for each.
+    pub watches: u64,
     /// *Now*: records in the store.
     pub records: u64,
     /// *Now*: bytes of the records in the store.

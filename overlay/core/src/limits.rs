@@ -251,8 +251,8 @@ pub const CACHE_MAX: usize = 16_384;
 /// some 8 MiB.
 pub const VERIFIED_MAX: usize = 8_192;
 
-/// Names whose newest epoch record is remembered by who looks them up. *Guess*: about 1 MiB.
-pub const EPOCHS_MAX: usize = 1_024;
+/// Names whose newest records are remembered by who looks them up. *Guess*: about 2 MiB.
+pub const NEWEST_MAX: usize = 1_024;
 
 /// Attempts of a child at a verifiable answer. *Guess*.
 pub const RESOLVE_ATTEMPTS: u8 = 3;
@@ -492,3 +492,52 @@ pub const GOODBYES_MAX: usize = 1_024;
 
 /// How long a goodbye is remembered: as long as a record lasts. *Specification* (DESIGN §3: 72 h).
 pub const GOODBYE_LIFE: Duration = Duration::from_secs(72 * HOUR);
+
+// ---- Look-ups and watches --------------------------------------------------------------------------
+
+/// A storer with a link is given up by a look-up after this at the earliest. *Guess*: far above a
+/// usual round trip, so that only one that hangs is passed over.
+pub const STORER_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// A storer with a link is given up by a look-up after so many of its round trips. *Guess*.
+pub const STORER_ROUND_TRIPS: u32 = 8;
+
+/// Steps of one look-up that are told. *Guess*: more than a walk has candidates.
+pub const TRACE_MAX: usize = 64;
+
+/// How long an absence is remembered. *Specification* (DESIGN §4).
+pub const DENIAL_TTL: Duration = Duration::from_secs(60);
+
+/// Storers that are being put right at once. *Guess*: a burst of them costs 64 KiB or so.
+pub const MENDING_MAX: usize = 64;
+
+/// Keys of one child that are watched. *Guess*.
+pub const WATCHES_PER_CHILD_MAX: usize = 64;
+
+/// Keys watched for children, counted once for each child. *Guess*: 70 look-ups a second.
+pub const WATCHES_MAX: usize = 4_096;
+
+/// Keys that one other superpeer watches here: all that it may watch for children.
+pub const WATCHES_PER_SUPERPEER_MAX: usize = WATCHES_MAX;
+
+/// Keys that other superpeers watch here, counted once for each. *Guess*: some 2 MiB.
+pub const STORER_WATCHES_MAX: usize = 16_384;
+
+/// Names that the local user watches. *Guess*: as many as a parent allows.
+pub const LOCAL_WATCHES_MAX: usize = WATCHES_PER_CHILD_MAX;
+
+/// How long a watch holds. *Guess*: as an attachment.
+pub const WATCH_LIFE: Duration = Duration::from_secs(600);
+
+/// When a watch is renewed. *Guess*: as an attachment.
+pub const WATCH_RENEW: Duration = Duration::from_secs(300);
+
+/// Wait before a watch that failed is asked for again. *Guess*.
+pub const WATCH_RETRY: Duration = Duration::from_secs(2);
+
+/// How often a watched key is looked up all the same, jittered by half. *Specification* (the default
+/// ttl, DESIGN §3).
+pub const WATCH_POLL: Duration = TTL_DEFAULT;
+
+/// Failed look-ups in a row after which a watched name counts as unknown. *Guess*.
+pub const WATCH_FAILURES: u8 = 2;

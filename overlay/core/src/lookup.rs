@@ -3,9 +3,12 @@
 //! ```text
 //!            ask                 answered, nothing there            enough denials
 //!  fresh ─────────▶ asked ──────────────────────────▶ denied ─────────────────────▶ absent / nodes
-//!                     │ no answer in time ─▶ failed ─┐
+//!                     │ answered with devices ─▶ found
+//!                     │ slow ─▶ late ─▶ (as asked) ──┐
+//!                     │ no answer in time ─▶ failed ─┤
 //!                     └ not reachable ─▶ left out    └─ nobody left to ask ────────▶ unknown
 //! ```
+//! Who is late counts as failed until it answers after all.
 //! Only the `width` closest candidates count and are asked; an answer may name closer ones. The walk
 //! starts narrow (one request, hedged, or α), goes on with α after the first denial and asks all that
 //! are left once α have answered. A candidate that can't be reached is dead and is left out, the next
@@ -46,7 +49,10 @@ pub(crate) enum Verdict {
 enum State {
     Fresh,
     Asked,
+    /// Asked, and slow: counts as failed unless it answers after all.
+    Late,
     Denied,
+    Found,
     Failed,
 }
 
@@ -120,6 +126,20 @@ impl Walk {
         self.depth(peer)
     }
 
+    /// `peer` has devices. Returns its depth.
+    pub(crate) fn found(&mut self, peer: &PeerId) -> u8 {
+        self.mark(peer, State::Found);
+        self.depth(peer)
+    }
+
+    /// `peer` is slow: nobody waits for it any more, but its answer is still welcome.
+    pub(crate) fn late(&mut self, peer: &PeerId) {
+        let asked = |candidate: &&mut Candidate| candidate.peer == *peer && candidate.state == State::Asked;
+        if let Some(candidate) = self.candidates.iter_mut().find(asked) {
+            candidate.state = State::Late;
+        }
+    }
+
     /// `peer` did not answer, or not to the point.
     pub(crate) fn failed(&mut self, peer: &PeerId) {
         self.mark(peer, State::Failed);
@@ -140,6 +160,11 @@ impl Walk {
         self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count()
     }
 
+    /// Whether an answer may still come.
+    pub(crate) fn awaits(&self) -> bool {
+        self.candidates.iter().any(|candidate| matches!(candidate.state, State::Asked | State::Late))
+    }
+
     /// Denials among the closest, and how many count.
     pub(crate) fn tally(&self) -> (usize, usize) {
         let closest = self.closest();
@@ -148,7 +173,8 @@ impl Walk {
 
     pub(crate) fn verdict(&self) -> Verdict {
         let (denials, storers) = self.tally();
-        if self.goal == Goal::Value && denials * 3 > storers * 2 {
+        let found = self.closest().iter().any(|candidate| candidate.state == State::Found);
+        if self.goal == Goal::Value && !found && denials * 3 > storers * 2 {
             return Verdict::Absent;
         }
         let open = |candidate: &Candidate| matches!(candidate.state, State::Fresh | State::Asked);
@@ -161,14 +187,15 @@ impl Walk {
         }
     }
 
-    /// Nodes: those of the closest that answered, nearest first.
+    /// Those of the closest that denied (value) or answered (nodes), nearest first.
     pub(crate) fn answered(&self) -> Vec<PeerId> {
         let answered = self.closest().iter().filter(|candidate| candidate.state == State::Denied);
         answered.map(|candidate| candidate.peer).collect()
     }
 
     fn limit(&self) -> usize {
-        let answered = self.closest().iter().filter(|candidate| candidate.state == State::Denied).count();
+        let answered = |candidate: &&Candidate| matches!(candidate.state, State::Denied | State::Found);
+        let answered = self.closest().iter().filter(answered).count();
         match (self.parallelism, answered) {
             (Parallelism::Hedged, 0) if self.goal == Goal::Value => 1,
             (Parallelism::Hedged | Parallelism::AtOnce, answered) if answered < self.alpha => self.alpha,

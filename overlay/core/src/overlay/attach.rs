@@ -322,6 +322,7 @@ impl Overlay {
         self.notice(Notice::Attached(peer));
         // Before what waits for the disk.
         self.resolve_waiting();
+        self.watch_again();
         self.publish_all();
         self.stand_by(&peer);
     }

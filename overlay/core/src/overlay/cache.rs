@@ -2,10 +2,12 @@
 //!
 //! A bundle is served unverified once, to whoever waits for it: the child's own check decides. Before
 //! it is served a second time it is verified. It stays for the least ttl of its records.
-//! *Not here*: denials, which are not cached yet.
+//! An absence that enough storers vouched for is remembered for a minute; whatever is put or registered
+//! under the key here ends that. *Not here*: what counts as absent (`lookup`).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+use super::look::Nothing;
 use crate::key::{Key, PeerId};
 use crate::limits::{CACHE_MAX, GONE_MAX};
 use crate::record::Bundle;
@@ -25,6 +27,8 @@ pub(super) struct Cache {
     entries: BTreeMap<Key, Cached>,
     by_end: BTreeSet<(Instant, Key)>,
     blamed: BTreeMap<PeerId, Instant>,
+    denials: BTreeMap<Key, (Instant, Nothing)>,
+    denials_by_end: BTreeSet<(Instant, Key)>,
 }
 
 impl Cache {
@@ -57,7 +61,31 @@ impl Cache {
         }
     }
 
+    /// Enough storers denied the key; at the bound what ends first goes.
+    pub(super) fn deny(&mut self, key: Key, nothing: Nothing, until: Instant) {
+        self.undo_denial(&key);
+        self.denials.insert(key, (until, nothing));
+        self.denials_by_end.insert((until, key));
+        if self.denials.len() > CACHE_MAX
+            && let Some((_, first)) = self.denials_by_end.pop_first()
+        {
+            self.denials.remove(&first);
+        }
+    }
+
+    pub(super) fn denied(&self, key: &Key, now: Instant) -> Option<&Nothing> {
+        self.denials.get(key).filter(|(until, _)| *until > now).map(|(_, nothing)| nothing)
+    }
+
+    fn undo_denial(&mut self, key: &Key) {
+        if let Some((until, _)) = self.denials.remove(key) {
+            self.denials_by_end.remove(&(until, *key));
+        }
+    }
+
+    /// What is known of the key is not so any more: bundle and denial.
     pub(super) fn evict(&mut self, key: &Key) -> Option<Cached> {
+        self.undo_denial(key);
         let cached = self.entries.remove(key)?;
         self.by_end.remove(&(cached.until, *key));
         Some(cached)
@@ -71,10 +99,17 @@ impl Cache {
             self.by_end.pop_first();
             self.entries.remove(&key);
         }
+        while let Some(&(until, key)) = self.denials_by_end.first() {
+            if until > now {
+                break;
+            }
+            self.denials_by_end.pop_first();
+            self.denials.remove(&key);
+        }
         self.blamed.retain(|_, until| *until > now);
     }
 
-    /// The storer gave a bundle that does not verify: it is asked last for a while.
+    /// The storer gave a bundle that does not verify, or hangs: it is asked last for a while.
     pub(super) fn blame(&mut self, storer: PeerId, until: Instant) {
         if self.blamed.len() < GONE_MAX {
             self.blamed.insert(storer, until);

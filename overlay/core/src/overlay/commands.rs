@@ -181,6 +181,7 @@ impl Overlay {
     pub(super) fn end_own_affairs(&mut self) {
         self.stop_publishing();
         self.stop_puts();
+        self.stop_watching();
         self.stop_resolving();
     }
 }

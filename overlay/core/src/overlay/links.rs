@@ -436,6 +436,7 @@ impl Overlay {
         if self.links.to(&peer).is_none() {
             self.parent_lost(&peer);
             self.child_gone(&peer);
+            self.watchers_gone(&peer);
         }
     }
 
@@ -525,6 +526,7 @@ impl Overlay {
             || self.children.is_child(peer)
             || self.requests.has_any(peer)
             || self.links.get(id).is_some_and(|link| link.serving > 0)
+            || self.watchers.involves(peer)
             || (self.is_superpeer() && theirs)
     }
 

@@ -1,7 +1,7 @@
 //! Looking a key up for whoever asks: the superpeer's side of resolving.
 //!
 //! ```text
-//!  cache ─▶ own store ─▶ walk        (what our children registered is added to each)
+//!  cache ─▶ own store ─▶ remembered absence ─▶ walk     (what our children registered is added to each)
 //! ```
 //! Children and we ourselves are served alike. A bundle from the overlay is passed on unverified, since
 //! the child's check decides, and verified before it is served again.
@@ -17,19 +17,25 @@ use super::walks::Owner;
 use crate::api::{Failure, LinkId, Source};
 use crate::cbor::Blob;
 use crate::key::{Key, PeerId};
-use crate::limits::GONE_FOR;
+use crate::limits::{DENIAL_TTL, GONE_FOR};
 use crate::lookup::Goal;
 use crate::record::{Bundle, Record};
-use crate::wire::{FLAG_FRESH, Message, Reject, Resolve, Resolved};
+use crate::wire::{FLAG_CROSS_CHECK, FLAG_FRESH, FLAG_TRACE, Message, Reject, Resolve, Resolved, TraceStep};
 
 /// Who waits for a bundle.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asker {
     Local(u64),
-    Child { link: LinkId, id: u64 },
+    Child {
+        link: LinkId,
+        id: u64,
+    },
+    /// Watchers of the key.
+    Watch(Key),
 }
 
 /// What a walk that found no device has to say.
+#[derive(Debug, Clone)]
 pub(super) struct Nothing {
     pub(super) absent: bool,
     pub(super) denials: usize,
@@ -44,23 +50,34 @@ pub(super) struct Found {
     pub(super) bundle: Bundle,
     pub(super) source: Source,
     pub(super) hops: u8,
+    /// The steps that it took, if they were asked for.
+    pub(super) trace: Vec<TraceStep>,
 }
 
 impl Overlay {
     /// A child asks us to resolve.
     pub(super) fn serve_resolve(&mut self, link: LinkId, id: u64, resolve: &Resolve) {
-        self.look(resolve.key, resolve.flags & FLAG_FRESH != 0, Asker::Child { link, id });
+        self.look(resolve.key, resolve.flags, Asker::Child { link, id });
     }
 
-    /// Looks near to far; answers now or when the walk ends.
-    pub(super) fn look(&mut self, key: Key, fresh: bool, asker: Asker) {
-        if let Some(found) = self.look_here(&key, fresh) {
+    /// Looks near to far; answers now or when the walk ends. Comparing storers passes over caches.
+    pub(super) fn look(&mut self, key: Key, flags: u8, asker: Asker) {
+        let compares = flags & FLAG_CROSS_CHECK != 0;
+        let fresh = compares || flags & FLAG_FRESH != 0;
+        self.counters.cross_checks += u64::from(compares);
+        if !compares && let Some(found) = self.look_here(&key, fresh) {
             return self.give(asker, &found);
         }
-        let waiting = self.resolving.waiting.entry(key).or_default();
+        if !fresh && let Some(nothing) = self.cache.denied(&key, self.now.instant) {
+            let nothing = nothing.clone();
+            self.counters.denials_cached += 1;
+            return self.give_nothing(asker, &nothing, Source::Cache, &[]);
+        }
+        let way = flags & (FLAG_CROSS_CHECK | FLAG_TRACE);
+        let waiting = self.resolving.waiting.entry((key, way)).or_default();
         waiting.push(asker);
         if waiting.len() == 1 {
-            self.start_walk(key, Goal::Value, Owner::Resolve(key));
+            self.start_walk(key, Goal::Value, Owner::Resolve(key, way));
         }
     }
 
@@ -75,7 +92,7 @@ impl Overlay {
     }
 
     /// A cached bundle, verified by now.
-    fn look_in_cache(&mut self, key: &Key) -> Option<Bundle> {
+    pub(super) fn look_in_cache(&mut self, key: &Key) -> Option<Bundle> {
         let cached = self.cache.fresh(key, self.now.instant)?;
         let (bundle, from) = (cached.bundle.clone(), cached.from);
         if cached.verified {
@@ -96,7 +113,7 @@ impl Overlay {
     }
 
     /// Adds what our children registered; if that is all there is, the index is the source.
-    fn with_index(&self, key: &Key, mut bundle: Bundle, source: Source) -> Found {
+    pub(super) fn with_index(&self, key: &Key, mut bundle: Bundle, source: Source) -> Found {
         let mut indexed = 0;
         let now = self.now.unix;
         for record in self.children.of(key).filter(|record| record.check_header(now).is_ok()) {
@@ -105,7 +122,7 @@ impl Overlay {
         }
         bundle.apply_epoch();
         let source = if indexed > 0 && indexed == bundle.devices().count() { Source::Index } else { source };
-        Found { bundle, source, hops: 0 }
+        Found { bundle, source, hops: 0, trace: Vec::new() }
     }
 
     /// Whether we are among the storers of a key.
@@ -116,75 +133,108 @@ impl Overlay {
 
     /// Whether a bundle from a storer may be passed on: to a child always, unless the storer is blamed
     /// for another, to ourselves once verified.
-    pub(super) fn resolve_usable(&mut self, key: &Key, bundle: &Bundle, storer: &PeerId) -> bool {
-        let ours = |asker: &Asker| matches!(asker, Asker::Local(_));
-        let local = self.resolving.waiting.get(key).is_some_and(|askers| askers.iter().any(ours));
+    pub(super) fn resolve_usable(&mut self, owner: Owner, bundle: &Bundle, storer: &PeerId) -> bool {
+        let Owner::Resolve(key, way) = owner else { return false };
+        let ours = |asker: &Asker| !matches!(asker, Asker::Child { .. });
+        let waiting = self.resolving.waiting.get(&(key, way));
+        let local = waiting.is_some_and(|askers| askers.iter().any(ours));
         !(local || self.cache.is_blamed(storer))
             || bundle.records.iter().all(|record| self.verify(record).is_ok())
     }
 
-    /// A storer had the bundle: answer all who wait, and keep it.
-    pub(super) fn walk_found(&mut self, key: Key, bundle: Bundle, from: PeerId, hops: u8) {
-        let found = self.with_index(&key, bundle, Source::Overlay);
-        let found = Found { hops, source: Source::Overlay, ..found };
-        for asker in self.resolving.waiting.remove(&key).unwrap_or_default() {
-            self.give(asker, &found);
-        }
+    /// The walk has the bundle: answer all who wait, and keep it. Returns who was answered.
+    pub(super) fn walk_found(&mut self, asked: (Key, u8), found: Found, from: Option<PeerId>) -> Vec<Asker> {
+        let (key, hops, trace) = (asked.0, found.hops, found.trace);
+        let found = self.with_index(&key, found.bundle, Source::Overlay);
+        let found = Found { hops, source: Source::Overlay, trace, ..found };
+        let askers = self.resolving.waiting.remove(&asked).unwrap_or_default();
         let until = self.now.instant + found.bundle.ttl(self.now.unix);
-        self.cache.keep(key, (found.bundle, false, Some(from)), until);
+        // What we find wrong with it ourselves has to be found in the cache.
+        let ours = askers.iter().any(|asker| !matches!(asker, Asker::Child { .. }));
+        if ours {
+            self.cache.keep(key, (found.bundle.clone(), false, from), until);
+        }
+        for asker in &askers {
+            self.give(*asker, &found);
+        }
+        if !ours {
+            self.cache.keep(key, (found.bundle, false, from), until);
+        }
+        self.key_changed(&key);
+        askers
     }
 
     /// The walk ended without a bundle. What our children registered is an answer all the same.
-    pub(super) fn walk_found_nothing(&mut self, key: Key, nothing: &Nothing) {
+    pub(super) fn walk_found_nothing(
+        &mut self,
+        asked: (Key, u8),
+        nothing: Nothing,
+        trace: Vec<TraceStep>,
+    ) -> Vec<Asker> {
+        let key = asked.0;
         let found = self.with_index(&key, Bundle::new(nothing.epochs.iter().cloned()), Source::Index);
         let indexed = found.bundle.devices().next().is_some();
+        let found = Found { trace, ..found };
         for epoch in &nothing.epochs {
-            self.resolving.remember(epoch);
+            self.resolving.newest.remember(epoch);
         }
-        for asker in self.resolving.waiting.remove(&key).unwrap_or_default() {
+        let askers = self.resolving.waiting.remove(&asked).unwrap_or_default();
+        for asker in &askers {
             if indexed {
-                self.give(asker, &found);
+                self.give(*asker, &found);
             } else {
-                self.give_nothing(asker, nothing);
+                self.give_nothing(*asker, &nothing, Source::Overlay, &found.trace);
             }
         }
+        if nothing.absent && !indexed {
+            self.cache.evict(&key);
+            self.cache.deny(key, nothing, self.now.instant + DENIAL_TTL);
+        }
+        askers
     }
 
     fn give(&mut self, asker: Asker, found: &Found) {
         match asker {
             Asker::Local(id) => {
+                self.note_steps(id, &found.trace);
                 let (bundle, source, hops) = (found.bundle.clone(), found.source, found.hops);
-                self.conclude(id, Found { bundle, source, hops });
+                self.conclude(id, Found { bundle, source, hops, trace: Vec::new() });
             }
+            Asker::Watch(key) => self.polled(key, &found.bundle),
             Asker::Child { link, id } => {
                 self.count_found(found.source);
                 let records = found.bundle.records.iter().map(|record| Blob(record.bytes().clone()));
                 let (hops, source) = (found.hops, wire_source(found.source));
-                let records = records.collect();
-                let resolved =
-                    Resolved { status: 0, records, hops, source, denials: 0, storers: 0, trace: Vec::new() };
+                let (records, trace) = (records.collect(), found.trace.clone());
+                let resolved = Resolved { status: 0, records, hops, source, denials: 0, storers: 0, trace };
                 self.answer(link, id, Message::Resolved(resolved));
             }
         }
     }
 
-    fn give_nothing(&mut self, asker: Asker, nothing: &Nothing) {
+    fn give_nothing(&mut self, asker: Asker, nothing: &Nothing, source: Source, trace: &[TraceStep]) {
         let Nothing { absent, denials, storers, ref epochs } = *nothing;
         match asker {
-            Asker::Local(id) if absent => self.conclude_absent(id, denials, Source::Overlay),
             Asker::Local(id) => {
-                self.fail_or_own(id, Failure::Timeout { answered: denials, asked: storers });
+                self.note_steps(id, trace);
+                if absent {
+                    self.conclude_absent(id, denials, source);
+                } else {
+                    self.fail_or_own(id, Failure::Timeout { answered: denials, asked: storers });
+                }
             }
+            Asker::Watch(key) if absent => self.polled_absent(key, epochs),
+            Asker::Watch(_) => {}
             Asker::Child { link, id } => {
                 let lookups = &mut self.counters.lookups;
                 let counter = if absent { &mut lookups.absent } else { &mut lookups.unknown };
                 *counter += 1;
                 let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
-                let (status, source) = (if absent { 1 } else { 2 }, wire_source(Source::Overlay));
+                let (status, source) = (if absent { 1 } else { 2 }, wire_source(source));
                 let (denials, storers) = (byte(denials), byte(storers));
                 let records = epochs.iter().map(|epoch| Blob(epoch.bytes().clone())).collect();
-                let resolved =
-                    Resolved { status, records, hops: 0, source, denials, storers, trace: Vec::new() };
+                let trace = trace.to_vec();
+                let resolved = Resolved { status, records, hops: 0, source, denials, storers, trace };
                 self.answer(link, id, Message::Resolved(resolved));
             }
         }
@@ -193,6 +243,7 @@ impl Overlay {
     /// A child says that a record we served is not to be served.
     pub(super) fn serve_reject(&mut self, peer: PeerId, reject: &Reject) {
         const WITHDRAWN: u8 = 2;
+        const NEWER: u8 = 3;
         if reject.reason == WITHDRAWN {
             if self.children.withdraw(&peer, &reject.key, &reject.digest) {
                 self.cache.evict(&reject.key);
@@ -200,6 +251,13 @@ impl Overlay {
             return;
         }
         self.counters.rejects += 1;
+        if reject.reason == NEWER {
+            let newer = reject.newer.as_ref().and_then(|newer| self.read_record(newer.0.clone()).ok());
+            if let Some(newer) = newer.filter(|_| self.is_superpeer()) {
+                self.put_right(&reject.key, &reject.digest, &newer);
+            }
+            return;
+        }
         let Some(cached) = self.cache.fresh(&reject.key, self.now.instant) else { return };
         let (record, from) =
             (cached.bundle.records.iter().find(|r| r.digest() == reject.digest), cached.from);

@@ -25,7 +25,9 @@ mod confirm;
 mod gossip;
 mod links;
 mod look;
+mod mend;
 mod moving;
+mod newest;
 mod presence;
 mod publish;
 mod puts;
@@ -34,10 +36,12 @@ mod resolve;
 mod rumours;
 mod serve;
 mod standby;
+mod steps;
 mod survey;
 mod upkeep;
 mod walks;
 mod watch;
+mod watchers;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -83,6 +87,8 @@ use self::rumours::Rumours;
 use self::standby::Standbys;
 use self::survey::Surveys;
 use self::walks::WalkRun;
+use self::watch::Watching;
+use self::watchers::Watchers;
 
 /// A deadline that the overlay has set itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +127,10 @@ enum Timer {
     Upkeep,
     /// Look ourselves up.
     Refresh,
+    /// Ask for a watch again.
+    Watch(Key),
+    /// Look a watched key up.
+    Poll(Key),
     /// Sweep out what has expired.
     Sweep,
     /// Remember who works.
@@ -160,6 +170,10 @@ pub struct Overlay {
     walks: BTreeMap<u64, WalkRun>,
     puts: BTreeMap<u64, PutRun>,
     resolving: Resolving,
+    watching: Watching,
+    watchers: Watchers,
+    /// Storers that are being put right.
+    mending: usize,
     attaching: Attaching,
     standbys: Standbys,
     confirming: Confirming,
@@ -218,6 +232,9 @@ impl Overlay {
             walks: BTreeMap::new(),
             puts: BTreeMap::new(),
             resolving: Resolving::default(),
+            watching: Watching::default(),
+            watchers: Watchers::default(),
+            mending: 0,
             attaching: Attaching::default(),
             standbys: Standbys::default(),
             confirming: Confirming::default(),
@@ -287,6 +304,7 @@ impl Overlay {
         let mut counters = self.counters.clone();
         counters.records = self.store.len() as u64;
         counters.record_bytes = self.store.bytes() as u64;
+        counters.watches = self.watchers.len() as u64;
         counters.cached = self.cache.len() as u64;
         counters.children = self.children.len() as u64;
         counters.reservations = self.children.reservations() as u64;
@@ -302,16 +320,24 @@ impl Overlay {
     }
 
     fn finish(&mut self) -> Effects {
-        self.fail_unsendable();
+        self.settle();
         while let Some(&(at, timer)) = self.timers.first() {
             if at > self.now.instant {
                 break;
             }
             self.timers.pop_first();
             self.due(timer);
-            self.fail_unsendable();
+            self.settle();
         }
         Effects(core::mem::take(&mut self.out))
+    }
+
+    /// Ends what can't be sent, and tells watchers what has changed.
+    fn settle(&mut self) {
+        self.fail_unsendable();
+        while self.tell_changes() {
+            self.fail_unsendable();
+        }
     }
 
     fn due(&mut self, timer: Timer) {
@@ -333,6 +359,8 @@ impl Overlay {
             Timer::Publish(key) => self.publish_due(&key),
             Timer::Upkeep => self.upkeep(),
             Timer::Refresh => self.refresh(),
+            Timer::Watch(key) => self.watch_due(&key),
+            Timer::Poll(key) => self.poll_due(&key),
             Timer::Sweep => self.sweep(),
             Timer::Anchors => self.renew_anchors(),
             Timer::Repair => self.repair(),

@@ -268,6 +268,7 @@ impl Overlay {
             let until = self.now.instant + bundle.ttl(self.now.unix);
             self.cache.keep(key, (bundle, true, None), until);
         }
+        self.key_changed(&key);
     }
 }
 

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
-use crate::limits::{IN_FLIGHT_MAX, UNVERIFIED_DIALS_MAX};
+use crate::limits::{IN_FLIGHT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
 use crate::time::Instant;
 use crate::wire::{Frame, Message, Refused};
 
@@ -39,6 +39,8 @@ pub(super) enum Purpose {
     Moving(u64),
     /// A superpeer was asked for its map.
     Survey,
+    /// A storer gets what it lacked in a look-up.
+    Mend,
 }
 
 /// How a request ended.
@@ -59,6 +61,8 @@ struct Pending {
     purpose: Purpose,
     sent: Instant,
     deadline: Instant,
+    /// Its deadline is over once; it is heard until [`REQUEST_TIMEOUT`] all the same.
+    late: bool,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +108,9 @@ impl Overlay {
         if let Some(link) = link {
             self.send(link, id, message.clone());
         }
-        self.requests.pending.insert((peer, id), Pending { link, message, purpose, sent, deadline });
+        self.requests
+            .pending
+            .insert((peer, id), Pending { link, message, purpose, sent, deadline, late: false });
         self.listen_to(&peer);
         if crowded {
             // Our own trouble says nothing of the peer: it counts as silent.
@@ -179,6 +185,16 @@ impl Overlay {
     }
 
     pub(super) fn request_timed_out(&mut self, peer: PeerId, id: u64) {
+        let now = self.now.instant;
+        if let Some(pending) = self.requests.pending.get_mut(&(peer, id))
+            && let (Purpose::Walk(walk), false) = (pending.purpose, pending.late)
+            && let left = REQUEST_TIMEOUT.saturating_sub(now.since(pending.sent))
+            && !left.is_zero()
+        {
+            (pending.late, pending.deadline) = (true, now + left);
+            self.set_timer(left, Timer::Request(peer, id));
+            return self.walk_waits_no_more(walk, peer);
+        }
         if let Some(pending) = self.requests.pending.remove(&(peer, id)) {
             self.counters.timeouts += 1;
             self.ended(peer, pending.purpose, Outcome::Silent);
@@ -287,6 +303,7 @@ impl Overlay {
             Purpose::Presence(id) => self.presence_heard(id, peer, outcome),
             Purpose::Moving(id) => self.moving_heard(id, peer, outcome),
             Purpose::Survey => self.survey_heard(peer, outcome),
+            Purpose::Mend => self.mend_heard(&outcome),
             // Its round trip has been measured; silence is the link timer's business.
             Purpose::Hello => self.probe_told(&peer, true),
         }

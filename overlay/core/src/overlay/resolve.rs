@@ -6,30 +6,42 @@
 //!                 └───────────────┘
 //!  superpeer: ask ourselves
 //! ```
-//! What verifies and opens counts; an epoch record once seen is not forgotten. *Not here*: what a parent
-//! does to answer (`look`).
+//! What verifies and opens counts; the newest records seen are not forgotten (`newest`): one that is
+//! older is not believed, and the parent is told. *Not here*: what a parent does to answer (`look`).
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::look::{Asker, Found};
+use super::newest::Newest;
 use super::requests::{Outcome, Purpose};
-use super::{Overlay, Timer};
-use crate::api::{CommandId, Device, Failure, How, Reply, Resolution, Source};
+use super::{Overlay, Timer, steps};
+use crate::api::{Answer, Asked, CommandId, Device, Failure, How, Reply, Resolution, Source, Step};
 use crate::cbor::Blob;
 use crate::invalid::{Invalid, Subject};
-use crate::key::{Key, PeerId};
-use crate::limits::{EPOCHS_MAX, PARENT_TIMEOUT, RESOLVE_ATTEMPTS, RESOLVE_TIMEOUT};
+use crate::key::{Digest, Key, PeerId};
+use crate::limits::{PARENT_TIMEOUT, RESOLVE_ATTEMPTS, RESOLVE_TIMEOUT, TRACE_MAX};
 use crate::name::Username;
-use crate::record::{Bundle, Record, Verdict, supersedes};
+use crate::record::{Bundle, Record};
 use crate::time::Instant;
-use crate::wire::{FLAG_FRESH, Message, Reason, Reject, Resolve, Resolved};
+use crate::wire::{
+    FLAG_CROSS_CHECK, FLAG_FRESH, FLAG_TRACE, Message, Reason, Reject, Resolve, Resolved, TraceStep,
+};
+
+/// What a local look-up is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Reply(CommandId),
+    /// A watch has to hear what has become of the name.
+    Watch(CommandId),
+}
 
 /// A look-up that was asked for here.
 #[derive(Debug)]
 struct Local {
-    command: CommandId,
+    end: End,
     username: Username,
     key: Key,
     how: How,
@@ -37,38 +49,49 @@ struct Local {
     asking: bool,
     deadline: Instant,
     invalid: Option<Invalid>,
+    since: Instant,
+    /// When the parent, or ourselves, was asked last.
+    asked: Instant,
+    steps: Vec<Step>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Resolving {
     local: BTreeMap<u64, Local>,
-    pub(super) waiting: BTreeMap<Key, Vec<Asker>>,
-    /// The newest epoch record seen of each name: nobody can hide it from us again.
-    epochs: BTreeMap<Key, Record>,
-}
-
-impl Resolving {
-    /// At the bound another name's goes.
-    pub(super) fn remember(&mut self, epoch: &Record) {
-        let key = epoch.header().key;
-        if self.epochs.get(&key).is_none_or(|seen| supersedes(epoch, seen) == Verdict::Newer) {
-            self.epochs.insert(key, epoch.clone());
-        }
-        if self.epochs.len() > EPOCHS_MAX {
-            self.epochs.pop_first();
-        }
-    }
+    /// Who waits for a walk, by key and way.
+    pub(super) waiting: BTreeMap<(Key, u8), Vec<Asker>>,
+    pub(super) newest: Newest,
 }
 
 impl Overlay {
     pub(super) fn resolve(&mut self, command: CommandId, username: Username, how: How) {
+        let id = self.begin_resolve(End::Reply(command), username, how);
+        self.pursue(id);
+    }
+
+    /// A look-up for a watch.
+    pub(super) fn resolve_for_watch(&mut self, command: CommandId, username: Username, fresh: bool) {
+        let how = How { fresh, ..How::default() };
+        let id = self.begin_resolve(End::Watch(command), username, how);
+        self.pursue(id);
+    }
+
+    /// A watch was told records: they are checked as any answer.
+    pub(super) fn conclude_for_watch(&mut self, command: CommandId, username: Username, bundle: Bundle) {
+        let id = self.begin_resolve(End::Watch(command), username, How::default());
+        self.conclude(id, Found { bundle, source: Source::Overlay, hops: 0, trace: Vec::new() });
+    }
+
+    fn begin_resolve(&mut self, end: End, username: Username, how: How) -> u64 {
         let id = self.number();
         let key = self.network.name_key(&username);
         let deadline = self.set_timer(RESOLVE_TIMEOUT, Timer::Resolve(id));
+        let (since, asked, steps) = (self.now.instant, self.now.instant, Vec::new());
+        let (attempts, asking, invalid) = (0, false, None);
         let local =
-            Local { command, username, key, how, attempts: 0, asking: false, deadline, invalid: None };
+            Local { end, username, key, how, attempts, asking, deadline, invalid, since, asked, steps };
         self.resolving.local.insert(id, local);
-        self.pursue(id);
+        id
     }
 
     /// The key of a local look-up that has not ended.
@@ -84,15 +107,19 @@ impl Overlay {
             let why = local.invalid.map_or(String::new(), |invalid| invalid.to_string());
             return self.fail_resolve(id, Failure::Verification(why));
         }
-        let (key, fresh) = (local.key, local.how.fresh || local.attempts > 0);
+        let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+        let flags = flag(local.how.fresh || local.attempts > 0, FLAG_FRESH)
+            | flag(local.how.cross_check, FLAG_CROSS_CHECK)
+            | flag(local.how.trace, FLAG_TRACE);
+        let key = local.key;
+        local.asked = self.now.instant;
         if matches!(self.role, crate::api::Role::Superpeer(_)) {
             local.attempts += 1;
-            return self.look(key, fresh, Asker::Local(id));
+            return self.look(key, flags, Asker::Local(id));
         }
         if let Some(parent) = parent {
             local.attempts += 1;
             local.asking = true;
-            let flags = if fresh { FLAG_FRESH } else { 0 };
             let message = Message::Resolve(Resolve { key, flags });
             self.ask(parent, message, Purpose::Resolve(id), PARENT_TIMEOUT);
         }
@@ -125,6 +152,10 @@ impl Overlay {
     pub(super) fn resolve_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
         let Some(local) = self.resolving.local.get_mut(&id) else { return };
         local.asking = false;
+        if local.how.trace {
+            self.note_parent(id, peer, &outcome);
+        }
+        let Some(local) = self.resolving.local.get_mut(&id) else { return };
         match outcome {
             Outcome::Answer(Message::Resolved(resolved)) => self.resolved(id, resolved),
             Outcome::Refused(refused) if Reason::from_wire(refused.reason) != Reason::Unsupported => {
@@ -145,13 +176,51 @@ impl Overlay {
         }
     }
 
-    pub(super) fn resolved(&mut self, id: u64, resolved: Resolved) {
-        let source = match resolved.source {
-            1 => Source::Index,
-            2 => Source::Store,
-            3 => Source::Cache,
-            _ => Source::Overlay,
+    /// The parent's answer as a step, and then its own.
+    fn note_parent(&mut self, id: u64, peer: PeerId, outcome: &Outcome) {
+        let Some(asked) = self.resolving.local.get(&id).map(|local| local.asked) else { return };
+        let answer = match outcome {
+            Outcome::Answer(Message::Resolved(resolved)) => told(resolved),
+            Outcome::Answer(_) => Answer::Invalid,
+            Outcome::Refused(_) => Answer::Refused,
+            Outcome::Silent => Answer::Silent,
+            Outcome::Unreachable => Answer::Unreachable,
         };
+        self.note_step(id, peer, (Asked::Parent, asked, answer));
+        if let Outcome::Answer(Message::Resolved(resolved)) = outcome {
+            self.note_steps(id, &resolved.trace);
+        }
+    }
+
+    /// A request of a traced look-up has ended now: whom we asked in which role, when, and its answer.
+    pub(super) fn note_step(&mut self, id: u64, peer: PeerId, step: (Asked, Instant, Answer)) {
+        let (asked, at, answer) = step;
+        let address = self.map.addresses(&peer).and_then(|known| known.first().copied());
+        let now = self.now.instant;
+        let Some(local) = self.resolving.local.get_mut(&id).filter(|local| local.how.trace) else { return };
+        if local.steps.len() < TRACE_MAX {
+            let (at, took) = (at.since(local.since), now.since(at));
+            local.steps.push(Step { peer, address, asked, at, took, answer });
+        }
+    }
+
+    /// The steps of who asked the storers: the parent, or ourselves.
+    pub(super) fn note_steps(&mut self, id: u64, trace: &[TraceStep]) {
+        for step in trace.iter().take(TRACE_MAX) {
+            let address = self.map.addresses(&step.peer).and_then(|known| known.first().copied());
+            let Some(local) = self.resolving.local.get_mut(&id) else { return };
+            if !local.how.trace || local.steps.len() >= TRACE_MAX {
+                return;
+            }
+            let micros = |count: u32| Duration::from_micros(u64::from(count));
+            let at = local.asked.since(local.since) + micros(step.at_micros);
+            let (took, answer) = (micros(step.took_micros), steps::from_wire(step));
+            local.steps.push(Step { peer: step.peer, address, asked: Asked::Storer, at, took, answer });
+        }
+    }
+
+    pub(super) fn resolved(&mut self, id: u64, resolved: Resolved) {
+        let source = source_of(&resolved);
         let (denials, storers) = (usize::from(resolved.denials), usize::from(resolved.storers));
         match resolved.status {
             0 => {
@@ -168,7 +237,8 @@ impl Overlay {
                     }
                     Ok(records) => {
                         let bundle = Bundle::new(records);
-                        self.conclude(id, Found { bundle, source, hops: resolved.hops });
+                        let (hops, trace) = (resolved.hops, Vec::new());
+                        self.conclude(id, Found { bundle, source, hops, trace });
                     }
                     Err(invalid) => self.retry(id, invalid, None),
                 }
@@ -189,16 +259,45 @@ impl Overlay {
         let record = records.into_iter().next().and_then(|blob| self.read_record(blob.0).ok());
         let epoch = record.filter(|record| record.header().key == key && record.certificate().is_none());
         if let Some(epoch) = epoch.filter(|epoch| self.verify(epoch).is_ok()) {
-            self.resolving.remember(&epoch);
+            self.resolving.newest.remember(&epoch);
+        }
+    }
+
+    /// Replaces what is older than what we saw. Returns what was replaced, by what.
+    fn replace_older(&mut self, bundle: &mut Bundle) -> Vec<(Digest, Record)> {
+        let mut replaced = Vec::new();
+        for record in &mut bundle.records {
+            let newer = self.resolving.newest.newer(record);
+            let newer = newer.filter(|newer| newer.check_header(self.now.unix).is_ok()).cloned();
+            if let Some(newer) = newer.filter(|newer| self.verify(newer).is_ok()) {
+                replaced.push((record.digest(), newer.clone()));
+                *record = newer;
+            }
+        }
+        replaced
+    }
+
+    /// Who answered with an older record is told so.
+    fn tell_newer(&mut self, key: Key, replaced: &[(Digest, Record)]) {
+        let link = self.attaching.parent().and_then(|parent| self.links.to(&parent));
+        for (digest, newer) in replaced {
+            if self.is_superpeer() {
+                self.put_right(&key, digest, newer);
+            } else if let Some(link) = link {
+                let newer = Some(Blob(newer.bytes().clone()));
+                let reject = Reject { key, digest: *digest, reason: 3, newer };
+                self.send(link, 0, Message::Reject(reject));
+            }
         }
     }
 
     /// Verifies and opens what was found; ends the look-up, or rejects and tries again.
-    pub(super) fn conclude(&mut self, id: u64, found: Found) {
+    pub(super) fn conclude(&mut self, id: u64, mut found: Found) {
         let Some(local) = self.resolving.local.get(&id) else { return };
         let (key, username) = (local.key, local.username.clone());
         let own = self.own_record(&key);
-        let epoch = self.resolving.epochs.get(&key).filter(|seen| seen.check_header(self.now.unix).is_ok());
+        let replaced = self.replace_older(&mut found.bundle);
+        let epoch = self.resolving.newest.epoch(&key).filter(|seen| seen.check_header(self.now.unix).is_ok());
         let known = own.iter().chain(epoch).cloned();
         let mut bundle = Bundle::new(found.bundle.records.into_iter().chain(known));
         let (mut devices, mut sealed) = (Vec::new(), None);
@@ -217,9 +316,11 @@ impl Overlay {
             return self.retry(id, invalid, Some(record));
         }
         if let Some(epoch) = bundle.records.iter().find(|record| record.certificate().is_none()) {
-            self.resolving.remember(epoch);
+            self.resolving.newest.remember(epoch);
         }
         bundle.apply_epoch();
+        self.resolving.newest.see(key, &bundle);
+        self.tell_newer(key, &replaced);
         devices.retain(|device: &Device| bundle.devices().any(|record| record.slot().writer == device.key));
         if devices.is_empty() {
             return self.absent(id, 0, found.source);
@@ -228,10 +329,16 @@ impl Overlay {
         let source = if all_own { Source::Own } else { found.source };
         let hops = if all_own { 0 } else { found.hops };
         self.count_found(source);
-        self.end_resolve(
-            id,
-            Reply::Resolved(Resolution { devices, hops, source, denials: 0, trace: Vec::new() }),
-        );
+        let trace = self.trace(id);
+        self.end_resolve(id, Reply::Resolved(Resolution { devices, hops, source, denials: 0, trace }));
+    }
+
+    /// The steps in the order of their start.
+    fn trace(&mut self, id: u64) -> Vec<Step> {
+        let local = self.resolving.local.get_mut(&id);
+        let mut steps = local.map_or(Vec::new(), |local| core::mem::take(&mut local.steps));
+        steps.sort_by_key(|step| step.at);
+        steps
     }
 
     fn open(&mut self, record: &Record, key: Key, username: &Username) -> Result<Option<Device>, Invalid> {
@@ -251,6 +358,9 @@ impl Overlay {
         self.counters.lookups.invalid += 1;
         let Some(local) = self.resolving.local.get_mut(&id) else { return };
         local.invalid = Some(invalid);
+        if let Some(step) = local.steps.iter_mut().rfind(|step| step.asked == Asked::Parent) {
+            step.answer = Answer::Invalid;
+        }
         let key = local.key;
         let link = self.attaching.parent().and_then(|parent| self.links.to(&parent));
         if let (Some(record), Some(link)) = (record, link) {
@@ -269,7 +379,8 @@ impl Overlay {
 
     fn absent(&mut self, id: u64, denials: usize, source: Source) {
         self.counters.lookups.absent += 1;
-        let absent = Resolution { devices: Vec::new(), hops: 0, source, denials, trace: Vec::new() };
+        let trace = self.trace(id);
+        let absent = Resolution { devices: Vec::new(), hops: 0, source, denials, trace };
         self.end_resolve(id, Reply::Resolved(absent));
     }
 
@@ -284,7 +395,7 @@ impl Overlay {
         let Some(key) = self.resolving.local.get(&id).map(|local| local.key) else { return false };
         let Some(own) = self.own_record(&key) else { return false };
         let bundle = Bundle::new([own]);
-        self.conclude(id, Found { bundle, source: Source::Own, hops: 0 });
+        self.conclude(id, Found { bundle, source: Source::Own, hops: 0, trace: Vec::new() });
         true
     }
 
@@ -304,7 +415,10 @@ impl Overlay {
     fn end_resolve(&mut self, id: u64, reply: Reply) {
         if let Some(local) = self.resolving.local.remove(&id) {
             self.cancel(local.deadline, Timer::Resolve(id));
-            self.reply(local.command, reply);
+            match local.end {
+                End::Reply(command) => self.reply(command, reply),
+                End::Watch(command) => self.watched(command, reply),
+            }
         }
     }
 
@@ -317,5 +431,30 @@ impl Overlay {
             Source::Cache => lookups.cache += 1,
             Source::Overlay => lookups.overlay += 1,
         }
+    }
+}
+
+/// Where a parent says that it has its answer from.
+fn source_of(resolved: &Resolved) -> Source {
+    match resolved.source {
+        1 => Source::Index,
+        2 => Source::Store,
+        3 => Source::Cache,
+        _ => Source::Overlay,
+    }
+}
+
+/// A parent's answer as a step of the look-up.
+fn told(resolved: &Resolved) -> Answer {
+    let devices = || {
+        resolved
+            .records
+            .iter()
+            .filter(|blob| Record::parse(blob.0.clone()).is_ok_and(|record| record.certificate().is_some()))
+    };
+    match resolved.status {
+        0 => Answer::Found { devices: devices().count(), source: source_of(resolved) },
+        1 => Answer::Denied,
+        _ => Answer::Unknown,
     }
 }

@@ -267,6 +267,7 @@ impl Overlay {
                     self.children.revoke(record);
                 }
                 self.cache.evict(&record.header().key);
+                self.key_changed(&record.header().key);
                 self.push_late(record);
             }
             Kept::Equivocation(_) => {
@@ -328,6 +329,7 @@ impl Overlay {
         }
         self.children.index(peer, record.clone());
         self.cache.evict(&record.header().key);
+        self.key_changed(&record.header().key);
         self.put(record, Origin::Child { link, id });
         None
     }

@@ -62,6 +62,7 @@ impl Overlay {
                 self.upkeep_again();
                 self.publish_all();
                 self.resolve_waiting();
+                self.watch_again();
             }
         } else {
             let was = self.is_superpeer();
@@ -71,6 +72,7 @@ impl Overlay {
             self.stop_moving();
             self.act_as(role);
             self.disown_children();
+            self.stop_watching_for_others();
             if was || self.attaching.parent().is_none() {
                 self.attach_if_needed();
             }
@@ -362,6 +364,7 @@ impl Overlay {
     pub(super) fn sweep(&mut self) {
         self.set_timer(SWEEP_INTERVAL, Timer::Sweep);
         self.cache.sweep(self.now.instant);
+        self.sweep_watchers();
         self.judge_skew();
         if self.skewed {
             // By our clock everything may have expired, or nothing: wait until it is right.
@@ -369,6 +372,9 @@ impl Overlay {
         }
         let expired = self.store.sweep(self.now.unix);
         self.counters.records_expired += expired.len() as u64;
+        for slot in &expired {
+            self.key_changed(&slot.key);
+        }
         self.persist(expired.into_iter().map(Write::Forget).collect(), false);
         let now = self.now.unix;
         let over = |certificate: &NodeCertificate| certificate.not_after < now;

@@ -1,34 +1,42 @@
 //! Walks under way: asks the candidates, takes the answers in, and tells who started the walk.
 //!
 //! The first storer's bundle that holds a device answers a look-up; what comes later is verified and
-//! merged into the cache. Who can't be reached leaves the map. *Not here*: whom to ask (`lookup`), and
-//! what the asker does with the end (`resolve`, `puts`).
+//! merged into the cache and told to those who were answered. A cross-checked look-up waits until β
+//! storers gave the same. Who hangs is waited for no longer than a few of its round trips, and asked last
+//! for a while; who can't be reached leaves the map. *Not here*: whom to ask (`lookup`), what the asker
+//! does with the end (`resolve`, `puts`), storers that were behind (`mend`).
 
 use alloc::vec::Vec;
 
-use super::look::Nothing;
+use super::look::{Asker, Found, Nothing};
 use super::requests::{Outcome, Purpose};
+use super::steps::Steps;
 use super::{Overlay, Timer};
-use crate::api::Parallelism;
+use crate::api::{Answer, Parallelism, Source};
+use crate::cbor::Blob;
 use crate::key::{Key, PeerId};
-use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, WALK_TIMEOUT};
+use crate::limits::{
+    DEVICES_PER_NAME_MAX, GONE_FOR, HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, STORER_ROUND_TRIPS,
+    STORER_TIMEOUT_MIN, WALK_TIMEOUT,
+};
 use crate::lookup::{Goal, Verdict, Walk};
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
-use crate::wire::{Closest, Get, Got, Hint, Message, Reason};
+use crate::wire::{Closest, FLAG_CROSS_CHECK, FLAG_TRACE, Get, Got, Hint, Message, Reason};
 
 /// Who started a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
-    Resolve(Key),
+    /// Of a key, done in a way: [`FLAG_CROSS_CHECK`] and [`FLAG_TRACE`].
+    Resolve(Key, u8),
     Put(u64),
     Refresh,
 }
 
 #[derive(Debug)]
 pub(super) struct WalkRun {
-    walk: Walk,
-    owner: Owner,
+    pub(super) walk: Walk,
+    pub(super) owner: Owner,
     /// Verified epoch records that came with denials.
     epochs: Vec<Record>,
     /// Requests beyond what the walk allows: one for each hedge.
@@ -37,6 +45,40 @@ pub(super) struct WalkRun {
     ends: Instant,
     /// The owner has its answer; only late answers are awaited.
     over: bool,
+    steps: Steps,
+    /// What storers gave: those that are compared, or late.
+    pub(super) gave: Vec<(PeerId, Bundle)>,
+    /// Whether it ended with a bundle.
+    pub(super) found: bool,
+    /// What late answers have made of it, verified.
+    pub(super) merged: Option<Bundle>,
+    /// Who was answered.
+    pub(super) told: Vec<Asker>,
+}
+
+impl WalkRun {
+    fn new(walk: Walk, owner: Owner, ends: Instant, now: Instant) -> Self {
+        let traced = matches!(owner, Owner::Resolve(_, way) if way & FLAG_TRACE != 0);
+        Self {
+            walk,
+            owner,
+            epochs: Vec::new(),
+            extra: 0,
+            hedge: None,
+            ends,
+            over: false,
+            steps: Steps::new(traced, now),
+            gave: Vec::new(),
+            found: false,
+            merged: None,
+            told: Vec::new(),
+        }
+    }
+
+    /// Whether storers have to agree.
+    fn compares(&self) -> bool {
+        matches!(self.owner, Owner::Resolve(_, way) if way & FLAG_CROSS_CHECK != 0)
+    }
 }
 
 impl Overlay {
@@ -45,9 +87,11 @@ impl Overlay {
         let width = if owner == Owner::Refresh { self.near } else { self.replicas() };
         // As long as we take our range over, who held it before us is asked in our place.
         let width = width + usize::from(goal == Goal::Value && self.is_syncing());
-        let walk = Walk::new(key, goal, width, self.network.parameters.alpha, self.parallelism);
+        let compares = matches!(owner, Owner::Resolve(_, way) if way & FLAG_CROSS_CHECK != 0);
+        let parallelism = if compares { Parallelism::AtOnce } else { self.parallelism };
+        let walk = Walk::new(key, goal, width, self.network.parameters.alpha, parallelism);
         let ends = self.set_timer(WALK_TIMEOUT, Timer::Walk(id));
-        let mut run = WalkRun { walk, owner, epochs: Vec::new(), extra: 0, hedge: None, ends, over: false };
+        let mut run = WalkRun::new(walk, owner, ends, self.now.instant);
         self.fill(&mut run, width);
         self.step(id, run);
         id
@@ -59,14 +103,26 @@ impl Overlay {
         for contact in self.map.closest(&key, width) {
             let peer = contact.peer();
             run.walk.add(peer, &contact.id, 1);
-            if peer == self.me {
+            if peer == self.me && !run.gave.iter().any(|(gave, _)| *gave == self.me) {
                 // Looked here already; as long as we take our range over that proves nothing.
                 if run.walk.goal == Goal::Value && self.is_syncing() {
                     run.walk.failed(&peer);
                 } else {
                     run.walk.denied(&peer);
                 }
+                if run.compares() {
+                    self.compare_own(run);
+                }
             }
+        }
+    }
+
+    /// Where storers are compared, we are one of them.
+    fn compare_own(&self, run: &mut WalkRun) {
+        let bundle = self.store.bundle(&run.walk.key, self.now.unix);
+        if bundle.devices().next().is_some() {
+            run.walk.found(&self.me);
+            run.gave.push((self.me, bundle));
         }
     }
 
@@ -76,6 +132,11 @@ impl Overlay {
             return self.put_back(id, run);
         }
         let verdict = run.walk.verdict();
+        if run.compares()
+            && let Some(bundle) = self.agreed(&run, verdict)
+        {
+            return self.end_with(id, run, bundle, None);
+        }
         if verdict != Verdict::Running {
             return self.end_walk(id, run, verdict);
         }
@@ -84,9 +145,11 @@ impl Overlay {
         let mut asking = Vec::new();
         while let Some(peer) = run.walk.next(run.extra, rank) {
             run.walk.asked(&peer);
+            run.steps.asked(peer, now);
             asking.push(peer);
         }
-        let hedged = run.walk.goal == Goal::Value && self.parallelism == Parallelism::Hedged;
+        let hedges = self.parallelism == Parallelism::Hedged && !run.compares();
+        let hedged = run.walk.goal == Goal::Value && hedges;
         if let (true, Some(last)) = (hedged, asking.last()) {
             if let Some(at) = run.hedge.replace(now + self.links.patience(last)) {
                 self.cancel(at, Timer::Hedge(id));
@@ -99,15 +162,34 @@ impl Overlay {
         };
         self.walks.insert(id, run);
         for peer in asking {
-            self.ask(peer, message.clone(), Purpose::Walk(id), REQUEST_TIMEOUT);
+            let timeout = self.storer_timeout(&peer);
+            self.ask(peer, message.clone(), Purpose::Walk(id), timeout);
         }
     }
 
+    /// How long a look-up waits for a storer; a dial takes its time.
+    fn storer_timeout(&self, peer: &PeerId) -> core::time::Duration {
+        if self.links.to(peer).is_none() {
+            return REQUEST_TIMEOUT;
+        }
+        let trips = self.links.round_trip(peer).map(|known| known.smoothed * STORER_ROUND_TRIPS);
+        trips.unwrap_or_default().clamp(STORER_TIMEOUT_MIN, REQUEST_TIMEOUT)
+    }
+
+    /// A storer hangs: the walk goes on without it, and others are asked before it for a while.
+    pub(super) fn walk_waits_no_more(&mut self, id: u64, peer: PeerId) {
+        self.cache.blame(peer, self.now.instant + GONE_FOR);
+        let Some(mut run) = self.walks.remove(&id) else { return };
+        run.walk.late(&peer);
+        self.step(id, run);
+    }
+
     fn put_back(&mut self, id: u64, run: WalkRun) {
-        if run.walk.in_flight() > 0 {
+        if run.walk.awaits() {
             self.walks.insert(id, run);
         } else {
             self.cancel(run.ends, Timer::Walk(id));
+            self.mend(run);
         }
     }
 
@@ -124,9 +206,9 @@ impl Overlay {
         let (denials, storers) = run.walk.tally();
         let (owner, answered) = (run.owner, run.walk.answered());
         let epochs = core::mem::take(&mut run.epochs);
-        self.put_back(id, run);
+        let trace = run.steps.told(self.now.instant);
         match owner {
-            Owner::Resolve(key) => {
+            Owner::Resolve(key, way) => {
                 for epoch in &epochs {
                     self.children.revoke(epoch);
                 }
@@ -135,14 +217,57 @@ impl Overlay {
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;
-                self.walk_found_nothing(key, &Nothing { absent, denials, storers, epochs });
+                let nothing = Nothing { absent, denials, storers, epochs };
+                run.told = self.walk_found_nothing((key, way), nothing, trace);
+                self.put_back(id, run);
             }
-            Owner::Put(put) => self.put_targets(put, answered),
+            Owner::Put(put) => {
+                self.put_back(id, run);
+                self.put_targets(put, answered);
+            }
             Owner::Refresh => {
+                self.put_back(id, run);
                 self.neighbours_known();
                 self.upkeep();
             }
         }
+    }
+
+    /// The walk has its bundle, from one storer or by comparing several.
+    fn end_with(&mut self, id: u64, mut run: WalkRun, bundle: Bundle, from: Option<(PeerId, u8)>) {
+        let Owner::Resolve(key, way) = run.owner else { return };
+        self.quiet(id, &mut run);
+        run.found = true;
+        let deepest = |run: &WalkRun| run.gave.iter().map(|(peer, _)| run.walk.depth(peer)).max();
+        let hops = from.map(|(_, hops)| hops).or_else(|| deepest(&run)).unwrap_or(1);
+        let trace = run.steps.told(self.now.instant);
+        let found = Found { bundle, source: Source::Overlay, hops, trace };
+        run.told = self.walk_found((key, way), found, from.map(|(peer, _)| peer));
+        self.put_back(id, run);
+    }
+
+    /// What min(β, storers) storers agree on; once nobody is left to ask, all that was given together.
+    fn agreed(&self, run: &WalkRun, verdict: Verdict) -> Option<Bundle> {
+        let (_, storers) = run.walk.tally();
+        let enough = self.network.parameters.beta.min(storers).max(1);
+        let whole = |bundle: &Bundle| {
+            let mut whole = Bundle::new(bundle.records.iter().chain(&run.epochs).cloned());
+            whole.apply_epoch();
+            whole
+        };
+        let wholes: Vec<Bundle> = run.gave.iter().map(|(_, bundle)| whole(bundle)).collect();
+        let alike = |bundle: &&Bundle| {
+            wholes.iter().filter(|other| other.digest() == bundle.digest()).count() >= enough
+        };
+        if let Some(bundle) = wholes.iter().find(alike) {
+            return Some(bundle.clone());
+        }
+        if verdict == Verdict::Running || wholes.is_empty() {
+            return None;
+        }
+        let mut merged = Bundle::new(wholes.into_iter().flat_map(|bundle| bundle.records));
+        merged.apply_epoch();
+        Some(merged)
     }
 
     /// The request has waited as long as is usual: one more storer is asked.
@@ -160,14 +285,18 @@ impl Overlay {
     pub(super) fn walk_timed_out(&mut self, id: u64) {
         let Some(run) = self.walks.remove(&id) else { return };
         if run.over {
-            return;
+            return self.mend(run);
         }
         let verdict = if run.walk.goal == Goal::Nodes { Verdict::Settled } else { Verdict::Unknown };
-        self.end_walk(id, run, verdict);
+        match self.agreed(&run, verdict).filter(|_| run.compares()) {
+            Some(bundle) => self.end_with(id, run, bundle, None),
+            None => self.end_walk(id, run, verdict),
+        }
     }
 
     pub(super) fn walk_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
         let Some(mut run) = self.walks.remove(&id) else { return };
+        run.steps.failed(&peer, self.now.instant, &outcome);
         match (outcome, run.walk.goal) {
             (Outcome::Answer(Message::Got(got)), Goal::Value) => return self.got(id, run, peer, got),
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
@@ -204,45 +333,64 @@ impl Overlay {
         run.walk.widen(self.replicas());
     }
 
+    /// The records of an answer: of one key, unverified; and whether all could be read. What can't be, or
+    /// holds at another time by our clock than by theirs, denies nothing.
+    fn read_bundle(&self, key: &Key, blobs: Vec<Blob>) -> (Bundle, bool) {
+        // More than a name may have would only make our own answer too long.
+        let blobs = blobs.into_iter().take(DEVICES_PER_NAME_MAX + 1);
+        let mut readable = true;
+        let records = blobs.filter_map(|blob| {
+            let record = self.read_record(blob.0).ok();
+            readable &= record.is_some();
+            record
+        });
+        let bundle = Bundle::new(records.filter(|record| record.header().key == *key));
+        (bundle, readable)
+    }
+
     fn got(&mut self, id: u64, mut run: WalkRun, peer: PeerId, got: Got) {
         let key = run.walk.key;
-        // More than a name may have would only make our own answer too long.
-        let blobs = got.records.into_iter().take(DEVICES_PER_NAME_MAX + 1);
-        let count = blobs.len();
-        let records: Vec<Record> = blobs.filter_map(|blob| self.read_record(blob.0).ok()).collect();
-        // What can't be read, or holds at another time by our clock than by theirs, denies nothing.
-        let unreadable = records.len() < count;
-        let mut bundle = Bundle::new(records.into_iter().filter(|record| record.header().key == key));
+        let (mut bundle, readable) = self.read_bundle(&key, got.records);
+        if run.over {
+            if !readable && bundle.devices().next().is_none() {
+                run.walk.failed(&peer);
+                return self.put_back(id, run);
+            }
+            self.got_late(&mut run, bundle, peer);
+            return self.put_back(id, run);
+        }
+        let given = if run.compares() { bundle.clone() } else { Bundle::default() };
         for epoch in &run.epochs {
             bundle.insert(epoch.clone());
         }
         bundle.apply_epoch();
-        let found = bundle.devices().next().is_some();
-        if run.over {
-            run.walk.denied(&peer);
-            if found {
-                self.merge_late(key, bundle, peer);
-            }
-            return self.put_back(id, run);
-        }
-        if found && self.resolve_usable(&key, &bundle, &peer) {
-            let hops = run.walk.denied(&peer);
-            self.quiet(id, &mut run);
-            self.put_back(id, run);
-            return self.walk_found(key, bundle, peer, hops);
-        }
-        if found {
-            // It does not verify, and we are the one who asked.
-            self.counters.lookups.invalid += 1;
-            self.cache.blame(peer, self.now.instant + crate::limits::GONE_FOR);
-            run.walk.failed(&peer);
-        } else if unreadable {
+        let devices = bundle.devices().count();
+        let answer = Answer::Found { devices, source: Source::Store };
+        if devices == 0 && !readable {
+            run.steps.ended(&peer, self.now.instant, Answer::Invalid);
             run.walk.failed(&peer);
             self.take_epoch(&mut run, bundle);
-        } else {
+        } else if devices == 0 {
             let depth = run.walk.denied(&peer);
             self.take_hints(&mut run, peer, &got.closer, depth);
             self.take_epoch(&mut run, bundle);
+        } else if run.compares() && given.records.iter().all(|record| self.verify(record).is_ok()) {
+            run.steps.ended(&peer, self.now.instant, answer);
+            run.walk.found(&peer);
+            // What revokes is learned also from who has devices left.
+            let epochs = given.records.iter().filter(|record| record.certificate().is_none());
+            self.take_epoch(&mut run, Bundle::new(epochs.cloned()));
+            run.gave.push((peer, given));
+        } else if !run.compares() && self.resolve_usable(run.owner, &bundle, &peer) {
+            run.steps.ended(&peer, self.now.instant, answer);
+            let hops = run.walk.found(&peer);
+            return self.end_with(id, run, bundle, Some((peer, hops)));
+        } else {
+            // It does not verify, and we are the one who asked.
+            run.steps.ended(&peer, self.now.instant, Answer::Invalid);
+            self.counters.lookups.invalid += 1;
+            self.cache.blame(peer, self.now.instant + GONE_FOR);
+            run.walk.failed(&peer);
         }
         self.step(id, run);
     }
@@ -253,33 +401,6 @@ impl Overlay {
             if self.verify(&record).is_ok() {
                 run.epochs = Bundle::new(run.epochs.drain(..).chain([record])).records;
             }
-        }
-    }
-
-    /// A second storer's bundle: what is newer in it goes to the cache, verified.
-    fn merge_late(&mut self, key: Key, late: Bundle, peer: PeerId) {
-        let Some(cached) = self.cache.fresh(&key, self.now.instant) else { return };
-        let (bundle, from) = (cached.bundle.clone(), cached.from);
-        if bundle.digest() == late.digest() {
-            return;
-        }
-        let mut merged = Bundle::default();
-        let until = self.now.instant + crate::limits::GONE_FOR;
-        for (records, storer) in [(bundle.records, from), (late.records, Some(peer))] {
-            for record in records {
-                if self.verify(&record).is_ok() {
-                    merged.insert(record);
-                } else if let Some(storer) = storer {
-                    self.cache.blame(storer, until);
-                }
-            }
-        }
-        merged.apply_epoch();
-        if merged.devices().next().is_none() {
-            // Nothing of it was true, or all is revoked: the next one to ask is told by a walk.
-            self.cache.evict(&key);
-        } else {
-            self.cache.verified(&key, merged);
         }
     }
 }
