@@ -14,12 +14,14 @@ use super::steps::Steps;
 use super::{Overlay, Timer};
 use crate::api::{Answer, Parallelism, Source};
 use crate::cbor::Blob;
+use crate::group::Caps;
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DEVICES_PER_NAME_MAX, GONE_FOR, HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, STORER_ROUND_TRIPS,
     STORER_TIMEOUT_MIN, WALK_TIMEOUT,
 };
 use crate::lookup::{Goal, Verdict, Walk};
+use crate::network::Scope;
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
 use crate::wire::{Closest, FLAG_CROSS_CHECK, FLAG_TRACE, Get, Got, Hint, Message, Reason};
@@ -46,6 +48,7 @@ pub(super) struct WalkRun {
     /// The owner has its answer; only late answers are awaited.
     over: bool,
     steps: Steps,
+    caps: Caps,
     /// What storers gave: those that are compared, or late.
     pub(super) gave: Vec<(PeerId, Bundle)>,
     /// Whether it ended with a bundle.
@@ -57,7 +60,8 @@ pub(super) struct WalkRun {
 }
 
 impl WalkRun {
-    fn new(walk: Walk, owner: Owner, ends: Instant, now: Instant) -> Self {
+    fn new(walk: Walk, owner: Owner, ends: Instant, begun: (Instant, Scope)) -> Self {
+        let (now, scope) = begun;
         let traced = matches!(owner, Owner::Resolve(_, way) if way & FLAG_TRACE != 0);
         Self {
             walk,
@@ -68,6 +72,7 @@ impl WalkRun {
             ends,
             over: false,
             steps: Steps::new(traced, now),
+            caps: Caps::new(scope),
             gave: Vec::new(),
             found: false,
             merged: None,
@@ -91,7 +96,7 @@ impl Overlay {
         let parallelism = if compares { Parallelism::AtOnce } else { self.parallelism };
         let walk = Walk::new(key, goal, width, self.network.parameters.alpha, parallelism);
         let ends = self.set_timer(WALK_TIMEOUT, Timer::Walk(id));
-        let mut run = WalkRun::new(walk, owner, ends, self.now.instant);
+        let mut run = WalkRun::new(walk, owner, ends, (self.now.instant, self.network.scope));
         self.fill(&mut run, width);
         self.step(id, run);
         id
@@ -325,7 +330,11 @@ impl Overlay {
 
     fn take_hints(&mut self, run: &mut WalkRun, teller: PeerId, hints: &[Hint], depth: u8) {
         for hint in hints.iter().take(HINTS_PER_ANSWER_MAX) {
-            if let Some(node) = self.learn_told(teller, hint) {
+            // Whom we knew is ours to ask; of those heard only now no group may become the whole walk.
+            let known = self.map.contact(&hint.peer()).is_some();
+            if let Some(node) = self.learn_told(teller, hint)
+                && (known || run.caps.admit(&hint.addresses))
+            {
                 run.walk.add(hint.peer(), &node, depth.saturating_add(1));
             }
         }
