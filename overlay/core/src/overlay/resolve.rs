@@ -417,7 +417,7 @@ impl Overlay {
             self.cancel(local.deadline, Timer::Resolve(id));
             match local.end {
                 End::Reply(command) => self.reply(command, reply),
-                End::Watch(command) => self.watched(command, reply),
+                End::Watch(command) => self.watched(command, id, reply),
             }
         }
     }

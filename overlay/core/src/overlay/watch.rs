@@ -29,6 +29,8 @@ struct LocalWatch {
     username: Username,
     key: Key,
     told: Option<Told>,
+    /// The look-up that told it: what was asked before that is old by now.
+    latest: u64,
     failures: u8,
     /// Look-ups on their way.
     looking: u8,
@@ -66,7 +68,8 @@ impl Overlay {
             return self.reply(command, Reply::Failed(Failure::Refused(why)));
         }
         let key = self.network.name_key(&username);
-        let watch = LocalWatch { username, key, told: None, failures: 0, looking: 0, again: false };
+        let (told, latest, failures, looking, again) = (None, 0, 0, 0, false);
+        let watch = LocalWatch { username, key, told, latest, failures, looking, again };
         self.watching.local.insert(command, watch);
         let first = !self.watching.keys.contains_key(&key);
         self.look_for_watch(command, false);
@@ -238,10 +241,14 @@ impl Overlay {
     }
 
     /// A look-up of a watch has ended: the user hears of another outcome.
-    pub(super) fn watched(&mut self, command: CommandId, reply: Reply) {
+    pub(super) fn watched(&mut self, command: CommandId, id: u64, reply: Reply) {
         let Some(watch) = self.watching.local.get_mut(&command) else { return };
         watch.looking = watch.looking.saturating_sub(1);
         let (key, again) = (watch.key, core::mem::take(&mut watch.again));
+        if id < watch.latest {
+            return;
+        }
+        watch.latest = id;
         let (told, outcome) = match outcome(reply) {
             Ok(resolution) => (Told::Devices(versions(&resolution.devices)), Ok(resolution)),
             Err(failure) => (Told::Unknown, Err(failure)),

@@ -11,6 +11,7 @@ mod fixture;
 mod forgery;
 mod hostile;
 mod invariants;
+mod looking;
 mod mapping;
 mod moving;
 mod network;
