@@ -541,3 +541,6 @@ pub const WATCH_POLL: Duration = TTL_DEFAULT;
 
 /// Failed look-ups in a row after which a watched name counts as unknown. *Guess*.
 pub const WATCH_FAILURES: u8 = 2;
+
+/// Look-ups of one local watch under way at once. *Guess*: a push while another is being looked into.
+pub const WATCH_LOOK_UPS_MAX: u8 = 4;

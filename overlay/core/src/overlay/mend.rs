@@ -103,7 +103,8 @@ impl Overlay {
     /// A walk is over: storers that gave less than is known by now get the rest.
     pub(super) fn mend(&mut self, run: WalkRun) {
         let Owner::Resolve(key, _) = run.owner else { return };
-        if !run.found || (run.gave.is_empty() && run.walk.tally().0 == 0) {
+        let differs = |(_, gave): &(PeerId, Bundle)| gave.digest() != run.gave[0].1.digest();
+        if !run.found || (run.walk.tally().0 == 0 && !run.gave.iter().any(differs)) {
             return;
         }
         let whole = run.merged.or_else(|| self.look_in_cache(&key));

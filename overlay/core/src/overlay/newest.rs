@@ -89,3 +89,67 @@ impl Newest {
         name
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::Newest;
+    use crate::certificate::{LOGIN_LIFE, LoginCertificate};
+    use crate::key::{Key, NetworkId};
+    use crate::limits::NEWEST_MAX;
+    use crate::network::{Limits, Network, Parameters, Scope};
+    use crate::record::{EpochDraft, EpochPayload, Record, sign_epoch};
+    use crate::sign::{SecretKey, Signer};
+    use crate::time::Unix;
+
+    fn epoch(key: Key, minimum: u32, seq: u64) -> Record {
+        let (root, login) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
+        let (id, now) = (NetworkId::from_bytes([3; 32]), Unix::from_secs(1_800_000_000));
+        let certificate =
+            LoginCertificate { key: login.public(), not_before: now, not_after: now + LOGIN_LIFE };
+        let chain = [certificate.issue(&id, &root)];
+        let network = Network {
+            id,
+            version: 1,
+            roots: vec![root.public()],
+            login: chain.to_vec(),
+            secret: None,
+            scope: Scope::Local,
+            limits: Limits::Lab,
+            parameters: Parameters::default(),
+        };
+        let payload = EpochPayload { minimum, revoked: vec![] };
+        let draft = EpochDraft { key, payload: &payload, seq, now, chain: &chain };
+        sign_epoch(draft, &network, &login).expect("a valid record")
+    }
+
+    #[test]
+    fn an_older_epoch_record_does_not_replace_a_newer_one() {
+        // The higher epoch wins over the higher number, in either order of arrival.
+        let key = Key::from_bytes([9; 32]);
+        let (old, new) = (epoch(key, 1, 5), epoch(key, 2, 1));
+        for order in [[&old, &new], [&new, &old]] {
+            let mut newest = Newest::default();
+            order.into_iter().for_each(|record| newest.remember(record));
+            assert_eq!(newest.epoch(&key), Some(&new));
+        }
+    }
+
+    #[test]
+    fn at_the_bound_the_name_that_was_not_used_for_longest_goes() {
+        // One more name than there is room for; the first one is used again before.
+        let key = |number: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            Key::from_bytes(bytes)
+        };
+        let mut newest = Newest::default();
+        for number in 0..NEWEST_MAX {
+            newest.see(key(number), &crate::record::Bundle::default());
+        }
+        newest.see(key(0), &crate::record::Bundle::default());
+        newest.see(key(NEWEST_MAX), &crate::record::Bundle::default());
+        assert!(newest.knows(&key(0)) && newest.knows(&key(NEWEST_MAX)) && !newest.knows(&key(1)));
+    }
+}

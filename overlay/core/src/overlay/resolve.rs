@@ -155,7 +155,6 @@ impl Overlay {
         if local.how.trace {
             self.note_parent(id, peer, &outcome);
         }
-        let Some(local) = self.resolving.local.get_mut(&id) else { return };
         match outcome {
             Outcome::Answer(Message::Resolved(resolved)) => self.resolved(id, resolved),
             Outcome::Refused(refused) if Reason::from_wire(refused.reason) != Reason::Unsupported => {
@@ -164,7 +163,9 @@ impl Overlay {
             }
             // Not a parent any more, or gone: the next one is asked once it is there.
             Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Unreachable => {
-                local.attempts = local.attempts.saturating_sub(1);
+                if let Some(local) = self.resolving.local.get_mut(&id) {
+                    local.attempts = local.attempts.saturating_sub(1);
+                }
                 if let Outcome::Refused(refused) = &outcome {
                     self.disowned(&peer, refused);
                 }

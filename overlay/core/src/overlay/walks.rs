@@ -7,6 +7,7 @@
 //! does with the end (`resolve`, `puts`), storers that were behind (`mend`).
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::look::{Asker, Found, Nothing};
 use super::requests::{Outcome, Purpose};
@@ -173,12 +174,12 @@ impl Overlay {
     }
 
     /// How long a look-up waits for a storer; a dial takes its time.
-    fn storer_timeout(&self, peer: &PeerId) -> core::time::Duration {
-        if self.links.to(peer).is_none() {
-            return REQUEST_TIMEOUT;
+    fn storer_timeout(&self, peer: &PeerId) -> Duration {
+        match self.links.rank(peer) {
+            (true, _) => REQUEST_TIMEOUT,
+            (false, Duration::MAX) => STORER_TIMEOUT_MIN,
+            (false, trip) => (trip * STORER_ROUND_TRIPS).clamp(STORER_TIMEOUT_MIN, REQUEST_TIMEOUT),
         }
-        let trips = self.links.round_trip(peer).map(|known| known.smoothed * STORER_ROUND_TRIPS);
-        trips.unwrap_or_default().clamp(STORER_TIMEOUT_MIN, REQUEST_TIMEOUT)
     }
 
     /// A storer hangs: the walk goes on without it, and others are asked before it for a while.

@@ -17,7 +17,8 @@ use super::{Overlay, Timer};
 use crate::api::{CommandId, Device, Effect, Failure, Reply, Resolution};
 use crate::key::{Key, PeerId, PublicKey};
 use crate::limits::{
-    LOCAL_WATCHES_MAX, REQUEST_TIMEOUT, WATCH_FAILURES, WATCH_LIFE, WATCH_POLL, WATCH_RENEW, WATCH_RETRY,
+    LOCAL_WATCHES_MAX, REQUEST_TIMEOUT, WATCH_FAILURES, WATCH_LIFE, WATCH_LOOK_UPS_MAX, WATCH_POLL,
+    WATCH_RENEW, WATCH_RETRY,
 };
 use crate::name::Username;
 use crate::record::Bundle;
@@ -194,8 +195,9 @@ impl Overlay {
                 let bundle = Bundle::new(records);
                 self.see_changed(key, &bundle);
                 for (command, username) in self.watches_of(&key) {
-                    self.watch_looks(command);
-                    self.conclude_for_watch(command, username, bundle.clone());
+                    if self.watch_looks(command) {
+                        self.conclude_for_watch(command, username, bundle.clone());
+                    }
                 }
             }
             UNKNOWN => {}
@@ -230,14 +232,18 @@ impl Overlay {
             return;
         }
         let username = watch.username.clone();
-        self.watch_looks(command);
-        self.resolve_for_watch(command, username, fresh);
+        if self.watch_looks(command) {
+            self.resolve_for_watch(command, username, fresh);
+        }
     }
 
-    fn watch_looks(&mut self, command: CommandId) {
-        if let Some(watch) = self.watching.local.get_mut(&command) {
-            watch.looking = watch.looking.saturating_add(1);
-        }
+    /// Whether one more look-up may begin for a watch: a parent that pushes without end is not followed.
+    fn watch_looks(&mut self, command: CommandId) -> bool {
+        let Some(watch) = self.watching.local.get_mut(&command) else { return false };
+        let may = watch.looking < WATCH_LOOK_UPS_MAX;
+        watch.again |= !may;
+        watch.looking += u8::from(may);
+        may
     }
 
     /// A look-up of a watch has ended: the user hears of another outcome.
@@ -246,6 +252,9 @@ impl Overlay {
         watch.looking = watch.looking.saturating_sub(1);
         let (key, again) = (watch.key, core::mem::take(&mut watch.again));
         if id < watch.latest {
+            if again {
+                self.look_for_watch(command, true);
+            }
             return;
         }
         watch.latest = id;

@@ -10,7 +10,8 @@
 //! we are a superpeer. A watch ends with its time or with the last link of its watcher. *Not here*: the
 //! watcher's side (`watch`).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
+use alloc::collections::btree_map::{BTreeMap, Entry};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::api::{LinkId, Source};
 use crate::cbor::Blob;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{
-    DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, STORER_WATCHES_MAX, WATCH_LIFE, WATCH_POLL, WATCH_RENEW,
+    DEVICES_PER_NAME_MAX, GONE_FOR, REQUEST_TIMEOUT, STORER_WATCHES_MAX, WATCH_LIFE, WATCH_POLL, WATCH_RENEW,
     WATCHES_MAX, WATCHES_PER_CHILD_MAX, WATCHES_PER_SUPERPEER_MAX,
 };
 use crate::record::{Bundle, Record};
@@ -179,8 +180,8 @@ impl Overlay {
         if !self.watchers.children.add(key, peer, self.now.instant + life, bounds) {
             return false;
         }
-        if !self.watchers.views.contains_key(&key) {
-            self.watchers.views.insert(key, View::default());
+        if let Entry::Vacant(place) = self.watchers.views.entry(key) {
+            place.insert(View::default());
             self.poll_later(key);
             self.look(key, 0, Asker::Watch(key));
             self.watch_storers(key, None);
@@ -261,7 +262,7 @@ impl Overlay {
             return false;
         };
         if let Outcome::Answer(Message::Changed(changed)) = outcome {
-            self.storer_told(changed);
+            self.storer_told(peer, changed);
         } else {
             // The next look-up finds another.
             view.at.remove(&peer);
@@ -273,15 +274,18 @@ impl Overlay {
     pub(super) fn changed_at_storer(&mut self, peer: PeerId, changed: &Changed) -> bool {
         let watched = self.watchers.views.get(&changed.key).is_some_and(|view| view.at.contains_key(&peer));
         if watched {
-            self.storer_told(changed);
+            self.storer_told(peer, changed);
         }
         watched
     }
 
-    fn storer_told(&mut self, changed: &Changed) {
+    fn storer_told(&mut self, peer: PeerId, changed: &Changed) {
         let records = self.read_changed(changed);
-        if !records.is_empty() {
-            self.take_view(changed.key, records);
+        if !records.is_empty() && !self.take_view(changed.key, records) {
+            self.cache.blame(peer, self.now.instant + GONE_FOR);
+            if let Some(view) = self.watchers.views.get_mut(&changed.key) {
+                view.at.remove(&peer);
+            }
         }
     }
 
@@ -306,12 +310,15 @@ impl Overlay {
     }
 
     /// What verifies goes into the view, what has expired goes; watchers hear of it if that changed it.
-    fn take_view(&mut self, key: Key, records: Vec<Record>) {
-        let Some(view) = self.watchers.views.get(&key) else { return };
-        let mut whole = view.bundle.clone();
+    /// False if something did not verify.
+    fn take_view(&mut self, key: Key, records: Vec<Record>) -> bool {
+        let Some(view) = self.watchers.views.get(&key) else { return true };
+        let (mut whole, mut good) = (view.bundle.clone(), true);
         for record in records {
             if self.verify(&record).is_ok() {
                 whole.insert(record);
+            } else {
+                good = false;
             }
         }
         whole.records.retain(|record| record.check_header(self.now.unix).is_ok());
@@ -323,6 +330,7 @@ impl Overlay {
             self.tell_change(peer, key, &whole);
         }
         self.cache_view(key, whole);
+        good
     }
 
     /// The cache is not to know less than the watchers.
