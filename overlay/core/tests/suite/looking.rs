@@ -385,6 +385,7 @@ fn a_watch_survives_the_parent() {
     for seed in 0..SEEDS {
         let mut world = network(seed, 6, 4, 3);
         let watch = world.tell(9, Command::Watch(username("alice")));
+        world.run_for(seconds(2));
         let parent = world.parent(9).expect("attached");
         let holders: Vec<usize> = (6..9).filter(|index| world.parent(*index) != Some(parent)).collect();
         let [one, two, ..] = holders[..] else { continue };
