@@ -302,6 +302,28 @@ fn an_absence_is_remembered_until_somebody_registers() {
     }
 }
 
+/// Goal: a remembered absence does not come back when what was registered after it has left the cache.
+/// Method: a short ttl; parents that don't store the name.
+#[test]
+fn an_absence_ends_for_good_with_a_registration() {
+    let mut tried = 0;
+    for seed in 0..2 * SEEDS {
+        let mut world = network(seed, 3, 2, 1);
+        let parent = world.parent(4).expect("attached");
+        assert!(look(&mut world, 4, "alice", How::default()).devices.is_empty());
+        let (mut held, _) = world.authority.held("alice");
+        held.ttl = seconds(30);
+        world.register(3, held);
+        if world.parent(3) != Some(parent) || world.overlay(parent).counters().records > 0 {
+            continue;
+        }
+        tried += 1;
+        world.run_for(seconds(35));
+        assert_eq!(look(&mut world, 4, "alice", How::default()).devices.len(), 1, "seed {seed}");
+    }
+    assert!(tried > 2);
+}
+
 /// Goal: a storer that hangs costs one look-up a hedge and the next ones nothing; with it nothing is
 /// called absent. Method: drop all that the storer asked first says; count what it is asked then.
 #[test]
