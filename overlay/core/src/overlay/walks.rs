@@ -162,18 +162,20 @@ impl Overlay {
             }
             self.timers.extend(run.hedge.map(|at| (at, Timer::Hedge(id))));
         }
-        let message = match run.walk.goal {
+        let goal = run.walk.goal;
+        let message = match goal {
             Goal::Value => Message::Get(Get { key: run.walk.key }),
             Goal::Nodes => Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR) }),
         };
         self.walks.insert(id, run);
         for peer in asking {
-            let timeout = self.storer_timeout(&peer);
+            let timeout = if goal == Goal::Value { self.storer_timeout(&peer) } else { REQUEST_TIMEOUT };
             self.ask(peer, message.clone(), Purpose::Walk(id), timeout);
         }
     }
 
-    /// How long a look-up waits for a storer; a dial takes its time.
+    /// How long a look-up waits for a storer; a dial takes its time. What is to be stored waits longer:
+    /// a storer that is passed over lacks it.
     fn storer_timeout(&self, peer: &PeerId) -> Duration {
         match self.links.rank(peer) {
             (true, _) => REQUEST_TIMEOUT,

@@ -5,7 +5,7 @@
 //! - a look-up tells only of devices that their holder published: device key, peer, parent, display name
 //!   and a number that was signed;
 //! - a name is never *absent* after a majority has acknowledged it, unless it was revoked, or a majority
-//!   of its storers was lost within [`REPAIR`];
+//!   of its storers was lost within [`REPAIR`]; an absence may be remembered for [`DENIAL_TTL`];
 //! - a revoked device is in no answer to a look-up that began a ttl after the acknowledgement;
 //! - a superpeer has never more children than places, and nobody ticks without end.
 //!
@@ -15,10 +15,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use callbook_overlay::api::{Command, CommandId, Device, Notice, Relation, Reply, Slot};
+use callbook_overlay::api::{Command, CommandId, Device, Notice, Relation, Reply, Slot, Source};
 use callbook_overlay::certificate::DeviceCertificate;
 use callbook_overlay::key::{Key, PeerId, PublicKey};
-use callbook_overlay::limits::TTL_DEFAULT;
+use callbook_overlay::limits::{DENIAL_TTL, TTL_DEFAULT};
 use callbook_overlay::network::Network;
 use callbook_overlay::record::{Kind, Record};
 use callbook_overlay::{Overlay, Username};
@@ -173,7 +173,9 @@ impl Ledger {
         match (asked.what, reply) {
             (What::Resolve(key, name), Reply::Resolved(found)) if found.devices.is_empty() => {
                 self.seen.absent += 1;
-                self.check_absent(&key, &name, asked.at);
+                // An absence may be remembered: it counts as of when it was found out.
+                let age = if found.source == Source::Cache { DENIAL_TTL.as_micros() as u64 } else { 0 };
+                self.check_absent(&key, &name, asked.at.saturating_sub(age));
             }
             (What::Resolve(key, name), Reply::Resolved(found)) => {
                 self.seen.found += 1;

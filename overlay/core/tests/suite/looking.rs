@@ -352,7 +352,9 @@ fn a_frozen_storer_is_routed_around() {
         let hung = frozen.get().expect("one was asked");
         let name = (0..1_000).map(|number| format!("nobody-{number}")).find(|name| {
             let key = key(&world, name);
-            let mut all: Vec<_> = (0..7).map(|index| (world.place(index).expect("a superpeer").distance(&key), index)).collect();
+            let mut all: Vec<_> = (0..7)
+                .map(|index| (world.place(index).expect("a superpeer").distance(&key), index))
+                .collect();
             all.sort();
             all[..3].iter().any(|(_, index)| *index == hung)
         });
