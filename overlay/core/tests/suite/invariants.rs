@@ -179,8 +179,10 @@ impl Ledger {
             }
             (What::Resolve(key, name), Reply::Resolved(found)) => {
                 self.seen.found += 1;
+                // Whom nobody answers, knows of no revocation: its own record is all that it has.
+                let at = if found.source == Source::Own { 0 } else { asked.at };
                 for device in &found.devices {
-                    self.check_device(&key, &name, (device, asked.at), by_id);
+                    self.check_device(&key, &name, (device, at), by_id);
                 }
             }
             (What::Resolve(..), Reply::Failed(_)) => self.seen.unknown += 1,
