@@ -22,8 +22,17 @@ impl Census {
     /// It doesn't answer as a superpeer does.
     #[must_use]
     pub fn take(network: &Network, peer: &Peer) -> Self {
+        Self::take_at(network, &peer.address())
+    }
+
+    /// The same of whoever listens there.
+    ///
+    /// # Panics
+    /// As [`Self::take`].
+    #[must_use]
+    pub fn take_at(network: &Network, address: &Multiaddr) -> Self {
         let Authority { facts, .. } = Authority::of(network);
-        let mut stranger = greeted(&facts, &peer.address());
+        let mut stranger = greeted(&facts, address);
         let answer = stranger.ask(Message::Closest(Closest { key: Key::from_bytes([0; 32]), count: 20 }));
         let Some(Message::Hints(hints)) = answer else { panic!("no hints: {answer:?}") };
         Self { facts, hints: hints.hints }

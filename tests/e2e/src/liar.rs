@@ -14,13 +14,13 @@ use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::network::Network as Facts;
 use callbook_overlay::wire::{Frame, Got, Hint, Hints, Message, PutDone, PutResult, Reason, Refused};
 use futures::StreamExt;
-use libp2p::Swarm;
 use libp2p::swarm::{Stream, SwarmEvent};
+use libp2p::{Multiaddr, Swarm};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::stranger::{hello, open, stranger_key, stranger_swarm};
-use crate::{Authority, Network, Peer};
+use crate::{Authority, Network};
 
 /// What a liar serves, and how often it was asked for it.
 #[derive(Default)]
@@ -38,22 +38,16 @@ pub struct Liar {
 }
 
 impl Liar {
-    /// A new superpeer, nearer to `key` than all of `others`, that has dialled each of `peers`.
+    /// A new superpeer, nearer to `key` than all of `others`, that dials whoever listens at `addresses`.
     ///
     /// # Panics
     /// It can't listen or dial.
     #[must_use]
-    pub fn start<'a>(
-        network: &Network,
-        key: &Key,
-        others: &[Key],
-        peers: impl IntoIterator<Item = &'a Peer>,
-    ) -> Self {
+    pub fn start(network: &Network, key: &Key, others: &[Key], addresses: &[Multiaddr]) -> Self {
         let (authority, node) = (Authority::of(network), stranger_key());
         let builder = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = builder.expect("a runtime");
         let served = Arc::<Mutex<Served>>::default();
-        let addresses: Vec<_> = peers.into_iter().map(Peer::address).collect();
         let hint = runtime.block_on(async {
             let mut swarm = stranger_swarm(&node, Neighbours::new(&authority.facts.id));
             let any = Address { ip: network.room.address().into(), port: 0 };
@@ -66,7 +60,7 @@ impl Liar {
             let certificate = authority.node_nearest(&node, key, others);
             let hint = Hint { certificate, addresses: vec![address] };
             for address in addresses {
-                swarm.dial(address).expect("an address to dial");
+                swarm.dial(address.clone()).expect("an address to dial");
             }
             let said = Said { facts: authority.facts, hint: hint.clone(), served: Arc::clone(&served) };
             tokio::spawn(drive(swarm, said));

@@ -93,16 +93,18 @@ struct Lying<'a> {
 }
 
 impl<'a> Lying<'a> {
-    /// New liars around this name's key; all superpeers know them.
+    /// New liars around this name's key; all superpeers know them, and the login server, which may be the
+    /// reader's parent.
     fn about(network: &Network, supers: &[Peer], reader: &'a Peer, name: &str) -> Self {
         let authority = Authority::of(network);
         let key = authority.key(name);
-        let mut places = Census::take(network, &supers[0]).places();
-        let liars: Vec<Liar> = (0..R_OF_THREE).map(|_| Liar::start(network, &key, &places, supers)).collect();
-        places.extend(liars.iter().map(|liar| liar.place(&authority.facts)));
-        for superpeer in supers {
+        let places = Census::take(network, &supers[0]).places();
+        let addresses: Vec<_> = supers.iter().map(Peer::address).chain(network.server_address()).collect();
+        let liar = |_| Liar::start(network, &key, &places, &addresses);
+        let liars: Vec<Liar> = (0..R_OF_THREE).map(liar).collect();
+        for address in &addresses {
             until("the liars are known", || {
-                let known = Census::take(network, superpeer).places();
+                let known = Census::take_at(network, address).places();
                 liars.iter().all(|liar| known.contains(&liar.place(&authority.facts))).then_some(())
             });
         }
