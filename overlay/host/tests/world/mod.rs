@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use callbook_host::{Handle, Host, Settings, StoreSetting, Transports, start};
 use callbook_overlay::Username;
-use callbook_overlay::api::{Command, Held, Notice, Parallelism, Reply, Resolution, Role};
+use callbook_overlay::api::{Command, Held, How, Notice, Parallelism, Reply, Resolution, Role};
 use callbook_overlay::certificate::{DeviceCertificate, LoginCertificate, NodeCertificate};
 use callbook_overlay::key::NetworkId;
 use callbook_overlay::network::{Limits, Network, Parameters, Scope};
@@ -140,7 +140,8 @@ impl Peer {
 
     pub(crate) async fn resolve(&self, name: &str) -> Resolution {
         let username = Username::parse(name).unwrap();
-        let reply = self.command(Command::Resolve { username, fresh: true }).await;
+        let reply =
+            self.command(Command::Resolve { username, how: How { fresh: true, ..How::default() } }).await;
         let Reply::Resolved(resolution) = reply else { panic!("{reply:?}") };
         resolution
     }
