@@ -17,6 +17,7 @@ mod moving;
 mod network;
 mod parents;
 mod records;
+mod review;
 mod scenarios;
 mod sealing;
 mod turmoil;

@@ -19,7 +19,7 @@ pub(crate) type Tamper = Box<dyn FnMut(usize, usize, Frame) -> Option<Frame>>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Conditions {
     /// Latency of a pair of peers, one way, in microseconds: from, to. `None`: a simple fixed one.
-    latency: Option<(u64, u64)>,
+    pub(crate) latency: Option<(u64, u64)>,
     /// Share of a frame's latency that varies, in percent.
     jitter: u64,
     /// Dials that fail though the other side is there, in a thousand.
