@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 
 use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer};
-use crate::api::{Failure, Source};
+use crate::api::{Asked, Failure, Source};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     CONFIRM_TIMEOUT, PARENT_TIMEOUT, SELF_CHECK_INTERVAL, SELF_CHECK_NAMES, SELF_CHECK_WAIT,
@@ -66,7 +66,7 @@ impl Overlay {
         let wait =
             if left.len() > 1 || !claim.asked.is_empty() { CONFIRM_TIMEOUT / 2 } else { CONFIRM_TIMEOUT };
         claim.asked.push(standby);
-        let resolve = Message::Resolve(Resolve { key, flags: FLAG_FRESH });
+        let resolve = Message::Resolve(Resolve { key, flags: self.ask_flags(id) });
         self.ask(standby, resolve, Purpose::Confirm(id), wait);
     }
 
@@ -82,6 +82,7 @@ impl Overlay {
         if self.local_key(id).is_none() {
             self.confirming.claims.remove(&id);
         }
+        self.note_answer(id, peer, Asked::Standby, &outcome);
         match outcome {
             Outcome::Answer(Message::Resolved(resolved)) if resolved.status == 0 => {
                 if self.confirming.claims.remove(&id).is_some() {

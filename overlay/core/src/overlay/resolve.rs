@@ -152,9 +152,7 @@ impl Overlay {
     pub(super) fn resolve_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
         let Some(local) = self.resolving.local.get_mut(&id) else { return };
         local.asking = false;
-        if local.how.trace {
-            self.note_parent(id, peer, &outcome);
-        }
+        self.note_answer(id, peer, Asked::Parent, &outcome);
         match outcome {
             Outcome::Answer(Message::Resolved(resolved)) => self.resolved(id, resolved),
             Outcome::Refused(refused) if Reason::from_wire(refused.reason) != Reason::Unsupported => {
@@ -177,9 +175,17 @@ impl Overlay {
         }
     }
 
-    /// The parent's answer as a step, and then its own.
-    fn note_parent(&mut self, id: u64, peer: PeerId, outcome: &Outcome) {
-        let Some(asked) = self.resolving.local.get(&id).map(|local| local.asked) else { return };
+    /// A look-up asks a peer now; with which flags.
+    pub(super) fn ask_flags(&mut self, id: u64) -> u8 {
+        let Some(local) = self.resolving.local.get_mut(&id) else { return FLAG_FRESH };
+        local.asked = self.now.instant;
+        if local.how.trace { FLAG_FRESH | FLAG_TRACE } else { FLAG_FRESH }
+    }
+
+    /// The answer of the parent or of a standby as a step, and then the steps of its own.
+    pub(super) fn note_answer(&mut self, id: u64, peer: PeerId, role: Asked, outcome: &Outcome) {
+        let local = self.resolving.local.get(&id).filter(|local| local.how.trace);
+        let Some(asked) = local.map(|local| local.asked) else { return };
         let answer = match outcome {
             Outcome::Answer(Message::Resolved(resolved)) => told(resolved),
             Outcome::Answer(_) => Answer::Invalid,
@@ -187,14 +193,14 @@ impl Overlay {
             Outcome::Silent => Answer::Silent,
             Outcome::Unreachable => Answer::Unreachable,
         };
-        self.note_step(id, peer, (Asked::Parent, asked, answer));
+        self.note_step(id, peer, (role, asked, answer));
         if let Outcome::Answer(Message::Resolved(resolved)) = outcome {
             self.note_steps(id, &resolved.trace);
         }
     }
 
     /// A request of a traced look-up has ended now: whom we asked in which role, when, and its answer.
-    pub(super) fn note_step(&mut self, id: u64, peer: PeerId, step: (Asked, Instant, Answer)) {
+    fn note_step(&mut self, id: u64, peer: PeerId, step: (Asked, Instant, Answer)) {
         let (asked, at, answer) = step;
         let address = self.map.addresses(&peer).and_then(|known| known.first().copied());
         let now = self.now.instant;
@@ -359,7 +365,7 @@ impl Overlay {
         self.counters.lookups.invalid += 1;
         let Some(local) = self.resolving.local.get_mut(&id) else { return };
         local.invalid = Some(invalid);
-        if let Some(step) = local.steps.iter_mut().rfind(|step| step.asked == Asked::Parent) {
+        if let Some(step) = local.steps.iter_mut().rfind(|step| step.asked != Asked::Storer) {
             step.answer = Answer::Invalid;
         }
         let key = local.key;
@@ -445,7 +451,7 @@ fn source_of(resolved: &Resolved) -> Source {
     }
 }
 
-/// A parent's answer as a step of the look-up.
+/// A parent's or standby's answer as a step of the look-up.
 fn told(resolved: &Resolved) -> Answer {
     let devices = || {
         resolved

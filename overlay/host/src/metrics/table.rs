@@ -123,16 +123,73 @@ const TOTALS: &[Metric] = metrics! { Counter:
     "rejects", "Served records that a child rejected" { rejects }
     "attachments", "Times that a parent accepted us" { attachments }
     "parents_lost", "Times that we lost a parent" { parents_lost }
+    "parents_silent", "Times that a parent was silent for too long" { parents_silent }
+    "failovers", "Times that a standby became our parent" { failovers }
+    "absences_doubted", "Absences that a parent told and no standby confirmed, by why" {
+        result = "refuted" => absences_refuted;
+        result = "unconfirmed" => absences_unconfirmed;
+    }
+    "self_checks", "Questions to standbys for names registered here, by result" {
+        result = "ok" => self_checks_ok;
+        result = "failed" => self_checks_failed;
+    }
+    "working_sent", "Children told that we are still at work" { working_sent }
+    "presence_answers", "Answers to local questions for presence" {
+        presence = "online" => presence.online;
+        presence = "offline" => presence.offline;
+        presence = "unknown" => presence.unknown;
+    }
     "dials_failed", "Dials that failed on every transport" { dials_failed }
+    "dials_unverified_refused", "Dials to addresses nobody answered at, put off or given up at a limit" {
+        dials_unverified_refused
+    }
+    "bad_hints", "Hints and statements from peers that did not verify" { bad_hints }
+    "bad_links", "Links ended because too much on them did not verify" { bad_links }
+    "suspects_told", "Superpeers that failed us and were told to others" { suspects_told }
+    "refutations", "Times that we were suspected and said that we live" { refutations }
+    "statements_heard", "Statements of other superpeers that were news" { statements_heard }
+    "map_dropped", "Superpeers that left the map for nearer ones, at its bound" { map_dropped }
+    "records_moved", "Records that moved between superpeers, by why" {
+        reason = "handed_over" => handed_over;
+        reason = "repaired" => repaired;
+        reason = "pushed" => pushed;
+    }
+    "cross_checks", "Look-ups for which storers had to agree" { cross_checks }
+    "stale_repaired", "Storers that took a newer or missing record from a look-up" { stale_repaired }
+    "denials_cached", "Look-ups answered by an absence that was remembered" { denials_cached }
+    "changes_pushed", "Changes told to who watches, or had an older answer" { changes_pushed }
 };
 
 const GAUGES: &[Metric] = metrics! { Gauge:
     "records", "Records in the store" { records }
     "record_bytes", "Bytes of the records in the store" { record_bytes }
     "cached_bundles", "Bundles in the cache" { cached }
+    "equivocations_kept", "Pairs of records with one version and two bodies, kept as proof" {
+        equivocations_kept
+    }
+    "syncing", "1 while this one takes over its range" { syncing }
+    "watches", "Keys watched for children and ourselves" { watches }
     "children", "Children attached" { children }
+    "reservations", "Places kept for children of others" { reservations }
+    "standbys", "Superpeers that keep a place for us" { standbys }
     "superpeers", "Superpeers in the map, this one included" { superpeers }
     "links", "Links that are open" { links }
     "names", "Names held here" { names }
     "superpeer", "1 as a superpeer, 0 as a child" { superpeer }
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_of_the_overlay_is_exported() {
+        // Goal: no new counter is forgotten. Method: as many series as there are numbers in the struct,
+        // and no name twice.
+        let numbers = format!("{:?}", Counters::default()).matches(": 0").count();
+        let metrics = || TOTALS.iter().chain(GAUGES);
+        assert_eq!(metrics().map(|metric| metric.series.len()).sum::<usize>(), numbers);
+        let names: std::collections::BTreeSet<_> = metrics().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), metrics().count());
+    }
+}
