@@ -33,8 +33,10 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Self;
 
+    /// Rounds up: a deadline that is a little ahead is never now, else who sets it again would spin.
     fn add(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(after.as_micros()).unwrap_or(u64::MAX)))
+        let micros = after.as_nanos().div_ceil(1_000);
+        Self(self.0.saturating_add(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
 }
 
