@@ -31,9 +31,9 @@ pub(crate) const REPAIRS: bool = true;
 /// Newcomers pull what they are to store, and leavers push what they stored.
 pub(crate) const HANDS_OVER: bool = true;
 /// Children have standbys, and a parent that is silent is left.
-pub(crate) const STANDBYS: bool = false;
+pub(crate) const STANDBYS: bool = true;
 /// Halves of a network that were apart find each other again.
-pub(crate) const MERGES: bool = false;
+pub(crate) const MERGES: bool = true;
 
 /// Seeds that failed once: scenario, seed, why.
 const REGRESSIONS: &str = include_str!("../seeds.txt");
