@@ -51,6 +51,8 @@ pub struct Counters {
     pub working_sent: u64,
     /// Local questions for presence, by answer.
     pub presence: Presences,
+    /// Parents that we left because they were of no use.
+    pub parents_left: u64,
     /// Dials that failed.
     pub dials_failed: u64,
     /// Dials to addresses nobody had answered at yet, that were put off or given up at a limit.

@@ -462,8 +462,16 @@ pub const SILENCE_AGAIN: Duration = Duration::from_secs(1);
 /// How often a parent says that it is still at work. *Specification* (DETAILS *Links*).
 pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// An absence that no standby has confirmed after this is unknown. *Guess*.
-pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(1);
+/// An absence that no standby has confirmed after this is unknown. *Guess*: a look-up's three or four
+/// round trips, and a storer that is given up on the way.
+pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Faults of a parent in a row (no answer though it is heard, answers that don't verify, absences that a
+/// standby refutes) after which its child leaves it. *Guess*.
+pub const PARENT_FAULTS_MAX: u8 = 3;
+
+/// A reservation opens the last places only after this: it is for falling back. *Guess*.
+pub const RESERVATION_RIPENS: Duration = Duration::from_secs(10);
 
 /// How long after a registration a child resolves itself, jittered by half. *Guess*.
 pub const SELF_CHECK_WAIT: Duration = Duration::from_secs(2);
@@ -525,6 +533,12 @@ pub const STORER_WATCHES_MAX: usize = 16_384;
 
 /// Names that the local user watches. *Guess*: as many as a parent allows.
 pub const LOCAL_WATCHES_MAX: usize = WATCHES_PER_CHILD_MAX;
+
+/// Keys that one child may begin to watch at once. *Guess*: all that it may watch.
+pub const WATCHES_BURST: u64 = WATCHES_PER_CHILD_MAX as u64;
+
+/// Keys that one child may begin to watch, a second: each costs a look-up. *Guess*.
+pub const WATCHES_PER_SEC: u64 = 2;
 
 /// How long a watch holds. *Guess*: as an attachment.
 pub const WATCH_LIFE: Duration = Duration::from_secs(600);

@@ -82,6 +82,8 @@ struct Gone {
     tried: Instant,
     /// It said goodbye.
     left: bool,
+    /// It had answered at its address.
+    verified: bool,
 }
 
 impl Map {
@@ -102,8 +104,8 @@ impl Map {
         let may_try = self.may_try(&peer, now);
         if let Some(gone) = self.gone.get_mut(&peer) {
             if self.own.is_some() {
-                // Where it was it is no more.
-                if !hint.addresses.is_empty() {
+                // Where it was it is no more; but where it answered us, nobody else's word counts.
+                if !hint.addresses.is_empty() && !gone.verified {
                     gone.hint.addresses.clone_from(&hint.addresses);
                 }
                 return Learned::Gone;
@@ -214,7 +216,8 @@ impl Map {
         {
             self.gone.remove(&first);
         }
-        self.gone.insert(*peer, Gone { hint: contact.hint, since: now, tried: now, left });
+        let verified = contact.verified;
+        self.gone.insert(*peer, Gone { hint: contact.hint, since: now, tried: now, left, verified });
     }
 
     /// Forgets those that have been gone for a day.

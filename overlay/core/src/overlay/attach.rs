@@ -24,8 +24,8 @@ use crate::api::{Notice, Parent};
 use crate::cbor::Blob;
 use crate::key::PeerId;
 use crate::limits::{
-    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, HINTS_PER_ANSWER_MAX, PROBE_GIVE_UP,
-    PROBE_WAIT, PROBES, REQUEST_TIMEOUT,
+    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, HINTS_PER_ANSWER_MAX,
+    PARENT_FAULTS_MAX, PROBE_GIVE_UP, PROBE_WAIT, PROBES, REQUEST_TIMEOUT,
 };
 use crate::sign::{Signature, Tag, to_sign};
 use crate::time::Instant;
@@ -44,6 +44,8 @@ pub(super) struct Attaching {
     named: Vec<PeerId>,
     passed_over: BTreeSet<PeerId>,
     failures: u32,
+    /// Faults of the parent in a row.
+    faults: u8,
     wake: Option<Instant>,
     leaving: bool,
 }
@@ -305,6 +307,9 @@ impl Overlay {
         let renewed = self.attaching.is_parent(&peer);
         self.attaching.parent = Some(peer);
         self.attaching.failures = 0;
+        if !renewed {
+            self.attaching.faults = 0;
+        }
         self.attaching.passed_over.clear();
         self.attaching.named.clear();
         self.attaching.next_best.clear();
@@ -348,6 +353,27 @@ impl Overlay {
             self.fail_over();
             self.attach_if_needed();
         }
+    }
+
+    /// The parent is heard but of no use, or does not tell the truth: after some of that in a row it is
+    /// left as if it were gone.
+    pub(super) fn parent_at_fault(&mut self) {
+        let Some(parent) = self.attaching.parent else { return };
+        self.attaching.faults += 1;
+        if self.attaching.faults >= PARENT_FAULTS_MAX {
+            self.counters.parents_left += 1;
+            self.pass_over_standby(parent);
+            self.parent_lost(&parent);
+            self.abandon(&parent);
+            if let Some(link) = self.links.to(&parent) {
+                self.close(link);
+            }
+        }
+    }
+
+    /// The parent has done what it is for.
+    pub(super) fn parent_is_fine(&mut self) {
+        self.attaching.faults = 0;
     }
 
     /// The parent says that it is none: it may know another.

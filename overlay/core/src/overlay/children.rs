@@ -14,12 +14,19 @@ use crate::group::Caps;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{
     ATTACHMENT_LIFE, GOODBYE_LIFE, GOODBYES_MAX, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM,
-    RESERVATIONS_PER_CHILD,
+    RESERVATION_RIPENS, RESERVATIONS_PER_CHILD,
 };
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
 use crate::wire::{Attach, Attached, AttachmentBody, Hint, Leave, Message, Reason};
+
+/// A place that is kept.
+#[derive(Debug, Clone, Copy)]
+struct Reservation {
+    since: Instant,
+    until: Instant,
+}
 
 #[derive(Debug)]
 struct Child {
@@ -36,7 +43,7 @@ pub(super) struct Children {
     by_key: BTreeMap<Key, BTreeSet<PeerId>>,
     guests: usize,
     /// Who has a place to fall back to, and until when.
-    reservations: BTreeMap<PeerId, Instant>,
+    reservations: BTreeMap<PeerId, Reservation>,
     /// What children that left said, and when.
     goodbyes: BTreeMap<PeerId, (Instant, Leave)>,
 }
@@ -201,13 +208,14 @@ impl Overlay {
         };
         self.child_gone(&peer);
         let bound = self.children_max * RESERVATIONS_PER_CHILD;
-        let held = self.children.reservations.contains_key(&peer);
-        if self.shuns_children() || !held && self.children.reservations() >= bound {
+        let held = self.children.reservations.get(&peer).map(|reservation| reservation.since);
+        if self.shuns_children() || held.is_none() && self.children.reservations() >= bound {
             return self.full(&peer);
         }
         self.end_reservation(&peer);
         let until = self.set_timer(agreed.life, Timer::Reservation(peer));
-        self.children.reservations.insert(peer, until);
+        let since = held.unwrap_or(self.now.instant);
+        self.children.reservations.insert(peer, Reservation { since, until });
         Message::Reserved(Attached { signature: self.node.sign(&agreed.message) })
     }
 
@@ -229,8 +237,8 @@ impl Overlay {
     }
 
     fn end_reservation(&mut self, peer: &PeerId) {
-        if let Some(until) = self.children.reservations.remove(peer) {
-            self.cancel(until, Timer::Reservation(*peer));
+        if let Some(reservation) = self.children.reservations.remove(peer) {
+            self.cancel(reservation.until, Timer::Reservation(*peer));
         }
     }
 
@@ -258,15 +266,14 @@ impl Overlay {
         self.is_leaving() || self.reluctant && self.map.len() > RELUCTANT_FROM
     }
 
-    /// Who has a reservation finds the last quarter open too. All that come by one are without a name
-    /// at first, so more of them are let in.
+    /// Who has had a reservation for a while finds the last quarter open too. All that come by one are
+    /// without a name at first, so more of them are let in.
     fn has_place(&self, peer: &PeerId) -> bool {
         let all = self.children_max;
-        let (places, guests) = if self.children.reservations.contains_key(peer) {
-            (all, all / 2)
-        } else {
-            ((all * 3).div_ceil(4), all / GUESTS_SHARE)
-        };
+        let reservation = self.children.reservations.get(peer);
+        let ripe = reservation.is_some_and(|held| self.now.instant.since(held.since) >= RESERVATION_RIPENS);
+        let (places, guests) =
+            if ripe { (all, all / 2) } else { ((all * 3).div_ceil(4), all / GUESTS_SHARE) };
         self.children.len() < places && (self.is_lab() || self.children.guests < guests.max(1))
     }
 

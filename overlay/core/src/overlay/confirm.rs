@@ -1,8 +1,8 @@
 //! What the parent says, checked with a standby: absences, and where our own names are.
 //!
 //! ```text
-//!  parent: absent ─▶ a standby: absent too ─▶ absent
-//!                        │ found ─▶ that counts          silent, unknown ─▶ the other ─▶ unknown
+//!  parent: absent ─▶ all standbys, at once: absent too ─▶ absent
+//!                        │ found ─▶ that counts          all silent or unsure ─▶ unknown
 //!  registered, 1–3 s later, and every 5 minutes: a standby has the own record ─▶ fine
 //!                        └ it has an older one or none ─▶ publish again
 //! ```
@@ -17,7 +17,8 @@ use super::{Overlay, Timer};
 use crate::api::{Asked, Failure, Source};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    CONFIRM_TIMEOUT, PARENT_TIMEOUT, SELF_CHECK_INTERVAL, SELF_CHECK_NAMES, SELF_CHECK_WAIT,
+    CONFIRM_TIMEOUT, DEVICES_PER_NAME_MAX, PARENT_TIMEOUT, SELF_CHECK_INTERVAL, SELF_CHECK_NAMES,
+    SELF_CHECK_WAIT,
 };
 use crate::record::Record;
 use crate::time::Instant;
@@ -26,7 +27,9 @@ use crate::wire::{FLAG_FRESH, Message, Resolve, Resolved};
 /// An absence that the parent told.
 #[derive(Debug)]
 struct Claim {
-    asked: Vec<PeerId>,
+    /// Standbys that may still answer, and how many were asked.
+    waiting: Vec<PeerId>,
+    asked: usize,
     denials: usize,
     source: Source,
 }
@@ -43,65 +46,71 @@ pub(super) struct Confirming {
 }
 
 impl Overlay {
-    /// The parent says that a name is absent: asks a standby, if there is one.
+    /// The parent says that a name is absent: asks the standbys. False if there has never been one: then
+    /// its word counts.
     pub(super) fn confirm_absent(&mut self, id: u64, denials: usize, source: Source) -> bool {
-        if self.is_superpeer() || self.standbys.len() == 0 {
+        let Some(key) = self.local_key(id).filter(|_| !self.is_superpeer() && self.has_stood_by()) else {
             return false;
+        };
+        let waiting: Vec<PeerId> = self.standbys.peers().collect();
+        let asked = waiting.len();
+        self.confirming.claims.insert(id, Claim { waiting: waiting.clone(), asked, denials, source });
+        let resolve = Resolve { key, flags: self.ask_flags(id) };
+        for standby in waiting {
+            self.ask(standby, Message::Resolve(resolve.clone()), Purpose::Confirm(id), CONFIRM_TIMEOUT);
         }
-        let claim = Claim { asked: Vec::new(), denials, source };
-        self.confirming.claims.insert(id, claim);
-        self.ask_to_confirm(id);
+        self.judge_claim(id);
         true
     }
 
-    /// Each standby once, the time shared among them.
-    fn ask_to_confirm(&mut self, id: u64) {
-        let key = self.local_key(id);
-        let Some(claim) = self.confirming.claims.get_mut(&id) else { return };
-        let left: Vec<PeerId> =
-            self.standbys.peers().filter(|standby| !claim.asked.contains(standby)).collect();
-        let (Some(key), Some(standby)) = (key, left.first().copied()) else {
-            return self.unconfirmed(id);
-        };
-        let wait =
-            if left.len() > 1 || !claim.asked.is_empty() { CONFIRM_TIMEOUT / 2 } else { CONFIRM_TIMEOUT };
-        claim.asked.push(standby);
-        let resolve = Message::Resolve(Resolve { key, flags: self.ask_flags(id) });
-        self.ask(standby, resolve, Purpose::Confirm(id), wait);
-    }
-
-    fn unconfirmed(&mut self, id: u64) {
-        let Some(claim) = self.confirming.claims.remove(&id) else { return };
-        self.counters.absences_unconfirmed += 1;
-        let asked = claim.asked.len();
-        self.fail_or_own(id, Failure::Timeout { answered: 0, asked });
+    /// Nobody is left who could confirm it.
+    fn judge_claim(&mut self, id: u64) {
+        if self.confirming.claims.get(&id).is_some_and(|claim| claim.waiting.is_empty())
+            && let Some(claim) = self.confirming.claims.remove(&id)
+        {
+            self.counters.absences_unconfirmed += 1;
+            self.fail_or_own(id, Failure::Timeout { answered: 0, asked: claim.asked });
+        }
     }
 
     /// A standby answered, or not.
     pub(super) fn confirm_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
-        if self.local_key(id).is_none() {
+        let Some(key) = self.local_key(id) else {
             self.confirming.claims.remove(&id);
-        }
+            return;
+        };
         self.note_answer(id, peer, Asked::Standby, &outcome);
+        let Some(claim) = self.confirming.claims.get_mut(&id) else { return };
+        claim.waiting.retain(|waiting| *waiting != peer);
         match outcome {
             Outcome::Answer(Message::Resolved(resolved)) if resolved.status == 0 => {
-                if self.confirming.claims.remove(&id).is_some() {
+                if self.shows_a_device(key, &resolved) {
+                    self.confirming.claims.remove(&id);
                     self.counters.absences_refuted += 1;
-                    self.resolved(id, resolved);
+                    self.parent_at_fault();
+                    return self.resolved(id, resolved);
                 }
             }
             Outcome::Answer(Message::Resolved(resolved)) if resolved.status == 1 => {
                 if let Some(claim) = self.confirming.claims.remove(&id) {
                     self.remember_epochs(id, resolved.records);
-                    self.conclude_absent(id, claim.denials, claim.source);
+                    return self.conclude_absent(id, claim.denials, claim.source);
                 }
             }
-            Outcome::Answer(_) => self.ask_to_confirm(id),
-            Outcome::Refused(_) | Outcome::Silent | Outcome::Unreachable => {
-                self.standby_failed(peer);
-                self.ask_to_confirm(id);
-            }
+            Outcome::Refused(_) | Outcome::Unreachable => self.standby_failed(peer),
+            // It may have waited for a storer that is slow: no fault of its own.
+            Outcome::Answer(_) | Outcome::Silent => {}
         }
+        self.judge_claim(id);
+    }
+
+    /// Whether a device record of the key in an answer verifies: a standby may lie too.
+    fn shows_a_device(&mut self, key: Key, resolved: &Resolved) -> bool {
+        let blobs = resolved.records.iter().take(DEVICES_PER_NAME_MAX + 1);
+        let records: Vec<Record> = blobs.filter_map(|blob| self.read_record(blob.0.clone()).ok()).collect();
+        records.iter().any(|record| {
+            record.header().key == key && record.certificate().is_some() && self.verify(record).is_ok()
+        })
     }
 
     // ---- Own names ---------------------------------------------------------------------------
@@ -149,10 +158,8 @@ impl Overlay {
     pub(super) fn self_check_heard(&mut self, key: Key, peer: PeerId, outcome: Outcome) {
         let resolved = match outcome {
             Outcome::Answer(Message::Resolved(resolved)) if resolved.status < 2 => resolved,
-            Outcome::Answer(_) => return,
-            Outcome::Refused(_) | Outcome::Silent | Outcome::Unreachable => {
-                return self.standby_failed(peer);
-            }
+            Outcome::Answer(_) | Outcome::Silent => return,
+            Outcome::Refused(_) | Outcome::Unreachable => return self.standby_failed(peer),
         };
         // A newer version that is on its way will be checked in its turn.
         if !self.publishing.is_acknowledged(&key) || self.is_superpeer() {
@@ -164,6 +171,7 @@ impl Overlay {
             self.confirming.missed.remove(&key);
         } else {
             self.counters.self_checks_failed += 1;
+            self.parent_at_fault();
             self.confirming.missed.insert(key);
             self.publish(&key);
         }

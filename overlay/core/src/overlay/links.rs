@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::budget::Budget;
 use super::gossip::Told;
 use super::requests::Purpose;
 use super::{Overlay, Timer};
@@ -21,7 +22,7 @@ use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL,
     HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX, HOST_CACHE_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT,
-    SKEW_MAX_SECS,
+    SKEW_MAX_SECS, WATCHES_BURST, WATCHES_PER_SEC,
 };
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
@@ -39,6 +40,8 @@ pub(super) struct Link {
     said: Instant,
     /// The other side's wall clock when it greeted.
     greeted: u64,
+    /// Keys that the other side may begin to watch.
+    pub(super) watches: Budget,
     /// Hints and statements on it that did not verify, and since when they are counted.
     bad: (u32, Instant),
     frames: u8,
@@ -267,6 +270,7 @@ impl Overlay {
             used: now,
             said: now,
             greeted: 0,
+            watches: Budget::full(WATCHES_PER_SEC, WATCHES_BURST, now),
             bad: (0, now),
             frames: 0,
             serving: 0,
@@ -543,6 +547,8 @@ impl Overlay {
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
             let own = teller == hint.peer();
             if own {
+                // A superpeer is nobody's child.
+                self.child_gone(&teller);
                 self.map.forgive(&teller);
             }
             if !own {

@@ -75,6 +75,10 @@ impl Overlay {
         }
         let way = flags & (FLAG_CROSS_CHECK | FLAG_TRACE);
         let waiting = self.resolving.waiting.entry((key, way)).or_default();
+        if let (Asker::Watch(_), true) = (asker, waiting.iter().any(|other| matches!(other, Asker::Watch(_))))
+        {
+            return;
+        }
         waiting.push(asker);
         if waiting.len() == 1 {
             self.start_walk(key, Goal::Value, Owner::Resolve(key, way));

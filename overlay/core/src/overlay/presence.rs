@@ -23,7 +23,8 @@ use crate::api::{CommandId, LinkId, Presence, Reply};
 use crate::cbor::Blob;
 use crate::key::PeerId;
 use crate::limits::{
-    CLOCK_TOLERANCE, DEAD_AFTER, PRESENCE_PASSED_TIMEOUT, PRESENCE_PER_LINK_MAX, PRESENCE_TIMEOUT,
+    CLOCK_TOLERANCE, DEAD_AFTER, GOODBYE_LIFE, PRESENCE_PASSED_TIMEOUT, PRESENCE_PER_LINK_MAX,
+    PRESENCE_TIMEOUT,
 };
 use crate::sign::{Tag, to_sign};
 use crate::time::Unix;
@@ -185,6 +186,10 @@ impl Overlay {
             }
             to_sign(Tag::Attachment, &network, &told.attachment.0)
         } else {
+            let lasts = body.secs.saturating_add(GOODBYE_LIFE.as_secs());
+            if body.secs > now.saturating_add(tolerance) || lasts < now {
+                return None;
+            }
             statement_message(&network, child, body.secs, false)
         };
         let parents = to_sign(Tag::Presence, &network, &told.body.0);

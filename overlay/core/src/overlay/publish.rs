@@ -24,8 +24,8 @@ use crate::certificate::{DeviceCertificate, NodeCertificate};
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId, PublicKey};
 use crate::limits::{
-    DEVICE_LIFE_MAX, PARENT_TIMEOUT, PUBLISH_RETRY, PUBLISH_RETRY_MAX, PUBLISHING_MAX, RESIGN_INTERVAL,
-    STALE_ATTEMPTS,
+    CANDIDATES_MAX, DEVICE_LIFE_MAX, PARENT_TIMEOUT, PUBLISH_RETRY, PUBLISH_RETRY_MAX, PUBLISHING_MAX,
+    RESIGN_INTERVAL, STALE_ATTEMPTS,
 };
 use crate::record::{DeviceDraft, DevicePayload, Record, sign_device};
 use crate::sign::{Tag, to_sign};
@@ -305,6 +305,7 @@ impl Overlay {
             }
             Outcome::Unreachable => self.register_waits(&key),
             Outcome::Answer(_) | Outcome::Silent => {
+                self.parent_at_fault();
                 self.publish_failed(&key, None, Failure::Timeout { answered: 0, asked: 1 });
             }
         }
@@ -321,7 +322,7 @@ impl Overlay {
         let Some(record) = self.publishing.record(&key).cloned() else { return };
         let message = acknowledged(&self.network.id, &key, &record.digest());
         let mut storers = Vec::new();
-        for acknowledgement in &registered.acknowledgements {
+        for acknowledgement in registered.acknowledgements.iter().take(CANDIDATES_MAX) {
             let Ok(certificate) = NodeCertificate::parse(&acknowledgement.certificate.0) else { continue };
             let node = certificate.node;
             if !storers.contains(&node)
@@ -335,6 +336,7 @@ impl Overlay {
         let of = usize::from(registered.of).max(self.replicas());
         let stored = Stored { stored: storers.len(), of };
         if stored.stored > stored.of / 2 {
+            self.parent_is_fine();
             self.published(&record, stored);
         } else {
             // Perhaps it is we who count superpeers that are gone.

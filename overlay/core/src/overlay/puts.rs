@@ -16,7 +16,7 @@ use super::{Overlay, Timer};
 use crate::api::{CommandId, Failure, LinkId, Reply, Stored};
 use crate::cbor::Blob;
 use crate::key::{Digest, Key, PeerId};
-use crate::limits::{REQUEST_TIMEOUT, WALK_TIMEOUT};
+use crate::limits::{DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, WALK_TIMEOUT};
 use crate::lookup::Goal;
 use crate::record::{Bundle, Record};
 use crate::sign::{Signature, Tag, to_sign};
@@ -118,7 +118,8 @@ impl Overlay {
         let Some(run) = self.puts.get_mut(&id) else { return };
         run.waiting = run.waiting.saturating_sub(1);
         let (key, digest) = (run.record.header().key, run.record.digest());
-        run.others.extend(others.into_iter().filter(|other| other.header().key == key));
+        let others = others.into_iter().filter(|other| other.header().key == key);
+        run.others.extend(others.take(DEVICES_PER_NAME_MAX + 1));
         if let Some(signature) = result.signature {
             let message = acknowledged(&self.network.id, &key, &digest);
             self.counters.verifications += 1;

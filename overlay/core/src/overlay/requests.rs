@@ -78,6 +78,16 @@ pub(super) struct Requests {
 /// A request: whom, and its id.
 type Asked = (PeerId, u64);
 
+/// What became of the wish to dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialled {
+    Begun,
+    /// Nobody has answered at its address yet, and too many of those have been dialled lately.
+    TooMany,
+    /// No address is known.
+    Nowhere,
+}
+
 impl Requests {
     pub(super) fn is_dialling(&self, peer: &PeerId) -> bool {
         self.dialling.contains(peer)
@@ -115,25 +125,33 @@ impl Overlay {
         if crowded {
             // Our own trouble says nothing of the peer: it counts as silent.
             self.requests.crowded_out.push((peer, id));
-        } else if link.is_none() && !self.dial(peer) {
-            self.requests.unsendable.push((peer, id));
+        } else if link.is_none() {
+            match self.try_dial(peer) {
+                Dialled::Begun => {}
+                // Nor does our own bound: who would hold a record may be there.
+                Dialled::TooMany => self.requests.crowded_out.push((peer, id)),
+                Dialled::Nowhere => self.requests.unsendable.push((peer, id)),
+            }
         }
     }
 
-    /// Starts a dial unless one is under way; false if no address is known, or one that nobody has
-    /// answered at and too many of those have been dialled.
+    /// Starts a dial unless one is under way; whether it has begun.
     pub(super) fn dial(&mut self, peer: PeerId) -> bool {
+        self.try_dial(peer) == Dialled::Begun
+    }
+
+    fn try_dial(&mut self, peer: PeerId) -> Dialled {
         if self.requests.is_dialling(&peer) || self.links.is_greeting(&peer) {
-            return true;
+            return Dialled::Begun;
         }
-        let Some(addresses) = self.map.addresses(&peer).map(<[_]>::to_vec) else { return false };
+        let Some(addresses) = self.map.addresses(&peer).map(<[_]>::to_vec) else { return Dialled::Nowhere };
         if addresses.is_empty() || peer == self.me {
-            return false;
+            return Dialled::Nowhere;
         }
         let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified);
         if stranger && !(self.may_dial_stranger() && self.strangers.spend(1, self.now.instant)) {
             self.counters.dials_unverified_refused += 1;
-            return false;
+            return Dialled::TooMany;
         }
         if stranger {
             self.requests.strangers.insert(peer);
@@ -141,7 +159,7 @@ impl Overlay {
         let first = if self.is_superpeer() { Transport::Quic } else { Transport::Tcp };
         self.requests.dialling.insert(peer);
         self.out.push(Effect::Dial { peer, addresses, first });
-        true
+        Dialled::Begun
     }
 
     /// Whether one more dial may go to an address that nobody has answered at: hints are not signed by

@@ -171,7 +171,12 @@ impl Overlay {
                     self.pursue(id);
                 }
             }
-            Outcome::Silent => self.fail_or_own(id, Failure::Timeout { answered: 0, asked: 1 }),
+            Outcome::Silent => {
+                self.fail_or_own(id, Failure::Timeout { answered: 0, asked: 1 });
+                if self.attaching.is_parent(&peer) {
+                    self.parent_at_fault();
+                }
+            }
         }
     }
 
@@ -335,6 +340,7 @@ impl Overlay {
         let all_own = own.is_some_and(|own| devices.iter().all(|device| device.key == own.slot().writer));
         let source = if all_own { Source::Own } else { found.source };
         let hops = if all_own { 0 } else { found.hops };
+        self.parent_is_fine();
         self.count_found(source);
         let trace = self.trace(id);
         self.end_resolve(id, Reply::Resolved(Resolution { devices, hops, source, denials: 0, trace }));
@@ -363,6 +369,9 @@ impl Overlay {
     /// The answer was not right: tell the parent, and ask again.
     fn retry(&mut self, id: u64, invalid: Invalid, record: Option<Record>) {
         self.counters.lookups.invalid += 1;
+        if !self.is_superpeer() {
+            self.parent_at_fault();
+        }
         let Some(local) = self.resolving.local.get_mut(&id) else { return };
         local.invalid = Some(invalid);
         if let Some(step) = local.steps.iter_mut().rfind(|step| step.asked != Asked::Storer) {

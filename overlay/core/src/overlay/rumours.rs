@@ -143,7 +143,6 @@ impl Overlay {
     fn is_alive(&mut self, peer: PeerId) {
         self.gossip.acquit(&peer);
         if self.map.revive(&peer, &self.network.id, self.now.instant) == Learned::New {
-            self.map_grew_again();
             self.try_soon(peer);
         }
     }

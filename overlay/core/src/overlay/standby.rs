@@ -40,6 +40,8 @@ pub(super) struct Standbys {
     /// Asked to be our parent.
     failing_over: BTreeSet<PeerId>,
     wake: Option<Instant>,
+    /// There has been one since we attached.
+    stood_by: bool,
     /// When the parent's silence is judged next.
     listening: Option<Instant>,
     /// The parent was silent, and the standbys have been asked, at this instant.
@@ -185,6 +187,7 @@ impl Overlay {
                 // Those that turned up on the way are one more than needed at most.
                 self.standbys.kept.insert(0, Kept { peer, renew, until });
                 self.standbys.kept.truncate(STANDBYS);
+                self.standbys.stood_by = true;
             }
             Outcome::Refused(refused) => {
                 self.learn_candidates(&peer, &refused);
@@ -208,7 +211,14 @@ impl Overlay {
         }
     }
 
-    fn pass_over_standby(&mut self, peer: PeerId) {
+    /// Whether the parent's word needs a standby's: also if there is none at the moment, unless we know of
+    /// nobody else.
+    pub(super) fn has_stood_by(&self) -> bool {
+        let alone = || self.map.iter().all(|contact| self.attaching.is_parent(&contact.peer()));
+        self.standbys.stood_by && !(self.standbys.kept.is_empty() && alone())
+    }
+
+    pub(super) fn pass_over_standby(&mut self, peer: PeerId) {
         self.standbys.passed_over.insert(peer, self.now.instant + STANDBY_PASS_OVER);
     }
 

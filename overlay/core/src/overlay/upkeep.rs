@@ -24,7 +24,7 @@ use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_INTERVAL, REDIAL_INTERVAL, REFRESH_INTERVAL,
-    SWEEP_INTERVAL, UPKEEP_DIALS, UPKEEP_INTERVAL,
+    SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
 use crate::map::{Contact, Learned};
@@ -152,6 +152,9 @@ impl Overlay {
                     self.keep_contact(&peer);
                 }
                 if self.is_superpeer() {
+                    if self.map.len() <= 2 {
+                        self.hand_over_again();
+                    }
                     self.upkeep_again();
                 }
                 (Some(id), Some(learned))
@@ -235,7 +238,7 @@ impl Overlay {
                 continue;
             }
             let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified);
-            if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_stranger()) {
+            if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_strangers()) {
                 self.more_to_dial = true;
                 break;
             }
@@ -280,7 +283,7 @@ impl Overlay {
         });
         let unseen: Vec<PeerId> = unseen.map(crate::map::Contact::peer).collect();
         for peers in [gone, unseen] {
-            if !peers.is_empty() && self.may_dial_stranger() {
+            if !peers.is_empty() && self.may_dial_strangers() {
                 let index = self.pick(peers.len());
                 self.dial(peers[index]);
             }
@@ -341,12 +344,16 @@ impl Overlay {
         self.survey_again(peer);
         self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
         self.set_timer(Duration::from_secs(1), Timer::Refresh);
-        self.map_grew_again();
+        if self.map.is_cut_off(self.now.instant) {
+            // We were on our own: what they hold may be newer.
+            self.hand_over_again();
+        }
     }
 
-    /// Superpeers that were lost are back: what they hold may be newer, or what we hold.
-    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "hand-over hooks in here")]
-    pub(super) fn map_grew_again(&mut self) {}
+    /// Upkeep leaves half of the dials to what somebody waits for.
+    fn may_dial_strangers(&mut self) -> bool {
+        self.may_dial_stranger() && self.strangers.has(UNVERIFIED_DIALS_BURST / 2, self.now.instant)
+    }
 
     /// Looks ourselves up: the closest to us are our neighbours. And asks somebody for whoever we lack.
     pub(super) fn refresh(&mut self) {

@@ -139,11 +139,11 @@ impl Watchers {
 impl Overlay {
     /// A peer watches a key through us, its parent, or at us, a storer.
     pub(super) fn serve_watch(&mut self, link: LinkId, peer: PeerId, id: u64, watch: &Watch) {
-        let answer = self.watched_here(peer, watch);
+        let answer = self.watched_here(link, peer, watch);
         self.send(link, id, answer);
     }
 
-    fn watched_here(&mut self, peer: PeerId, watch: &Watch) -> Message {
+    fn watched_here(&mut self, link: LinkId, peer: PeerId, watch: &Watch) -> Message {
         let (child, superpeer) = (self.children.is_child(&peer), self.map.contact(&peer).is_some());
         if !self.is_superpeer() || !(child || superpeer) {
             let candidates = self.candidates_for(&peer);
@@ -158,6 +158,12 @@ impl Overlay {
         }
         let life = Duration::from_secs(u64::from(watch.secs)).min(WATCH_LIFE);
         if child {
+            let watches = self.watchers.children.by_peer.get(&peer).is_some_and(|keys| keys.contains(&key));
+            let now = self.now.instant;
+            let budget = self.links.get_mut(link).map(|link| &mut link.watches);
+            if !watches && !budget.is_some_and(|budget| budget.spend(1, now)) {
+                return self.refuse(Reason::Busy);
+            }
             return match self.watch_for(key, peer, life) {
                 true => Message::Changed(self.view_of(&key)),
                 false => self.refuse(Reason::Limit),

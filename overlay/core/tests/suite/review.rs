@@ -17,7 +17,6 @@ fn seconds(count: u64) -> Duration {
 /// Goal: an absence is confirmed also where a round trip takes what it takes between continents.
 /// Method: 100 ms a way between any two, nothing fails; the name is nobody's. Control: 5 ms a way.
 #[test]
-#[ignore = "found by review, open: a standby has half a second, whatever the round trips: confirm.rs"]
 fn an_absence_is_confirmed_between_continents() {
     for seed in 0..4 {
         for way in [5_000, 100_000] {
@@ -42,7 +41,6 @@ fn an_absence_is_confirmed_between_continents() {
 /// superpeers, one frozen; the parent denies all. A look-up of a name that nobody has and the frozen one is a
 /// storer of, which takes the standbys a second, then one of a name that is there.
 #[test]
-#[ignore = "found by review, open: a silent standby is dropped, and the parent's word counts: confirm.rs"]
 fn a_slow_standby_does_not_leave_a_child_to_a_parent_that_lies() {
     let (mut tried, mut believed) = (0, 0);
     for seed in 0..12 {
@@ -85,7 +83,6 @@ fn a_slow_standby_does_not_leave_a_child_to_a_parent_that_lies() {
 /// Goal: a parent that only says that it is at work does not keep its child for ever. Method: all answers
 /// to look-ups are replaced by `Working`, again and again; the user tries for two minutes.
 #[test]
-#[ignore = "found by review, open: a parent that answers nothing is kept as long as it is heard"]
 fn a_parent_that_is_at_work_for_ever_is_left() {
     for seed in 0..3 {
         let mut world = network(seed, 5, 2, 3);
@@ -119,7 +116,6 @@ fn a_parent_that_is_at_work_for_ever_is_left() {
 /// Goal: what a child's watches cost its parent is bounded. Method: it watches a thousand keys in a
 /// second, each for a moment only.
 #[test]
-#[ignore = "found by review, open: watches are bounded in number, not in rate: watchers.rs"]
 fn a_child_that_watches_and_unwatches_costs_its_parent_little() {
     let mut world = network(1, 12, 1, 8);
     world.run_for(seconds(5));
@@ -145,7 +141,6 @@ fn a_child_that_watches_and_unwatches_costs_its_parent_little() {
 /// Method: more superpeers than may be dialled at once; names are looked up at the newcomer while it
 /// still dials.
 #[test]
-#[ignore = "found by review, open: a dial that our budget refuses leaves a storer out of the walk"]
 fn a_newcomer_to_a_large_network_denies_no_registered_name() {
     const S: usize = 110;
     let mut world = World::new(3, 3, Parallelism::Hedged);

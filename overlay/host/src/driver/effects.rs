@@ -14,6 +14,8 @@ impl Driver {
             match effect {
                 Effect::Send { link, frame } => self.send(link, frame),
                 Effect::Reply { command, reply } => {
+                    // The reply to a watch is its end.
+                    drop(self.watches.remove(&command));
                     if let Some(asker) = self.replies.remove(&command) {
                         // Who asked may have given up.
                         asker.send(reply).ok();

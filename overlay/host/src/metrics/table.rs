@@ -123,6 +123,7 @@ const TOTALS: &[Metric] = metrics! { Counter:
     "rejects", "Served records that a child rejected" { rejects }
     "attachments", "Times that a parent accepted us" { attachments }
     "parents_lost", "Times that we lost a parent" { parents_lost }
+    "parents_left", "Parents that we left because they were of no use" { parents_left }
     "parents_silent", "Times that a parent was silent for too long" { parents_silent }
     "failovers", "Times that a standby became our parent" { failovers }
     "absences_doubted", "Absences that a parent told and no standby confirmed, by why" {

@@ -80,6 +80,13 @@ impl Overlay {
         self.moving.hand_over = Some(run);
     }
 
+    /// The first others have come, or are back, long after we joined: what they hold is taken over too.
+    pub(in crate::overlay) fn hand_over_again(&mut self) {
+        if self.is_superpeer() && self.moving.hand_over.is_none() {
+            self.begin_hand_over();
+        }
+    }
+
     /// A look-up of our own place begins: we may be about to hear of the first others.
     pub(in crate::overlay) fn neighbours_sought(&mut self) {
         let alone = self.map.len() <= 1;

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use crate::cbor::Blob;
 use crate::key::{Key, PeerId};
-use crate::limits::{ITEMS_MAX, REQUEST_TIMEOUT};
+use crate::limits::{DEVICES_PER_NAME_MAX, ITEMS_MAX, REQUEST_TIMEOUT};
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::wire::{Item, Items, Message, Put, PutDone};
@@ -103,7 +103,8 @@ impl Overlay {
 
     /// Counts what the peer keeps now, and learns what it has that is newer.
     fn was_put(&mut self, cause: Cause, done: PutDone) {
-        let newer: Vec<_> = done.results.iter().filter_map(|result| result.newer.clone()).collect();
+        let results = done.results.iter().take(DEVICES_PER_NAME_MAX + 1);
+        let newer: Vec<_> = results.filter_map(|result| result.newer.clone()).collect();
         let kept = done.results.iter().filter(|result| result.signature.is_some()).count();
         let counter = match cause {
             Cause::Repair => &mut self.counters.repaired,
