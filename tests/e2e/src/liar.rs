@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use callbook_net::{Event, FromLink, LinkSetting, Neighbours, address_of, link, multiaddr};
@@ -14,13 +15,16 @@ use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::network::Network as Facts;
 use callbook_overlay::wire::{Frame, Got, Hint, Hints, Message, PutDone, PutResult, Reason, Refused};
 use futures::StreamExt;
-use libp2p::swarm::{Stream, SwarmEvent};
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
 use libp2p::{Multiaddr, Swarm};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::stranger::{hello, open, stranger_key, stranger_swarm};
 use crate::{Authority, Network};
+
+const REDIAL: Duration = Duration::from_secs(1);
 
 /// What a liar serves, and how often it was asked for it.
 #[derive(Default)]
@@ -59,11 +63,8 @@ impl Liar {
             };
             let certificate = authority.node_nearest(&node, key, others);
             let hint = Hint { certificate, addresses: vec![address] };
-            for address in addresses {
-                swarm.dial(address.clone()).expect("an address to dial");
-            }
             let said = Said { facts: authority.facts, hint: hint.clone(), served: Arc::clone(&served) };
-            tokio::spawn(drive(swarm, said));
+            tokio::spawn(drive(swarm, addresses.to_vec(), said));
             hint
         });
         Self { hint, served, _runtime: runtime }
@@ -98,10 +99,30 @@ struct Said {
     served: Arc<Mutex<Served>>,
 }
 
-async fn drive(mut swarm: Swarm<Neighbours>, said: Said) {
+/// Dials everybody, again after a connection failed or ended: who is busy refuses strangers.
+async fn drive(mut swarm: Swarm<Neighbours>, addresses: Vec<Multiaddr>, said: Said) {
+    let (mut redial, mut dialled) =
+        (tokio::time::interval(REDIAL), BTreeMap::<ConnectionId, Multiaddr>::new());
     loop {
-        if let SwarmEvent::Behaviour(Event::Up { stream, .. }) = swarm.select_next_some().await {
+        let event = tokio::select! {
+            _ = redial.tick() => {
+                for address in &addresses {
+                    if !dialled.values().any(|known| known == address) {
+                        let dial = DialOpts::unknown_peer_id().address(address.clone()).build();
+                        dialled.insert(dial.connection_id(), address.clone());
+                        swarm.dial(dial).expect("an address to dial");
+                    }
+                }
+                continue;
+            }
+            event = swarm.select_next_some() => event,
+        };
+        if let SwarmEvent::Behaviour(Event::Up { stream, .. }) = event {
             tokio::spawn(serve(stream, said.clone()));
+        } else if let SwarmEvent::OutgoingConnectionError { connection_id, .. }
+        | SwarmEvent::ConnectionClosed { connection_id, .. } = event
+        {
+            dialled.remove(&connection_id);
         }
     }
 }
