@@ -470,7 +470,7 @@ pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
 /// standby refutes) after which its child leaves it. *Guess*.
 pub const PARENT_FAULTS_MAX: u8 = 3;
 
-/// A reservation opens the last places only after this: it is for falling back. *Guess*.
+/// A reservation lets in more of those without a name only after this: it is for falling back. *Guess*.
 pub const RESERVATION_RIPENS: Duration = Duration::from_secs(10);
 
 /// How long after a registration a child resolves itself, jittered by half. *Guess*.
