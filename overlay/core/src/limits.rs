@@ -462,6 +462,10 @@ pub const SILENCE_AGAIN: Duration = Duration::from_secs(1);
 /// How often a parent says that it is still at work. *Specification* (DETAILS *Links*).
 pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A deadline that is overdue by more than this: the process or its machine stood still, and others have
+/// gone on without it. *Guess*: half of what they wait for an answer, at most.
+pub const AWAY: Duration = Duration::from_secs(2);
+
 /// An absence that no standby has confirmed after this is unknown. *Guess*: a look-up's three or four
 /// round trips, and a storer that is given up on the way.
 pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);

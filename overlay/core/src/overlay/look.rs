@@ -91,7 +91,7 @@ impl Overlay {
             return Some(self.with_index(key, bundle, Source::Cache));
         }
         let bundle = self.store.bundle(key, self.now.unix);
-        let held = bundle.devices().next().is_some() && self.stores(key);
+        let held = !self.is_stale() && bundle.devices().next().is_some() && self.stores(key);
         held.then(|| self.with_index(key, bundle, Source::Store))
     }
 

@@ -59,7 +59,7 @@ use crate::counters::Counters;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    ANCHORS, ANCHORS_INTERVAL, MAP_MAX, NEAR, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST,
+    ANCHORS, ANCHORS_INTERVAL, AWAY, MAP_MAX, NEAR, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST,
     UNVERIFIED_DIALS_PER_SEC, WARM,
 };
 use crate::map::Map;
@@ -272,7 +272,11 @@ impl Overlay {
 
     /// Takes one input in; see the module's documentation.
     pub fn handle(&mut self, now: Now, input: Input) -> Effects {
+        let overdue = self.next_deadline().is_some_and(|at| now.instant.since(at) >= AWAY);
         self.now = now;
+        if overdue {
+            self.been_away();
+        }
         match input {
             Input::Command(id, command) => self.command(id, command),
             Input::Connected { link, peer, dialled } => self.connected(link, peer, dialled),

@@ -201,8 +201,9 @@ impl Overlay {
         let bundle = self.store.bundle(&get.key, self.now.unix);
         let denied = bundle.devices().next().is_none();
         let closer = if denied { self.closest_hints(&get.key, self.replicas()) } else { Vec::new() };
-        if denied && self.is_syncing() {
-            // Perhaps it is among what we have not taken over yet.
+        if denied && self.is_syncing() || self.is_stale() {
+            // Perhaps it is among what we have not taken over yet, or is newer elsewhere.
+            let closer = self.closest_hints(&get.key, self.replicas());
             return self.refuse_with(Reason::Syncing, closer);
         }
         let records = bundle.records.iter().map(|record| Blob(record.bytes().clone())).collect();

@@ -126,7 +126,7 @@ impl Overlay {
     /// Where storers are compared, we are one of them.
     fn compare_own(&self, run: &mut WalkRun) {
         let bundle = self.store.bundle(&run.walk.key, self.now.unix);
-        if bundle.devices().next().is_some() {
+        if !self.is_stale() && bundle.devices().next().is_some() {
             run.walk.found(&self.me);
             run.gave.push((self.me, bundle));
         }
@@ -150,6 +150,10 @@ impl Overlay {
         let rank = |peer: &PeerId| (self.cache.is_blamed(peer), self.links.rank(peer));
         let mut asking = Vec::new();
         while let Some(peer) = run.walk.next(run.extra, rank) {
+            // One that hangs is no use as a hedge.
+            if run.extra > 0 && self.cache.is_blamed(&peer) && run.walk.next(0, rank).is_none() {
+                break;
+            }
             run.walk.asked(&peer);
             run.steps.asked(peer, now);
             asking.push(peer);

@@ -33,6 +33,8 @@ pub(super) struct HandOver {
     /// The first look-up of our own place has ended: who is nearest is known.
     ready: bool,
     synced: bool,
+    /// What we held when it began may be older than what others hold.
+    stale: bool,
     tried: BTreeSet<PeerId>,
     /// Those of them that told all, and had nothing to take over themselves.
     finished: BTreeSet<PeerId>,
@@ -76,8 +78,24 @@ impl Overlay {
     /// We have become a superpeer.
     pub(in crate::overlay) fn begin_hand_over(&mut self) {
         let (began, tried, finished) = (self.now.instant, BTreeSet::new(), BTreeSet::new());
-        let run = HandOver { began, ready: false, synced: false, tried, finished, source: None };
+        let stale = self.store.len() > 0;
+        let run = HandOver { began, ready: false, synced: false, stale, tried, finished, source: None };
         self.moving.hand_over = Some(run);
+    }
+
+    /// Whether what we hold has to be compared before it is told: it comes from before we were away.
+    pub(in crate::overlay) fn is_stale(&self) -> bool {
+        self.moving.hand_over.as_ref().is_some_and(|run| !run.synced && run.stale)
+    }
+
+    /// Nobody has reached us for a while: what was stored and revoked meanwhile is learned before we
+    /// answer for it, and those who have buried us hear that we live.
+    pub(in crate::overlay) fn been_away(&mut self) {
+        if self.is_superpeer() {
+            self.begin_hand_over();
+            self.say_alive();
+            self.refresh();
+        }
     }
 
     /// The first others have come, or are back, long after we joined: what they hold is taken over too.
