@@ -266,14 +266,14 @@ impl Overlay {
         self.is_leaving() || self.reluctant && self.map.len() > RELUCTANT_FROM
     }
 
-    /// Who has had a reservation for a while finds the last quarter open too. All that come by one are
-    /// without a name at first, so more of them are let in.
+    /// Who has a reservation finds the last quarter open too. All that come by one are without a name at
+    /// first, so more of them are let in, if they have had it for a while.
     fn has_place(&self, peer: &PeerId) -> bool {
         let all = self.children_max;
         let reservation = self.children.reservations.get(peer);
         let ripe = reservation.is_some_and(|held| self.now.instant.since(held.since) >= RESERVATION_RIPENS);
-        let (places, guests) =
-            if ripe { (all, all / 2) } else { ((all * 3).div_ceil(4), all / GUESTS_SHARE) };
+        let places = if reservation.is_some() { all } else { (all * 3).div_ceil(4) };
+        let guests = if ripe { all / 2 } else { all / GUESTS_SHARE };
         self.children.len() < places && (self.is_lab() || self.children.guests < guests.max(1))
     }
 

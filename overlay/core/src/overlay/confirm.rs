@@ -27,9 +27,11 @@ use crate::wire::{FLAG_FRESH, Message, Resolve, Resolved};
 /// An absence that the parent told.
 #[derive(Debug)]
 struct Claim {
-    /// Standbys that may still answer, and how many were asked.
+    /// Standbys that may still answer, and all that were asked.
     waiting: Vec<PeerId>,
-    asked: usize,
+    tried: Vec<PeerId>,
+    /// One of them could not tell, or not in time.
+    unsure: bool,
     denials: usize,
     source: Source,
 }
@@ -49,27 +51,51 @@ impl Overlay {
     /// The parent says that a name is absent: asks the standbys. False if there has never been one: then
     /// its word counts.
     pub(super) fn confirm_absent(&mut self, id: u64, denials: usize, source: Source) -> bool {
-        let Some(key) = self.local_key(id).filter(|_| !self.is_superpeer() && self.has_stood_by()) else {
+        if self.is_superpeer() || !self.has_stood_by() {
             return false;
-        };
-        let waiting: Vec<PeerId> = self.standbys.peers().collect();
-        let asked = waiting.len();
-        self.confirming.claims.insert(id, Claim { waiting: waiting.clone(), asked, denials, source });
-        let resolve = Resolve { key, flags: self.ask_flags(id) };
-        for standby in waiting {
-            self.ask(standby, Message::Resolve(resolve.clone()), Purpose::Confirm(id), CONFIRM_TIMEOUT);
         }
-        self.judge_claim(id);
+        let claim = Claim { waiting: Vec::new(), tried: Vec::new(), unsure: false, denials, source };
+        self.confirming.claims.insert(id, claim);
+        self.ask_to_confirm(id);
         true
     }
 
-    /// Nobody is left who could confirm it.
+    /// Asks all standbys that were not asked yet.
+    fn ask_to_confirm(&mut self, id: u64) {
+        let (key, standbys) = (self.local_key(id), self.standbys.peers().collect::<Vec<_>>());
+        let (Some(key), Some(claim)) = (key, self.confirming.claims.get_mut(&id)) else { return };
+        let fresh: Vec<PeerId> = standbys.into_iter().filter(|peer| !claim.tried.contains(peer)).collect();
+        claim.waiting.extend(&fresh);
+        claim.tried.extend(&fresh);
+        if fresh.is_empty() {
+            return self.judge_claim(id);
+        }
+        let resolve = Resolve { key, flags: self.ask_flags(id) };
+        for standby in fresh {
+            self.ask(standby, Message::Resolve(resolve.clone()), Purpose::Confirm(id), CONFIRM_TIMEOUT);
+        }
+    }
+
+    /// Ends a claim that nobody is left to confirm; waits if new standbys are on their way in place of
+    /// those that are gone.
     fn judge_claim(&mut self, id: u64) {
-        if self.confirming.claims.get(&id).is_some_and(|claim| claim.waiting.is_empty())
-            && let Some(claim) = self.confirming.claims.remove(&id)
-        {
-            self.counters.absences_unconfirmed += 1;
-            self.fail_or_own(id, Failure::Timeout { answered: 0, asked: claim.asked });
+        let claim = self.confirming.claims.get(&id).filter(|claim| claim.waiting.is_empty());
+        if claim.is_none_or(|claim| !claim.unsure && self.standbys.are_sought()) {
+            return;
+        }
+        let Some(claim) = self.confirming.claims.remove(&id) else { return };
+        if !self.has_stood_by() {
+            return self.conclude_absent(id, claim.denials, claim.source);
+        }
+        self.counters.absences_unconfirmed += 1;
+        self.fail_or_own(id, Failure::Timeout { answered: 0, asked: claim.tried.len() });
+    }
+
+    /// A standby has been found, or not.
+    pub(super) fn claims_go_on(&mut self) {
+        let idle = self.confirming.claims.iter().filter(|(_, claim)| claim.waiting.is_empty());
+        for id in idle.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.ask_to_confirm(id);
         }
     }
 
@@ -97,9 +123,13 @@ impl Overlay {
                     return self.conclude_absent(id, claim.denials, claim.source);
                 }
             }
-            Outcome::Refused(_) | Outcome::Unreachable => self.standby_failed(peer),
+            Outcome::Refused(_) | Outcome::Unreachable => {
+                // It is gone, or has forgotten us: another one at once.
+                self.standby_failed(peer);
+                self.standbys_due();
+            }
             // It may have waited for a storer that is slow: no fault of its own.
-            Outcome::Answer(_) | Outcome::Silent => {}
+            Outcome::Answer(_) | Outcome::Silent => claim.unsure = true,
         }
         self.judge_claim(id);
     }

@@ -64,6 +64,11 @@ impl Standbys {
         self.kept.len()
     }
 
+    /// Whether a reservation has been asked for that is not there yet.
+    pub(super) fn are_sought(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     fn drop(&mut self, peer: &PeerId) {
         self.kept.retain(|kept| kept.peer != *peer);
     }
@@ -199,6 +204,7 @@ impl Overlay {
             // The next candidate at once; if there is none, after a while.
             self.standbys_due();
         }
+        self.claims_go_on();
     }
 
     /// A standby is of no use: another one is looked for.
