@@ -169,6 +169,7 @@ fn step(step: &api::Step) -> Step {
         Answer::Unknown => ("unknown", None, None),
         Answer::Refused => ("refused", None, None),
         Answer::Silent => ("silent", None, None),
+        Answer::Pending => ("pending", None, None),
         Answer::Unreachable => ("unreachable", None, None),
         Answer::Invalid => ("invalid", None, None),
     };

@@ -105,8 +105,10 @@ pub enum Answer {
     Unknown,
     /// It refused.
     Refused,
-    /// Nothing in time, or not before another one had answered.
+    /// Nothing in time.
     Silent,
+    /// Nothing yet when the answers of others were enough.
+    Pending,
     /// It can't be reached.
     Unreachable,
     /// What it said did not verify.

@@ -51,11 +51,11 @@ impl Steps {
         }
     }
 
-    /// As they travel; what has not been answered by now counts as silent.
+    /// As they travel; what has not been answered by now was not waited for.
     pub(super) fn told(&self, now: Instant) -> Vec<TraceStep> {
         let Some(since) = self.since else { return Vec::new() };
         let told = self.steps.iter().map(|step| {
-            let (ended, answer) = step.ended.unwrap_or((now, Answer::Silent));
+            let (ended, answer) = step.ended.unwrap_or((now, Answer::Pending));
             let (answer, devices) = to_wire(answer);
             let (at_micros, took_micros) = (micros(step.at.since(since)), micros(ended.since(step.at)));
             TraceStep { peer: step.peer, at_micros, took_micros, answer, devices }
@@ -92,6 +92,7 @@ fn to_wire(answer: Answer) -> (u8, u8) {
         Answer::Silent => (5, 0),
         Answer::Unreachable => (6, 0),
         Answer::Invalid => (7, 0),
+        Answer::Pending => (8, 0),
     }
 }
 
@@ -105,6 +106,7 @@ pub(super) fn from_wire(step: &TraceStep) -> Answer {
         4 => Answer::Refused,
         5 => Answer::Silent,
         6 => Answer::Unreachable,
+        8 => Answer::Pending,
         _ => Answer::Invalid,
     }
 }

@@ -285,7 +285,8 @@ pub struct TraceStep {
     /// For how long, in microseconds.
     #[n(2)]
     pub took_micros: u32,
-    /// 0 found, 1 denied, 2 syncing, 3 unknown, 4 refused, 5 silent, 6 unreachable, 7 invalid.
+    /// 0 found, 1 denied, 2 syncing, 3 unknown, 4 refused, 5 silent, 6 unreachable, 7 invalid,
+    /// 8 pending.
     #[n(3)]
     pub answer: u8,
     /// Devices found.
