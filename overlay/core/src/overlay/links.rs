@@ -438,7 +438,11 @@ impl Overlay {
         }
         self.orphan(&peer, id);
         if self.links.to(&peer).is_none() {
-            self.parent_lost(&peer);
+            if self.attaching.is_parent(&peer) {
+                self.parent_lost(&peer);
+                // Whatever it was asked goes to the next one: to dial it in vain may take seconds.
+                self.abandon(&peer);
+            }
             self.child_gone(&peer);
             self.watchers_gone(&peer);
         }
