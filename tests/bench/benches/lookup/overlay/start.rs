@@ -50,7 +50,9 @@ fn started(network: &Network, child: &mut Peer, home: &Peer) -> Duration {
 fn forget_contacts(child: &Peer) {
     let database = Database::create(child.data().join("store.redb")).expect("a store");
     let write = database.begin_write().expect("a transaction");
-    write.delete_table(TableDefinition::<&[u8], &[u8]>::new("contacts")).expect("a table");
-    write.delete_table(TableDefinition::<u64, &[u8]>::new("anchors")).expect("a table");
+    let contacts = TableDefinition::<&[u8], &[u8]>::new("contacts");
+    write.open_table(contacts).expect("a table").retain(|_, _| false).expect("emptied");
+    let anchors = TableDefinition::<u64, &[u8]>::new("anchors");
+    write.open_table(anchors).expect("a table").retain(|_, _| false).expect("emptied");
     write.commit().expect("a commit");
 }
