@@ -87,7 +87,7 @@ impl Overlay {
 
     /// The cache first: what is in it is as new as what we store, since storing evicts it.
     fn look_here(&mut self, key: &Key, fresh: bool) -> Option<Found> {
-        if let Some(bundle) = self.look_in_cache(key).filter(|_| !fresh) {
+        if !fresh && let Some(bundle) = self.look_in_cache(key) {
             return Some(self.with_index(key, bundle, Source::Cache));
         }
         let bundle = self.store.bundle(key, self.now.unix);
