@@ -414,8 +414,9 @@ pub const REPAIR_TIMEOUT: Duration = Duration::from_secs(120);
 /// case that it holds no copy.
 pub const REPAIRERS: usize = 3;
 
-/// Vacated places that wait for the next repair; further ones are left to the publishers. *Guess*.
-pub const VACATED_MAX: usize = 1_024;
+/// Places where somebody is gone, or back, that wait for the next repair; further ones are left to the
+/// publishers. *Guess*.
+pub const CHANGED_MAX: usize = 1_024;
 
 /// A leaver has left after this, whatever it has not pushed yet. *Guess*.
 pub const LEAVE_WITHIN: Duration = Duration::from_secs(5);

@@ -345,6 +345,8 @@ impl Overlay {
         }
         self.judge_skew();
         let mut back = false;
+        // Judged before the first of those that come back counts as there.
+        let cut_off = self.map.is_cut_off(self.now.instant);
         if let (true, Some(hint)) = (superpeer, &open.hint) {
             back = self.map.forgive(&peer);
             self.learn_from_itself(hint);
@@ -359,7 +361,7 @@ impl Overlay {
             self.flush(&peer, link);
         }
         if back {
-            self.met_again(peer);
+            self.met_again(peer, cut_off);
         }
         self.probe_up(&peer);
         self.attach_if_needed();

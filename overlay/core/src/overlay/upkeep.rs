@@ -182,7 +182,7 @@ impl Overlay {
             }
         }
         if let Some(place) = place {
-            self.place_vacated(*peer, place);
+            self.place_changed(*peer, place);
         }
     }
 
@@ -334,20 +334,24 @@ impl Overlay {
         wanted
     }
 
-    /// One that we thought gone is there again: it may know others that we lost, and has to be known to
-    /// our neighbours.
-    pub(super) fn met_again(&mut self, peer: PeerId) {
-        if !self.is_superpeer() || self.map.contact(&peer).is_none() {
+    /// One that we thought gone is there again: it may know others that we lost, has to be known to our
+    /// neighbours, and either of us may hold what the other one has missed. `cut_off`: it is rather we who
+    /// were gone.
+    pub(super) fn met_again(&mut self, peer: PeerId, cut_off: bool) {
+        let Some(place) = self.map.contact(&peer).map(|contact| contact.id) else { return };
+        if !self.is_superpeer() {
             return;
         }
         self.gossip.acquit(&peer);
         self.survey_again(peer);
         self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
         self.set_timer(Duration::from_secs(1), Timer::Refresh);
-        if self.map.is_cut_off(self.now.instant) {
+        if cut_off {
             // We were on our own: what they hold may be newer.
             self.hand_over_again();
         }
+        self.compare_with(peer);
+        self.place_changed(peer, place);
     }
 
     /// Upkeep leaves half of the dials to what somebody waits for.

@@ -9,7 +9,11 @@
 //! holds, and pulls what it lacks and is a storer of. Synced is who has finished with its two nearest, or
 //! has nobody left to ask; so superpeers that start together don't wait for each other. With a small r the
 //! two nearest need not be storers of all that becomes ours: keys drawn by chance show who else is. Who
-//! turns out to be nearer in the first minute is pulled from too. *Not here*: what a syncing superpeer answers (`serve`).
+//! turns out to be nearer in the first minute is pulled from too.
+//!
+//! Who was gone and is back is compared with as well, be it in a run of its own: half of the network may
+//! have been gone with it. Source: DESIGN §4, *Repair* and *Merging*. *Not here*: what a syncing superpeer
+//! answers (`serve`), what those who are back lack (`repair`).
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -35,6 +39,10 @@ pub(super) struct HandOver {
     synced: bool,
     /// What we held when it began may be older than what others hold.
     stale: bool,
+    /// Those that were gone and are back: asked before any other.
+    back: BTreeSet<PeerId>,
+    /// Only those are asked: we have been a storer all the while, and answer as one.
+    beside: bool,
     tried: BTreeSet<PeerId>,
     /// Those of them that told all, and had nothing to take over themselves.
     finished: BTreeSet<PeerId>,
@@ -77,10 +85,39 @@ impl Overlay {
 
     /// We have become a superpeer.
     pub(in crate::overlay) fn begin_hand_over(&mut self) {
-        let (began, tried, finished) = (self.now.instant, BTreeSet::new(), BTreeSet::new());
-        let stale = self.store.len() > 0;
-        let run = HandOver { began, ready: false, synced: false, stale, tried, finished, source: None };
-        self.moving.hand_over = Some(run);
+        self.moving.hand_over = Some(HandOver {
+            began: self.now.instant,
+            ready: false,
+            synced: false,
+            stale: self.store.len() > 0,
+            back: BTreeSet::new(),
+            beside: false,
+            tried: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            source: None,
+        });
+    }
+
+    /// One that was gone is back, perhaps with half of the network: what it holds is compared with what
+    /// we hold, if it is near enough to hold what is ours.
+    pub(in crate::overlay) fn compare_with(&mut self, peer: PeerId) {
+        let Some(place) = self.place().filter(|_| self.is_superpeer()) else { return };
+        let near = self.map.closest(&place, HAND_OVER_TRIES + 1);
+        if !near.iter().any(|contact| contact.peer() == peer) {
+            return;
+        }
+        if self.moving.hand_over.is_none() {
+            self.begin_hand_over();
+            if let Some(run) = &mut self.moving.hand_over {
+                (run.ready, run.synced, run.stale, run.beside) = (true, true, false, true);
+            }
+        }
+        if let Some(run) = &mut self.moving.hand_over {
+            run.tried.remove(&peer);
+            run.finished.remove(&peer);
+            run.back.insert(peer);
+        }
+        self.upkeep_again();
     }
 
     /// Whether what we hold has to be compared before it is told: it comes from before we were away.
@@ -100,7 +137,7 @@ impl Overlay {
 
     /// The first others have come, or are back, long after we joined: what they hold is taken over too.
     pub(in crate::overlay) fn hand_over_again(&mut self) {
-        if self.is_superpeer() && self.moving.hand_over.is_none() {
+        if self.is_superpeer() && self.moving.hand_over.as_ref().is_none_or(|run| run.beside) {
             self.begin_hand_over();
         }
     }
@@ -109,8 +146,8 @@ impl Overlay {
     pub(in crate::overlay) fn neighbours_sought(&mut self) {
         let alone = self.map.len() <= 1;
         if let Some(run) = self.moving.hand_over.as_mut().filter(|run| run.tried.is_empty()) {
-            run.ready = false;
-            run.synced &= alone;
+            run.ready = run.beside;
+            run.synced &= alone || run.beside;
         }
     }
 
@@ -126,6 +163,7 @@ impl Overlay {
         let idle = |run: &&HandOver| run.ready && run.source.is_none();
         let Some(run) = self.moving.hand_over.as_ref().filter(idle) else { return };
         let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
+        let over = over || run.beside;
         let source = self.next_source(run).or_else(|| self.uncovered());
         let (id, began, place) = (self.number(), self.now.instant, self.place());
         let (Some(peer), Some(place)) = (source, place) else {
@@ -140,14 +178,20 @@ impl Overlay {
         let source = Source { peer, id, began, requests: 0, syncing: false, asked, ranges, wanted };
         if let Some(run) = &mut self.moving.hand_over {
             // Until now we knew nobody.
-            run.synced &= !run.finished.is_empty();
+            run.synced &= run.beside || !run.finished.is_empty();
+            run.back.remove(&peer);
             run.tried.insert(peer);
         }
         self.pull_on(source);
     }
 
-    /// The nearest that has not been tried: until two have told all, and of the two nearest after that.
+    /// One that is back; else the nearest that has not been tried: until two have told all, and of the
+    /// two nearest after that.
     fn next_source(&self, run: &HandOver) -> Option<PeerId> {
+        let mut back = run.back.iter().filter(|_| run.tried.len() < HAND_OVER_TRIES);
+        if let Some(peer) = back.find(|peer| self.map.contact(peer).is_some()) {
+            return Some(*peer);
+        }
         if self.is_late(run) {
             return None;
         }
@@ -183,7 +227,7 @@ impl Overlay {
 
     fn is_late(&self, run: &HandOver) -> bool {
         let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
-        run.synced && over || run.tried.len() >= HAND_OVER_TRIES
+        run.beside || run.synced && over || run.tried.len() >= HAND_OVER_TRIES
     }
 
     /// Asks the source for what comes next, or goes on with another one.

@@ -17,7 +17,7 @@ mod leaving;
 mod push;
 mod repair;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use self::handover::HandOver;
@@ -36,8 +36,8 @@ use crate::wire::{Item, Items, Message, Pulled, Range, Reason};
 #[derive(Debug, Default)]
 pub(super) struct Moving {
     hand_over: Option<HandOver>,
-    /// Who is gone since the last repair, and from where.
-    vacated: Vec<(PeerId, Key)>,
+    /// Where somebody is gone, or back, since the last repair.
+    changed: BTreeSet<Key>,
     repair: Option<Repair>,
     pushes: BTreeMap<u64, Push>,
     leaving: Option<Leaving>,

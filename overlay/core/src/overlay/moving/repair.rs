@@ -1,17 +1,18 @@
-//! After a death: who of the nearest holds what is counted, and what too few hold is offered.
+//! After a death or a return: who of the nearest holds what is counted, and what too few hold is offered.
 //!
 //! ```text
-//!  superpeer gone ─▶ 0–10 s, for all deaths meanwhile ─▶ Digest to the r closest ─▶ count
-//!                                                                │ fewer than ⌈0.7 r⌉,
-//!                                                                ▼ and no nearer one holds it
-//!                                                      Offer to those that lack it
+//!  superpeer gone, ─▶ 0–10 s, for all of them meanwhile ─▶ Digest to the r closest ─▶ count
+//!  or back                                                        │ fewer than ⌈0.7 r⌉,
+//!                                                                 ▼ and no nearer one holds it
+//!                                                       Offer to those that lack it
 //! ```
 //! A record is looked after by those of its three nearest superpeers that hold it, and only if the dead
-//! one had been among its r closest. One walk over the digests of each peer counts all records at once:
+//! one had been among its r closest, or the returned one is: it may have missed what was stored without
+//! it, and not know that anybody thought it dead. One walk over the digests of each peer counts all records at once:
 //! it descends only into ranges with records in question that differ from ours. No answer counts as not
 //! held, but who doesn't answer is not offered anything either: its own death would bring the next repair.
 //!
-//! Source: DETAILS *Records*, *Repair after a death*. *Not here*: offering (`push`).
+//! Source: DETAILS *Records*, *Repair after a death*; DESIGN §4, *Merging*. *Not here*: offering (`push`).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -19,7 +20,7 @@ use core::time::Duration;
 
 use super::push::Cause;
 use crate::key::{Distance, Key, PeerId};
-use crate::limits::{ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT, VACATED_MAX};
+use crate::limits::{CHANGED_MAX, ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::overlay::{Overlay, Timer};
 use crate::range::spanning;
@@ -65,16 +66,16 @@ struct Check {
 }
 
 impl Overlay {
-    /// A superpeer at this place is not there any more: dead, or left.
-    pub(in crate::overlay) fn place_vacated(&mut self, peer: PeerId, place: Key) {
+    /// A superpeer at this place is not there any more, dead or left; or it is there again.
+    pub(in crate::overlay) fn place_changed(&mut self, peer: PeerId, place: Key) {
         if !self.is_superpeer() || self.is_leaving() || peer == self.me {
             return;
         }
-        if self.moving.vacated.is_empty() {
+        if self.moving.changed.is_empty() {
             self.repair_later();
         }
-        if self.moving.vacated.len() < VACATED_MAX {
-            self.moving.vacated.push((peer, place));
+        if self.moving.changed.len() < CHANGED_MAX {
+            self.moving.changed.insert(place);
         }
     }
 
@@ -87,15 +88,13 @@ impl Overlay {
     /// Looks whether those that are gone have left too few copies.
     pub(in crate::overlay) fn repair(&mut self) {
         if !self.is_superpeer() || self.is_leaving() {
-            return self.moving.vacated.clear();
+            return self.moving.changed.clear();
         }
         if self.moving.repair.is_some() || self.map.is_cut_off(self.now.instant) {
             // One at a time; and it may be we who are gone.
             return self.repair_later();
         }
-        let vacated = core::mem::take(&mut self.moving.vacated);
-        let gone = vacated.into_iter().filter(|(peer, _)| self.map.contact(peer).is_none());
-        let places: Vec<Key> = gone.map(|(_, place)| place).collect();
+        let places: Vec<Key> = core::mem::take(&mut self.moving.changed).into_iter().collect();
         let items = self.in_question(&places);
         if items.is_empty() {
             return;
@@ -110,7 +109,7 @@ impl Overlay {
         self.repair_if_counted();
     }
 
-    /// The held records that lost one of their r closest, and that we are near to.
+    /// The held records that lost one of their r closest, or have one more, and that we are near to.
     fn in_question(&self, places: &[Key]) -> Vec<Item> {
         let (Some(own), r) = (self.place(), self.replicas()) else { return Vec::new() };
         let near = self.range_at(&own, REPAIRERS.min(r));
@@ -119,11 +118,11 @@ impl Overlay {
         items.retain(|item| {
             let key = &item.key;
             let lost = places.iter().zip(&ranges).any(|(place, range)| {
-                // The last of the r closest now is there in place of the dead one, or there are fewer.
+                // Beyond the last of the r closest, it is none of them and was none.
                 let last = range.contains(key).then(|| self.map.closest(key, r).pop().map(|last| last.id));
                 last.is_some_and(|last| {
                     self.map.len() < self.network.parameters.r
-                        || last.is_none_or(|last| place.distance(key) < last.distance(key))
+                        || last.is_none_or(|last| place.distance(key) <= last.distance(key))
                 })
             });
             lost && self.map.closest(key, REPAIRERS).iter().any(|contact| contact.peer() == self.me)
