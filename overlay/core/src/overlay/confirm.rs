@@ -20,7 +20,7 @@ use crate::limits::{
     CONFIRM_TIMEOUT, DEVICES_PER_NAME_MAX, PARENT_TIMEOUT, SELF_CHECK_INTERVAL, SELF_CHECK_NAMES,
     SELF_CHECK_WAIT,
 };
-use crate::record::Record;
+use crate::record::{Bundle, Record};
 use crate::time::Instant;
 use crate::wire::{FLAG_FRESH, Message, Resolve, Resolved};
 
@@ -93,8 +93,8 @@ impl Overlay {
 
     /// A standby has been found, or not.
     pub(super) fn claims_go_on(&mut self) {
-        let idle = self.confirming.claims.iter().filter(|(_, claim)| claim.waiting.is_empty());
-        for id in idle.map(|(id, _)| *id).collect::<Vec<_>>() {
+        // Also those that wait: when the last of theirs fails, the new one has to have been asked.
+        for id in self.confirming.claims.keys().copied().collect::<Vec<_>>() {
             self.ask_to_confirm(id);
         }
     }
@@ -134,13 +134,16 @@ impl Overlay {
         self.judge_claim(id);
     }
 
-    /// Whether a device record of the key in an answer verifies: a standby may lie too.
+    /// Whether an answer has a device record of the key that verifies, since a standby may lie too, and
+    /// that nothing we know revokes.
     fn shows_a_device(&mut self, key: Key, resolved: &Resolved) -> bool {
         let blobs = resolved.records.iter().take(DEVICES_PER_NAME_MAX + 1);
-        let records: Vec<Record> = blobs.filter_map(|blob| self.read_record(blob.0.clone()).ok()).collect();
-        records.iter().any(|record| {
-            record.header().key == key && record.certificate().is_some() && self.verify(record).is_ok()
-        })
+        let mut records: Vec<Record> =
+            blobs.filter_map(|blob| self.read_record(blob.0.clone()).ok()).collect();
+        records.retain(|record| record.header().key == key && self.verify(record).is_ok());
+        let mut bundle = Bundle::new(records.into_iter().chain(self.known_epoch(&key)));
+        bundle.apply_epoch();
+        bundle.devices().next().is_some()
     }
 
     // ---- Own names ---------------------------------------------------------------------------

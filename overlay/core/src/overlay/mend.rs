@@ -1,9 +1,10 @@
-//! Storers that were behind in a look-up, or hold less than they should: they get what they lack.
+//! Storers that were behind in a look-up or a put, or hold less than they should: they get what they lack.
 //!
 //! ```text
 //!  late answer ─▶ verified, merged ─▶ cache, and Changed to those who were answered
 //!  walk over   ─▶ who gave less than all know by now, or denied ─▶ Put
 //!  Reject 3    ─▶ verified, newer ─▶ cache, own store, Put to the storer it came from
+//!  put over    ─▶ who holds less than the others, of all that they told ─▶ Put
 //! ```
 //! Denials are mended only at the r closest, half of them at most: more than that is not a lost disk.
 //! *Not here*: what moves when superpeers come and go (`moving`).
@@ -118,6 +119,19 @@ impl Overlay {
         let half = self.network.parameters.r.div_ceil(2);
         for peer in denied.take(half).collect::<Vec<_>>() {
             self.give_missing(peer, key, &whole, &Bundle::default());
+        }
+    }
+
+    /// A put is over: storers that hold less than all of them together get the rest.
+    pub(super) fn mend_put(&mut self, key: Key, held: &[(PeerId, Bundle)]) {
+        let differs = |(_, holds): &(PeerId, Bundle)| holds.digest() != held[0].1.digest();
+        if !held.iter().any(differs) {
+            return;
+        }
+        let told: Vec<_> = held.iter().map(|(peer, holds)| (holds.clone(), Some(*peer))).collect();
+        let whole = self.merge(&told);
+        for (peer, holds) in held {
+            self.give_missing(*peer, key, &whole, holds);
         }
     }
 

@@ -3,8 +3,10 @@
 //! ```text
 //!  walk to the r closest ─▶ Put to each ─▶ a majority holds it: acknowledged ─▶ the rest: done
 //!                                     └─▶ a majority can't any more: failed
+//!                                              all have answered ─▶ who lacks something gets it
 //! ```
-//! The origin is told once. Storers sign what they acknowledge. *Not here*: what a storer checks
+//! The origin is told once. Storers sign what they acknowledge, and tell what else they hold: one that has
+//! become a storer only now must not answer with this record as if it were all. *Not here*: what a storer checks
 //! (`serve`), when to publish again (`publish`).
 
 use alloc::string::ToString;
@@ -44,13 +46,18 @@ pub(super) struct PutRun {
     acknowledgements: Vec<(PeerId, Signature)>,
     newer: Option<Record>,
     refused: Option<Reason>,
-    /// Other records that storers hold under the key.
-    others: Vec<Record>,
+    /// What each storer that answered holds under the key now, unverified.
+    held: Vec<(PeerId, Bundle)>,
     told: bool,
     ends: Instant,
 }
 
 impl PutRun {
+    /// All that storers hold under the key.
+    fn held(&self) -> impl Iterator<Item = &Record> {
+        self.held.iter().flat_map(|(_, bundle)| &bundle.records)
+    }
+
     fn stored(&self) -> Stored {
         Stored { stored: self.acknowledgements.len(), of: self.of }
     }
@@ -69,7 +76,7 @@ impl Overlay {
             acknowledgements: Vec::new(),
             newer: None,
             refused: None,
-            others: Vec::new(),
+            held: Vec::new(),
             told: false,
             ends,
         };
@@ -115,11 +122,14 @@ impl Overlay {
     }
 
     fn put_result(&mut self, id: u64, peer: PeerId, result: PutResult, others: Vec<Record>) {
+        let newer = result.newer.and_then(|blob| self.read_record(blob.0).ok());
         let Some(run) = self.puts.get_mut(&id) else { return };
         run.waiting = run.waiting.saturating_sub(1);
         let (key, digest) = (run.record.header().key, run.record.digest());
         let others = others.into_iter().filter(|other| other.header().key == key);
-        run.others.extend(others.take(DEVICES_PER_NAME_MAX + 1));
+        let stored = result.signature.map(|_| run.record.clone());
+        let held = others.take(DEVICES_PER_NAME_MAX + 1).chain(newer.clone()).chain(stored);
+        run.held.push((peer, Bundle::new(held)));
         if let Some(signature) = result.signature {
             let message = acknowledged(&self.network.id, &key, &digest);
             self.counters.verifications += 1;
@@ -130,7 +140,6 @@ impl Overlay {
         }
         run.refused = result.refused.map(Reason::from_wire).or(run.refused);
         let slot = run.record.slot();
-        let newer = result.newer.and_then(|blob| self.read_record(blob.0).ok());
         let newer = newer.filter(|newer| newer.slot() == slot || newer.header().key == key);
         // Believed only if it verifies: it decides which number the publisher uses next.
         if let Some(newer) = newer.filter(|newer| self.verify(newer).is_ok())
@@ -159,6 +168,7 @@ impl Overlay {
             } else {
                 self.put_was_lost(&run);
             }
+            self.mend_put(run.record.header().key, &run.held);
         }
     }
 
@@ -226,7 +236,7 @@ impl Overlay {
     /// Too few hold it, so what they hold besides is not the whole bundle; what they revoke, counts.
     fn put_was_lost(&mut self, run: &PutRun) {
         self.cache.evict(&run.record.header().key);
-        for epoch in run.others.iter().chain(&run.newer) {
+        for epoch in run.held().chain(&run.newer) {
             if epoch.certificate().is_none() && self.verify(epoch).is_ok() {
                 self.children.revoke(epoch);
             }
@@ -252,7 +262,7 @@ impl Overlay {
     fn remember_bundle(&mut self, run: &PutRun) {
         let key = run.record.header().key;
         let known = self.cache.evict(&key).map(|cached| cached.bundle.records).unwrap_or_default();
-        let all = known.into_iter().chain(run.others.iter().cloned()).chain([run.record.clone()]);
+        let all = known.into_iter().chain(run.held().cloned()).chain([run.record.clone()]);
         let all: Vec<Record> = all.collect();
         let mut bundle = Bundle::default();
         for record in all {

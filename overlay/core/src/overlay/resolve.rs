@@ -261,7 +261,10 @@ impl Overlay {
                     self.conclude_absent(id, denials, source);
                 }
             }
-            _ => self.fail_or_own(id, Failure::Timeout { answered: denials, asked: storers }),
+            _ => {
+                self.remember_epochs(id, resolved.records);
+                self.fail_or_own(id, Failure::Timeout { answered: denials, asked: storers });
+            }
         }
     }
 
@@ -309,8 +312,8 @@ impl Overlay {
         let (key, username) = (local.key, local.username.clone());
         let own = self.own_record(&key);
         let replaced = self.replace_older(&mut found.bundle);
-        let epoch = self.resolving.newest.epoch(&key).filter(|seen| seen.check_header(self.now.unix).is_ok());
-        let known = own.iter().chain(epoch).cloned();
+        let behind = found.source != Source::Own && shows_a_device(&found.bundle);
+        let known = own.iter().cloned().chain(self.known_epoch(&key));
         let mut bundle = Bundle::new(found.bundle.records.into_iter().chain(known));
         let (mut devices, mut sealed) = (Vec::new(), None);
         for record in &bundle.records {
@@ -334,7 +337,9 @@ impl Overlay {
         self.resolving.newest.see(key, &bundle);
         self.tell_newer(key, &replaced);
         devices.retain(|device: &Device| bundle.devices().any(|record| record.slot().writer == device.key));
-        if devices.is_empty() {
+        if devices.is_empty() && behind {
+            return self.compare_then(id, found.source);
+        } else if devices.is_empty() {
             return self.absent(id, 0, found.source);
         }
         let all_own = own.is_some_and(|own| devices.iter().all(|device| device.key == own.slot().writer));
@@ -344,6 +349,24 @@ impl Overlay {
         self.count_found(source);
         let trace = self.trace(id);
         self.end_resolve(id, Reply::Resolved(Resolution { devices, hops, source, denials: 0, trace }));
+    }
+
+    /// All that we were given is revoked, and who gave it did not know: one that is behind denies nothing,
+    /// and may lack what is there. Storers are compared; if that shows no more, it is as good as a denial.
+    fn compare_then(&mut self, id: u64, source: Source) {
+        let Some(local) = self.resolving.local.get_mut(&id) else { return };
+        if !local.how.cross_check && local.attempts < RESOLVE_ATTEMPTS {
+            local.how.cross_check = true;
+            self.pursue(id);
+        } else if !self.confirm_absent(id, 0, source) {
+            self.absent(id, 0, source);
+        }
+    }
+
+    /// The newest epoch record that we saw under a key, while it is valid.
+    pub(super) fn known_epoch(&self, key: &Key) -> Option<Record> {
+        let epoch = self.resolving.newest.epoch(key)?;
+        epoch.check_header(self.now.unix).is_ok().then(|| epoch.clone())
     }
 
     /// The steps in the order of their start.
@@ -400,10 +423,11 @@ impl Overlay {
         self.end_resolve(id, Reply::Resolved(absent));
     }
 
-    /// Our own record, while it and its chain are valid.
+    /// Our own record, while it and its chain are valid and nothing that we know revokes it.
     fn own_record(&mut self, key: &Key) -> Option<Record> {
         let own = self.publishing.record(key)?.clone();
-        (own.check_header(self.now.unix).is_ok() && self.verify(&own).is_ok()).then_some(own)
+        let revoked = self.known_epoch(key).is_some_and(|epoch| epoch.revokes(&own));
+        (!revoked && own.check_header(self.now.unix).is_ok() && self.verify(&own).is_ok()).then_some(own)
     }
 
     /// Our own record answers where nobody else does.
@@ -458,6 +482,13 @@ fn source_of(resolved: &Resolved) -> Source {
         3 => Source::Cache,
         _ => Source::Overlay,
     }
+}
+
+/// Whether a bundle holds a device that it does not revoke itself.
+fn shows_a_device(bundle: &Bundle) -> bool {
+    let mut bundle = bundle.clone();
+    bundle.apply_epoch();
+    bundle.devices().next().is_some()
 }
 
 /// A parent's or standby's answer as a step of the look-up.
