@@ -6,6 +6,7 @@
 //! for a while; who can't be reached leaves the map. *Not here*: whom to ask (`lookup`), what the asker
 //! does with the end (`resolve`, `puts`), storers that were behind (`mend`).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -50,6 +51,8 @@ pub(super) struct WalkRun {
     over: bool,
     steps: Steps,
     caps: Caps,
+    /// Heard of only now, and one too many of their group.
+    shut_out: BTreeSet<PeerId>,
     /// What storers gave: those that are compared, or late.
     pub(super) gave: Vec<(PeerId, Bundle)>,
     /// Whether it ended with a bundle.
@@ -74,6 +77,7 @@ impl WalkRun {
             over: false,
             steps: Steps::new(traced, now),
             caps: Caps::new(scope),
+            shut_out: BTreeSet::new(),
             gave: Vec::new(),
             found: false,
             merged: None,
@@ -108,6 +112,9 @@ impl Overlay {
         let key = run.walk.key;
         for contact in self.map.closest(&key, width) {
             let peer = contact.peer();
+            if run.shut_out.contains(&peer) {
+                continue;
+            }
             run.walk.add(peer, &contact.id, 1);
             if peer == self.me && !run.gave.iter().any(|(gave, _)| *gave == self.me) {
                 // Looked here already; as long as we take our range over that proves nothing.
@@ -337,12 +344,15 @@ impl Overlay {
 
     fn take_hints(&mut self, run: &mut WalkRun, teller: PeerId, hints: &[Hint], depth: u8) {
         for hint in hints.iter().take(HINTS_PER_ANSWER_MAX) {
-            // Whom we knew is ours to ask; of those heard only now no group may become the whole walk.
-            let known = self.map.contact(&hint.peer()).is_some();
-            if let Some(node) = self.learn_told(teller, hint)
-                && (known || run.caps.admit(&hint.addresses))
-            {
-                run.walk.add(hint.peer(), &node, depth.saturating_add(1));
+            // Whom we knew is ours to ask; of those heard only now no group may become the whole walk,
+            // not even if they are named twice: by then the map knows them.
+            let peer = hint.peer();
+            let known = self.map.contact(&peer).is_some() && !run.shut_out.contains(&peer);
+            let Some(node) = self.learn_told(teller, hint) else { continue };
+            if known || run.caps.admit(&hint.addresses) {
+                run.walk.add(peer, &node, depth.saturating_add(1));
+            } else {
+                run.shut_out.insert(peer);
             }
         }
         // Who knew few superpeers at the start may know as many as count by now.

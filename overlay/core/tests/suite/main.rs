@@ -14,6 +14,7 @@ mod invariants;
 mod looking;
 mod mapping;
 mod moving;
+mod neighbours;
 mod network;
 mod parents;
 mod records;

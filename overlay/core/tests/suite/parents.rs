@@ -7,6 +7,7 @@ use std::time::Duration;
 use callbook_overlay::Username;
 use callbook_overlay::api::{Command, Failure, How, Parallelism, Presence, Reply};
 use callbook_overlay::key::Key;
+use callbook_overlay::limits::REQUEST_TIMEOUT;
 use callbook_overlay::wire::{Frame, Message, Resolve};
 
 use crate::network::network;
@@ -77,6 +78,34 @@ fn a_standby_takes_the_place_of_a_parent_that_crashed() {
         // The one that was not needed keeps its place for us, and another one was found.
         world.run_for(seconds(5));
         assert_eq!(standbys(&mut world, 6, 6).len(), 2, "seed {seed}");
+    }
+}
+
+/// Goal: what a parent was asked for when it died is asked of the next one at once, not when a dial to the
+/// dead one has failed. Method: a look-up and a registration are on their way; a dial of the dead parent
+/// takes longer than is waited here. The put waits for a storer that may be the dead parent, as long as
+/// for any request.
+#[test]
+fn what_a_dead_parent_was_asked_for_goes_to_the_next_one_at_once() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 6, 2, 3);
+        world.conditions.dial_timeout = seconds(5);
+        let (held, _) = world.authority.held("alice");
+        world.register(7, held);
+        world.run_for(seconds(5));
+        let parent = world.parent(6).expect("attached");
+        let look_up = resolve_fresh(&mut world, 6, "alice");
+        let (held, _) = world.authority.held("bob");
+        let registration = world.tell(6, Command::Register(Box::new(held)));
+        world.crash_unanswering(parent);
+        world.run_for(seconds(1));
+        match world.reply(look_up) {
+            Some(Reply::Resolved(found)) => assert_eq!(found.devices.len(), 1, "seed {seed}"),
+            other => panic!("seed {seed}: {other:?}"),
+        }
+        world.run_for(REQUEST_TIMEOUT);
+        let registered = world.reply(registration);
+        assert!(matches!(registered, Some(Reply::Registered(_))), "seed {seed}: {registered:?}");
     }
 }
 

@@ -22,6 +22,12 @@ impl World {
         }
     }
 
+    /// As [`Self::crash`], but whoever dials it waits in vain, as over QUIC.
+    pub(crate) fn crash_unanswering(&mut self, index: usize) {
+        self.crash(index);
+        self.peers[index].vanished = true;
+    }
+
     /// The machine is gone without a word: its links stay open at the other ends until they time out.
     pub(crate) fn vanish(&mut self, index: usize) {
         self.note(|world| format!("{} vanishes", world.called(index)));

@@ -220,7 +220,8 @@ impl World {
         self.tell(index, Command::Seeds(hints));
     }
 
-    fn hint(&self, index: usize) -> Option<Hint> {
+    /// A superpeer's hint, running or not.
+    pub(crate) fn hint(&self, index: usize) -> Option<Hint> {
         match &self.peers[index].role {
             Role::Superpeer(certificate) => {
                 Some(Hint { certificate: certificate.clone(), addresses: vec![self.peers[index].address] })
@@ -328,6 +329,14 @@ impl World {
 
     pub(crate) fn notices(&self, index: usize) -> &[Notice] {
         &self.peers[index].notices
+    }
+
+    /// The standbys of a child.
+    pub(crate) fn standbys(&mut self, index: usize) -> Vec<usize> {
+        match self.ask(index, Command::Status) {
+            Reply::Status(status) => status.standbys.iter().map(|kept| self.by_id[&kept.peer]).collect(),
+            other => panic!("status: {other:?}"),
+        }
     }
 
     pub(crate) fn overlay(&self, index: usize) -> &Overlay {

@@ -25,7 +25,7 @@ pub(crate) struct Conditions {
     /// Dials that fail though the other side is there, in a thousand.
     pub(crate) dials_failed: u64,
     /// How long a dial waits for somebody who doesn't answer at all.
-    dial_timeout: Duration,
+    pub(crate) dial_timeout: Duration,
     /// How long a write that is not durable may wait for its commit.
     pub(crate) commit: Duration,
 }
