@@ -51,7 +51,8 @@ struct Asked {
 
 #[derive(Debug)]
 enum What {
-    Resolve(Key, String),
+    /// Whether it passes over caches.
+    Resolve(Key, String, bool),
     Revoke(Key, Vec<u64>),
     Watch,
     Other,
@@ -90,6 +91,8 @@ pub(crate) struct Ledger {
     ticks: BTreeMap<usize, (u64, u64)>,
     /// When somebody started last.
     started: u64,
+    /// Nothing has gone wrong for a while.
+    quiet: bool,
     /// How many promises have been looked at, by kind.
     pub(crate) seen: Seen,
 }
@@ -131,8 +134,8 @@ impl Ledger {
                 devices.entry(held.device.public()).or_insert(facts);
                 What::Other
             }
-            Command::Resolve { username, .. } => {
-                What::Resolve(network.name_key(username), username.as_str().to_owned())
+            Command::Resolve { username, how } => {
+                What::Resolve(network.name_key(username), username.as_str().to_owned(), how.fresh)
             }
             Command::Put(bytes) => self.put_asked(bytes),
             Command::Watch(_) => What::Watch,
@@ -171,16 +174,23 @@ impl Ledger {
             panic!("{index} answers {id:?}, which waits for no answer: {reply:?}");
         };
         match (asked.what, reply) {
-            (What::Resolve(key, name), Reply::Resolved(found)) if found.devices.is_empty() => {
+            (What::Resolve(key, name, fresh), Reply::Resolved(found)) if found.devices.is_empty() => {
                 self.seen.absent += 1;
-                // An absence may be remembered: it counts as of when it was found out.
-                let age = if found.source == Source::Cache { DENIAL_TTL.as_micros() as u64 } else { 0 };
+                // An absence is remembered for a minute (DESIGN §4, *Absent*; §5, *Index*), and deleted by
+                // a put only where that went through: it counts as of when it was found out, at the
+                // earliest. Who asks past the caches is told no old one.
+                let remembered = found.source == Source::Cache;
+                assert!(!(remembered && fresh), "{name} is asked for past the caches, and told from one");
+                let age = if remembered { DENIAL_TTL.as_micros() as u64 } else { 0 };
                 self.check_absent(&key, &name, asked.at.saturating_sub(age));
             }
-            (What::Resolve(key, name), Reply::Resolved(found)) => {
+            (What::Resolve(key, name, _), Reply::Resolved(found)) => {
                 self.seen.found += 1;
-                // Whom nobody answers, knows of no revocation: its own record is all that it has.
-                let at = if found.source == Source::Own { 0 } else { asked.at };
+                // Whom nobody answers, knows of no revocation: its own record is all that it has (DESIGN
+                // §3: *storers and parents* drop at once what is revoked). After the quiet time everybody
+                // is answered.
+                let alone = found.source == Source::Own && !self.quiet;
+                let at = if alone { 0 } else { asked.at };
                 for device in &found.devices {
                     self.check_device(&key, &name, (device, at), by_id);
                 }
@@ -364,6 +374,7 @@ pub(crate) enum Rest {
 /// Asserts what has to be true after a quiet time.
 pub(crate) fn settled(world: &mut World, names: &[String], rests: &[Rest]) {
     let mut wrong = Vec::new();
+    world.ledger.quiet = true;
     for rest in rests {
         let found = match rest {
             Rest::Answered => world.ledger.overdue(),

@@ -29,10 +29,11 @@ fn run(stage: &mut Stage) {
         let is_up = stage.world.is_running(victim) && !stage.world.is_frozen(victim);
         match stage.world.draw(0, 5) {
             0 | 1 if is_up && hurt < stage.spare() => {
+                let backed = backed(stage, victim);
                 stage.world.crash(victim);
                 stage.down.push(victim);
                 if super::STANDBYS {
-                    all_attached(stage);
+                    all_attached(stage, &backed);
                 }
             }
             2 if is_up && hurt < stage.spare() => {
@@ -74,12 +75,30 @@ fn run(stage: &mut Stage) {
     }
 }
 
-/// A closed link is acted on at once: two seconds after a crash every child has a parent that runs. A dial
-/// to one of those far away takes more than half a second here, and the first may refuse.
-fn all_attached(stage: &mut Stage) {
-    stage.world.run_for(Duration::from_secs(2));
-    for child in stage.children.clone() {
-        let parent = stage.world.parent(child);
-        assert!(parent.is_some_and(|parent| stage.world.is_running(parent)), "{child}: {parent:?}");
+/// The children that keep their parent if `victim` dies, or have a standby that can take its place.
+fn backed(stage: &mut Stage, victim: usize) -> Vec<usize> {
+    let mut backed = stage.children.clone();
+    backed.retain(|child| {
+        let (parent, standbys) = (stage.world.parent(*child), stage.world.standbys(*child));
+        let sound = |index: &usize| {
+            *index != victim && stage.world.is_running(*index) && !stage.world.is_frozen(*index)
+        };
+        parent.iter().chain(&standbys).any(sound)
+    });
+    backed
+}
+
+/// A closed link is acted on at once (DESIGN §5, *Parent gone*): a second after a crash every child with
+/// a sound standby has a parent that runs, a second later every other, whose standbys are down too: it
+/// finds that out, and dials somebody else, up to 600 ms away each.
+fn all_attached(stage: &mut Stage, backed: &[usize]) {
+    for first in [true, false] {
+        stage.world.run_for(Duration::from_secs(1));
+        for child in stage.children.clone() {
+            let parent = stage.world.parent(child);
+            let attached = parent.is_some_and(|parent| stage.world.is_running(parent));
+            let due = !first || backed.contains(&child);
+            assert!(attached || !due, "{child}: {parent:?}, first second: {first}");
+        }
     }
 }

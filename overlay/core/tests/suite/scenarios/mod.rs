@@ -38,15 +38,6 @@ pub(crate) const MERGES: bool = true;
 /// Seeds that failed once: scenario, seed, why.
 const REGRESSIONS: &str = include_str!("../seeds.txt");
 
-/// Seeds that show a fault which is not mended yet: scenario, seed, what. They are left out.
-const OPEN: [(&str, u64, &str); 5] = [
-    ("fail_over", 9, "2 of 3 copies after the quiet time: a repair is missing"),
-    ("fail_over", 48, "1 of 2 copies after the quiet time: a repair is missing"),
-    ("graceful_leave", 51, "an absence stays unknown after the quiet time"),
-    ("graceful_leave", 76, "an absence stays unknown after the quiet time"),
-    ("graceful_leave", 95, "an absence stays unknown after the quiet time"),
-];
-
 /// What a run has shown, and the hash of all that happened.
 type Shown = (Seen, blake3::Hash);
 
@@ -58,7 +49,6 @@ pub(crate) fn over_seeds(name: &'static str, scenario: fn(&mut Stage)) {
     }
     let mut seeds: Vec<u64> = regressions(name).collect();
     seeds.extend(0..from_environment("CALLBOOK_SEEDS").unwrap_or(SEEDS));
-    seeds.retain(|seed| !OPEN.iter().any(|(scenario, open, _)| *scenario == name && open == seed));
     let next = AtomicUsize::new(0);
     let (mut failed, mut all) = (Vec::new(), Seen::default());
     std::thread::scope(|scope| {
