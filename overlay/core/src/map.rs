@@ -237,8 +237,19 @@ impl Map {
 
     /// Whether more superpeers have failed us lately than are left: then it is rather we who are cut off.
     pub(crate) fn is_cut_off(&self, now: Instant) -> bool {
+        self.lost_lately(now) > self.sorted.len()
+    }
+
+    /// As [`Self::is_cut_off`], also if it is half of them: then neither half can speak for the other. One
+    /// of two is rather dead.
+    pub(crate) fn may_be_cut_off(&self, now: Instant) -> bool {
+        let lost = self.lost_lately(now);
+        lost > self.sorted.len() || lost > 1 && lost == self.sorted.len()
+    }
+
+    fn lost_lately(&self, now: Instant) -> usize {
         let lost = |gone: &&Gone| !gone.left && now.since(gone.since) < CUT_OFF_FOR;
-        self.gone.values().filter(lost).count() > self.sorted.len()
+        self.gone.values().filter(lost).count()
     }
 
     /// Those that failed us and are due for another try.

@@ -346,7 +346,7 @@ impl Overlay {
         self.judge_skew();
         let mut back = false;
         // Judged before the first of those that come back counts as there.
-        let cut_off = self.map.is_cut_off(self.now.instant);
+        let cut_off = self.map.may_be_cut_off(self.now.instant);
         if let (true, Some(hint)) = (superpeer, &open.hint) {
             back = self.map.forgive(&peer);
             self.learn_from_itself(hint);
@@ -550,18 +550,22 @@ impl Overlay {
         self.links.told_again(id, hello, self.now);
         self.judge_skew();
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
+        let (cut_off, mut back) = (self.map.may_be_cut_off(self.now.instant), false);
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
             let own = teller == hint.peer();
             if own {
                 // A superpeer is nobody's child.
                 self.child_gone(&teller);
-                self.map.forgive(&teller);
+                back |= self.map.forgive(&teller);
             }
             if !own {
                 self.learn_news(teller, hint);
             } else if self.learn_from_itself(hint).is_some() {
                 self.links.greet_superpeer(id);
             }
+        }
+        if back {
+            self.met_again(teller, cut_off);
         }
         self.rumours_heard(id, hello);
     }

@@ -36,8 +36,9 @@ use crate::wire::{Item, Items, Message, Pulled, Range, Reason};
 #[derive(Debug, Default)]
 pub(super) struct Moving {
     hand_over: Option<HandOver>,
-    /// Where somebody is gone, or back, since the last repair.
-    changed: BTreeSet<Key>,
+    /// Where somebody is gone since the last repair, and where back.
+    vacated: BTreeSet<Key>,
+    taken_again: BTreeSet<Key>,
     repair: Option<Repair>,
     pushes: BTreeMap<u64, Push>,
     leaving: Option<Leaving>,

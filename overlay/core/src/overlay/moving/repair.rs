@@ -14,7 +14,7 @@
 //!
 //! Source: DETAILS *Records*, *Repair after a death*; DESIGN §4, *Merging*. *Not here*: offering (`push`).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -43,11 +43,11 @@ pub(super) struct Repair {
 #[derive(Debug)]
 struct Counted {
     item: Item,
-    /// Copies known of: at first our own.
+    /// Copies known of among the r closest: at first our own, if we are one.
     copies: usize,
     /// So many are too few.
     needed: usize,
-    /// How far we are.
+    /// How far we are, if that counts.
     own: Option<Distance>,
     /// One nearer to the key holds it: repairing is its business.
     nearer: bool,
@@ -71,11 +71,13 @@ impl Overlay {
         if !self.is_superpeer() || self.is_leaving() || peer == self.me {
             return;
         }
-        if self.moving.changed.is_empty() {
+        if self.moving.vacated.is_empty() && self.moving.taken_again.is_empty() {
             self.repair_later();
         }
-        if self.moving.changed.len() < CHANGED_MAX {
-            self.moving.changed.insert(place);
+        let there = self.map.contact(&peer).is_some();
+        let places = if there { &mut self.moving.taken_again } else { &mut self.moving.vacated };
+        if places.len() < CHANGED_MAX {
+            places.insert(place);
         }
     }
 
@@ -88,18 +90,22 @@ impl Overlay {
     /// Looks whether those that are gone have left too few copies.
     pub(in crate::overlay) fn repair(&mut self) {
         if !self.is_superpeer() || self.is_leaving() {
-            return self.moving.changed.clear();
+            self.moving.taken_again.clear();
+            return self.moving.vacated.clear();
         }
         if self.moving.repair.is_some() || self.map.is_cut_off(self.now.instant) {
             // One at a time; and it may be we who are gone.
             return self.repair_later();
         }
-        let places: Vec<Key> = core::mem::take(&mut self.moving.changed).into_iter().collect();
-        let items = self.in_question(&places);
-        if items.is_empty() {
+        let gone = core::mem::take(&mut self.moving.vacated).into_iter().collect::<Vec<_>>();
+        let back = core::mem::take(&mut self.moving.taken_again);
+        let mut items = self.in_question(&gone);
+        let missed = self.perhaps_missed(&back);
+        items.retain(|item| !missed.contains(item));
+        if items.is_empty() && missed.is_empty() {
             return;
         }
-        let (records, asked) = self.questions(items);
+        let (records, asked) = self.questions(items, missed);
         let peers: Vec<PeerId> = asked.keys().copied().collect();
         let (id, began) = (self.number(), self.now.instant);
         self.moving.repair = Some(Repair { id, began, records, asked, lacking: BTreeMap::new() });
@@ -109,7 +115,20 @@ impl Overlay {
         self.repair_if_counted();
     }
 
-    /// The held records that lost one of their r closest, or have one more, and that we are near to.
+    /// The held records that those who are back ought to hold. Be we near or not: perhaps it is we who
+    /// were gone, and stored what nobody else could.
+    fn perhaps_missed(&self, back: &BTreeSet<Key>) -> BTreeSet<Item> {
+        let r = self.replicas();
+        let held = |place: &Key| {
+            let items = self.store.items(&self.range_at(place, r), self.now.unix).into_iter();
+            let theirs =
+                |item: &Item| self.map.closest(&item.key, r).iter().any(|contact| contact.id == *place);
+            items.filter(theirs).collect::<Vec<_>>()
+        };
+        back.iter().flat_map(held).collect()
+    }
+
+    /// The held records that lost one of their r closest, and that we are near to.
     fn in_question(&self, places: &[Key]) -> Vec<Item> {
         let (Some(own), r) = (self.place(), self.replicas()) else { return Vec::new() };
         let near = self.range_at(&own, REPAIRERS.min(r));
@@ -118,11 +137,11 @@ impl Overlay {
         items.retain(|item| {
             let key = &item.key;
             let lost = places.iter().zip(&ranges).any(|(place, range)| {
-                // Beyond the last of the r closest, it is none of them and was none.
+                // The last of the r closest now is there in place of the dead one, or there are fewer.
                 let last = range.contains(key).then(|| self.map.closest(key, r).pop().map(|last| last.id));
                 last.is_some_and(|last| {
                     self.map.len() < self.network.parameters.r
-                        || last.is_none_or(|last| place.distance(key) <= last.distance(key))
+                        || last.is_none_or(|last| place.distance(key) < last.distance(key))
                 })
             });
             lost && self.map.closest(key, REPAIRERS).iter().any(|contact| contact.peer() == self.me)
@@ -130,14 +149,19 @@ impl Overlay {
         items
     }
 
-    /// Whom to ask for which of the records.
-    fn questions(&self, items: Vec<Item>) -> (Vec<Counted>, BTreeMap<PeerId, Check>) {
+    /// Whom to ask for which of the records: those after a death, and those after a return.
+    fn questions(&self, items: Vec<Item>, missed: BTreeSet<Item>) -> (Vec<Counted>, BTreeMap<PeerId, Check>) {
         let (mut records, mut asked) = (Vec::new(), BTreeMap::new());
-        for (index, item) in items.into_iter().enumerate() {
+        let mut all: Vec<(Item, bool)> = items.into_iter().map(|item| (item, false)).collect();
+        all.extend(missed.into_iter().map(|item| (item, true)));
+        all.sort_unstable();
+        for (index, (item, missed)) in all.into_iter().enumerate() {
             let closest = self.map.closest(&item.key, self.replicas());
             let needed = (closest.len() * 7).div_ceil(10);
-            let own = self.place().map(|place| place.distance(&item.key));
-            records.push(Counted { item, copies: 1, needed, own, nearer: false });
+            // Who is nearer need not know that anybody was gone.
+            let own = self.place().filter(|_| !missed).map(|place| place.distance(&item.key));
+            let copies = usize::from(closest.iter().any(|contact| contact.peer() == self.me));
+            records.push(Counted { item, copies, needed, own, nearer: false });
             for contact in closest.into_iter().filter(|contact| contact.peer() != self.me) {
                 let check = asked.entry(contact.peer()).or_insert_with(|| Check {
                     place: contact.id,
