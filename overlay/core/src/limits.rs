@@ -450,6 +450,10 @@ pub const STANDBY_RETRY: Duration = Duration::from_secs(30);
 /// *Guess*.
 pub const STANDBY_PASS_OVER: Duration = Duration::from_secs(60);
 
+/// Standbys that have not taken the place of a lost parent after this are not waited for: others are asked
+/// too. *Guess*: a dial and a request, to the other end of the world.
+pub const STANDBY_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Reservations of a superpeer for each of its children. *Specification* (DESIGN §5: two standbys).
 pub const RESERVATIONS_PER_CHILD: usize = 2;
 

@@ -83,7 +83,7 @@ impl Overlay {
     /// A child without a parent looks for one now.
     pub(super) fn attach_if_needed(&mut self) {
         let Attaching { parent, asking, leaving, ref probing, .. } = self.attaching;
-        let idle = parent.is_none() && asking.is_none() && probing.is_none() && !self.is_failing_over();
+        let idle = parent.is_none() && asking.is_none() && probing.is_none() && !self.relies_on_standbys();
         if self.is_superpeer() || !idle || leaving {
             return;
         }
@@ -117,7 +117,10 @@ impl Overlay {
     }
 
     fn may_ask(&self, peer: &PeerId) -> bool {
-        *peer != self.me && !self.attaching.is_parent(peer) && !self.attaching.passed_over.contains(peer)
+        *peer != self.me
+            && !self.attaching.is_parent(peer)
+            && !self.attaching.passed_over.contains(peer)
+            && !self.is_asked_to_take_over(peer)
     }
 
     /// Dials and measures the candidates; a single one is asked as soon as may be.
@@ -260,6 +263,11 @@ impl Overlay {
         let doubled = ATTACH_RETRY * 2u32.saturating_pow(self.attaching.failures.min(10));
         let wait = self.jittered(doubled.min(ATTACH_RETRY_MAX));
         self.attaching.failures = self.attaching.failures.saturating_add(1);
+        self.set_attach_timer(wait);
+    }
+
+    /// Looks for a parent after a while, if there is none by then.
+    pub(super) fn attach_after(&mut self, wait: Duration) {
         self.set_attach_timer(wait);
     }
 

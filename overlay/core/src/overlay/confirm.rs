@@ -32,6 +32,8 @@ struct Claim {
     tried: Vec<PeerId>,
     /// One of them could not tell, or not in time.
     unsure: bool,
+    /// All standbys were lost, and have been looked for again.
+    sought_again: bool,
     denials: usize,
     source: Source,
 }
@@ -54,7 +56,8 @@ impl Overlay {
         if self.is_superpeer() || !self.has_stood_by() {
             return false;
         }
-        let claim = Claim { waiting: Vec::new(), tried: Vec::new(), unsure: false, denials, source };
+        let (waiting, tried) = (Vec::new(), Vec::new());
+        let claim = Claim { waiting, tried, unsure: false, sought_again: false, denials, source };
         self.confirming.claims.insert(id, claim);
         self.ask_to_confirm(id);
         true
@@ -77,10 +80,20 @@ impl Overlay {
     }
 
     /// Ends a claim that nobody is left to confirm; waits if new standbys are on their way in place of
-    /// those that are gone.
+    /// those that are gone. If there is none at all they are looked for, once, also among those that
+    /// failed a while ago: who has started again has forgotten us, but may take us again.
     fn judge_claim(&mut self, id: u64) {
-        let claim = self.confirming.claims.get(&id).filter(|claim| claim.waiting.is_empty());
-        if claim.is_none_or(|claim| !claim.unsure && self.standbys.are_sought()) {
+        let (none, stood_by) = (self.standbys.len() == 0, self.has_stood_by());
+        let Some(claim) = self.confirming.claims.get_mut(&id) else { return };
+        if !claim.waiting.is_empty() {
+            return;
+        }
+        if none && stood_by && !claim.unsure && !core::mem::replace(&mut claim.sought_again, true) {
+            claim.tried.clear();
+            self.seek_standbys_again();
+        }
+        let unsure = self.confirming.claims.get(&id).is_some_and(|claim| claim.unsure);
+        if !unsure && self.standbys.are_sought() {
             return;
         }
         let Some(claim) = self.confirming.claims.remove(&id) else { return };

@@ -5,6 +5,7 @@
 //!     ▲                  │ refused, can't be reached
 //!     └──────────────────┘
 //!  parent lost:    both are asked to attach; the first is the parent, a second is reserved again
+//!                  one fails, or none answers soon: others are tried beside them
 //!  parent silent:  the same, but the first counts only if the parent has said nothing before it
 //! ```
 //! A standby is a signed reservation, not a connection. It is also a second pair of eyes: it confirms
@@ -23,7 +24,7 @@ use crate::group::{Group, Width};
 use crate::key::PeerId;
 use crate::limits::{
     ATTACHMENT_LIFE, ATTACHMENT_RENEW, REQUEST_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN, STANDBY_PASS_OVER,
-    STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
+    STANDBY_PATIENCE, STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
 };
 use crate::network::Scope;
 use crate::sign::Tag;
@@ -39,6 +40,8 @@ pub(super) struct Standbys {
     passed_over: BTreeMap<PeerId, Instant>,
     /// Asked to be our parent.
     failing_over: BTreeSet<PeerId>,
+    /// Until then nobody else is asked, unless one of them fails.
+    relied_on: Option<Instant>,
     wake: Option<Instant>,
     /// There has been one since we attached.
     stood_by: bool,
@@ -133,6 +136,12 @@ impl Overlay {
         let wait = if short { self.jittered(STANDBY_RETRY) } else { ATTACHMENT_RENEW };
         let wait = renew.map_or(wait, |renew| renew.min(wait)).max(Duration::from_secs(1));
         self.wake_standbys(wait);
+    }
+
+    /// There is none, and somebody waits for one: nobody is passed over.
+    pub(super) fn seek_standbys_again(&mut self) {
+        self.standbys.passed_over.clear();
+        self.standbys_due();
     }
 
     fn is_standby(&self, peer: &PeerId) -> bool {
@@ -234,11 +243,24 @@ impl Overlay {
         !self.standbys.failing_over.is_empty()
     }
 
+    pub(super) fn is_asked_to_take_over(&self, peer: &PeerId) -> bool {
+        self.standbys.failing_over.contains(peer)
+    }
+
+    /// Whether the standbys may still be all that is needed: none has failed, and there was no time yet.
+    pub(super) fn relies_on_standbys(&self) -> bool {
+        self.is_failing_over() && self.standbys.relied_on.is_some_and(|until| self.now.instant < until)
+    }
+
     /// The parent is gone: the standbys are asked, both at once.
     pub(super) fn fail_over(&mut self) {
         self.standbys.silent_since = None;
         if !self.is_failing_over() && !self.is_superpeer() && !self.attaching.is_leaving() {
-            let standbys = self.standbys.peers().collect();
+            let standbys: Vec<PeerId> = self.standbys.peers().collect();
+            self.standbys.relied_on = Some(self.now.instant + STANDBY_PATIENCE);
+            if !standbys.is_empty() {
+                self.attach_after(STANDBY_PATIENCE);
+            }
             self.ask_to_take_over(standbys);
         }
     }
@@ -260,6 +282,8 @@ impl Overlay {
                 self.learn_candidates(&peer, refused);
             }
             self.standby_failed(peer);
+            // The other one may hang.
+            self.standbys.relied_on = None;
             return self.attach_if_needed();
         }
         let silent = self.attaching.parent().zip(self.standbys.silent_since);
