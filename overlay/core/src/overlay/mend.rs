@@ -122,16 +122,24 @@ impl Overlay {
         }
     }
 
-    /// A put is over: storers that hold less than all of them together get the rest.
+    /// A put is over: storers that hold less than all of them together get the rest, and so do those of
+    /// the r closest that did not answer in time, or are known only now: they may have taken their range
+    /// over just before.
     pub(super) fn mend_put(&mut self, key: Key, held: &[(PeerId, Bundle)]) {
+        let closest = self.map.closest(&key, self.replicas()).into_iter().map(crate::map::Contact::peer);
+        let silent = closest.filter(|peer| !held.iter().any(|(storer, _)| storer == peer));
+        let silent: Vec<PeerId> = silent.collect();
         let differs = |(_, holds): &(PeerId, Bundle)| holds.digest() != held[0].1.digest();
-        if !held.iter().any(differs) {
+        if held.is_empty() || (silent.is_empty() && !held.iter().any(differs)) {
             return;
         }
         let told: Vec<_> = held.iter().map(|(peer, holds)| (holds.clone(), Some(*peer))).collect();
         let whole = self.merge(&told);
         for (peer, holds) in held {
             self.give_missing(*peer, key, &whole, holds);
+        }
+        for peer in silent {
+            self.give_missing(peer, key, &whole, &Bundle::default());
         }
     }
 
