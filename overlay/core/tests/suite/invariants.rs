@@ -93,6 +93,8 @@ pub(crate) struct Ledger {
     started: u64,
     /// Nothing has gone wrong for a while.
     quiet: bool,
+    /// Parts of the network are apart.
+    parted: bool,
     /// How many promises have been looked at, by kind.
     pub(crate) seen: Seen,
 }
@@ -259,7 +261,7 @@ impl Ledger {
                 self.seen.acknowledged += 1;
                 let devices = self.names.entry(network.name_key(username)).or_default();
                 for facts in devices.values_mut().filter(|facts| facts.holder == index) {
-                    facts.acknowledged = Some(now);
+                    facts.acknowledged = Some(if self.parted { u64::MAX } else { now });
                     facts.excused = false;
                     facts.lost.clear();
                 }
@@ -312,6 +314,22 @@ impl Ledger {
                 if world.stores(index, &slot(key, device)).is_some() {
                     facts.lost.remove(&index);
                 }
+            }
+        }
+    }
+
+    /// Parts of the network can't reach each other any more. What is acknowledged on one side is promised
+    /// there, which nobody here can tell from the other side; to all it is once they have met again.
+    pub(crate) fn parted(&mut self) {
+        self.parted = true;
+    }
+
+    /// They can again. Those who are gone are redialled every 15 s (DESIGN §4, *Merging*), then compared.
+    pub(crate) fn healed(&mut self, now: u64) {
+        self.parted = false;
+        for facts in self.names.values_mut().flat_map(BTreeMap::values_mut) {
+            if facts.acknowledged == Some(u64::MAX) {
+                facts.acknowledged = Some(now + REPAIR);
             }
         }
     }

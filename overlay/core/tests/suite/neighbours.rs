@@ -153,8 +153,10 @@ fn a_link_stays_while_a_stranger_waits_for_an_answer() {
             let mut world = network(seed, 6, 1, 3);
             world.run_for(seconds(3));
             let username = Username::parse("nobody").expect("a name");
-            let resolve =
-                || Command::Resolve { username: username.clone(), how: How { fresh: true, ..How::default() } };
+            let resolve = || Command::Resolve {
+                username: username.clone(),
+                how: How { fresh: true, ..How::default() },
+            };
             let Reply::Resolved(_) = world.ask(6, resolve()) else { panic!("seed {seed}") };
             let Reply::Status(status) = world.ask(6, Command::Status) else { panic!("no status") };
             let standbys: Vec<usize> =

@@ -129,16 +129,23 @@ impl World {
             self.lose(index);
         }
         self.apart = Some(side);
+        self.ledger.parted();
     }
 
     /// Ends the partition.
     pub(crate) fn heal(&mut self) {
         if self.apart.take().is_some() {
             self.note(|_| String::from("together again"));
+            self.ledger.healed(self.now);
             for index in 0..self.peers.len() {
                 self.regain(index);
             }
         }
+    }
+
+    /// Whether a peer has no link that is dead without its knowing, and none that is coming up.
+    pub(crate) fn knows_its_links(&self, index: usize) -> bool {
+        self.overlay(index).counters().links == self.links_of(index).len() as u64
     }
 
     fn all_called(&self, side: &BTreeSet<usize>) -> String {
