@@ -247,7 +247,8 @@ impl Map {
         lost > self.sorted.len() || lost > 1 && lost == self.sorted.len()
     }
 
-    fn lost_lately(&self, now: Instant) -> usize {
+    /// Those that have failed us lately, and did not say goodbye.
+    pub(crate) fn lost_lately(&self, now: Instant) -> usize {
         let lost = |gone: &&Gone| !gone.left && now.since(gone.since) < CUT_OFF_FOR;
         self.gone.values().filter(lost).count()
     }

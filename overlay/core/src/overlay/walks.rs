@@ -232,7 +232,8 @@ impl Overlay {
                     self.children.revoke(epoch);
                 }
                 // Those who are left of a network that we lost can't speak for it.
-                let absent = verdict == Verdict::Absent && !self.map.may_be_cut_off(self.now.instant);
+                let alone = self.map.may_be_cut_off(self.now.instant) || self.has_met_nobody();
+                let absent = verdict == Verdict::Absent && !alone;
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;
