@@ -377,6 +377,26 @@ pub const RANGE_BITS_MAX: u8 = 252;
 /// Items in one message: a range with more is told by the hashes of its sixteenths. *Guess*: 18 KiB.
 pub const ITEMS_MAX: usize = 256;
 
+/// Items of a range that one hash is taken over; that of more is taken over the hashes of both halves.
+/// *Specification* (`wire.cddl`).
+pub const HASHED_ITEMS: usize = 64;
+
+/// Items that may be read, a second, for one superpeer that compares records or moves them. *Guess*: a
+/// hundredth of a core (150 ns each).
+pub const MOVING_WORK_PER_SEC: u64 = 65_536;
+
+/// The same, at once after a quiet time. *Guess*: all that a superpeer stores.
+pub const MOVING_WORK_BURST: u64 = STORED_MAX as u64;
+
+/// What an item that is offered costs of that: to see whether it is ours takes longer. *Guess*.
+pub const OFFERED_ITEM_WORK: usize = 8;
+
+/// Times that a request to compare or move records waits until its peer has time. *Guess*.
+pub const PUT_OFF_MAX: u8 = 8;
+
+/// Longest such wait. *Guess*: until a debt of [`MOVING_WORK_BURST`] is paid.
+pub const PUT_OFF_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Bytes of records in one answer to a pull. *Specification* (DESIGN §6).
 pub const PULLED_BYTES_MAX: usize = 16 * 1024;
 

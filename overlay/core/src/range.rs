@@ -56,6 +56,14 @@ impl Range {
             .flat_map(move |bits| (0..16).map(move |number| self.part(number, bits)))
     }
 
+    /// Its halves, in order; a range of two keys is not halved.
+    pub(crate) fn halves(&self) -> Option<[Self; 2]> {
+        let bits = self.bits.checked_add(1)?;
+        let mut upper = *self.prefix.as_bytes();
+        upper[usize::from(self.bits / 8)] |= 0x80 >> (self.bits % 8);
+        Some([Self { prefix: self.prefix, bits }, Self { prefix: Key::from_bytes(upper), bits }])
+    }
+
     fn part(self, number: u8, bits: u8) -> Self {
         let mut prefix = *self.prefix.as_bytes();
         for bit in 0..4u8 {
@@ -165,6 +173,9 @@ mod tests {
                 prop_assert_eq!(parts, usize::from(range.contains(key) && bits < 252));
                 prop_assert!(range.contains(&range.with(key)));
                 prop_assert!(!range.contains(key) || range.with(key) == *key);
+                let halves = range.halves().expect("more than two keys");
+                let halves = halves.iter().filter(|half| half.contains(key)).count();
+                prop_assert_eq!(halves, usize::from(range.contains(key)));
                 let both = spanning(&names[0], key);
                 prop_assert!(both.is_valid() && both.contains(&names[0]) && both.contains(key));
             }

@@ -4,7 +4,9 @@
 //! throws out the device records that it revokes, at once and for as long as it is held. Records come
 //! in verified. What is held in a [`Range`] is told by [`Store::digests`]: all items if they are few,
 //! else a hash for each sixteenth, so that two stores are compared by descending where they differ.
-//! *Not here*: verification, signatures, disk.
+//! The hash of a range of many items is that of the hashes of its halves, and is remembered until one of
+//! them changes: a question costs what has changed since the last one. What has expired is held, and
+//! part of the hashes, until it is swept out. *Not here*: verification, signatures, disk.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -12,7 +14,8 @@ use alloc::vec::Vec;
 use crate::api::Slot;
 use crate::key::{Digest, Key, PublicKey};
 use crate::limits::{
-    CLOCK_TOLERANCE, DEVICES_PER_NAME_MAX, EQUIVOCATIONS_MAX, ITEMS_MAX, STORED_MAX, VERIFIED_MAX,
+    CLOCK_TOLERANCE, DEVICES_PER_NAME_MAX, EQUIVOCATIONS_MAX, HASHED_ITEMS, ITEMS_MAX, STORED_MAX,
+    VERIFIED_MAX,
 };
 use crate::record::{Bundle, Kind, Record, Verdict, supersedes};
 use crate::time::Unix;
@@ -41,6 +44,7 @@ pub(crate) enum Kept {
 pub(crate) struct Store {
     slots: BTreeMap<Slot, Record>,
     bytes: usize,
+    hashes: Hashes,
     /// Pairs of one version with two bodies, both signed by their writer; the oldest goes first.
     equivocations: VecDeque<(Record, Record)>,
 }
@@ -103,6 +107,7 @@ impl Store {
         for slot in &revoked {
             self.forget(slot);
         }
+        self.hashes.changed(&slot.key);
         self.bytes += record.bytes().len();
         if let Some(old) = self.slots.insert(slot, record) {
             self.bytes -= old.bytes().len();
@@ -129,6 +134,7 @@ impl Store {
 
     pub(crate) fn forget(&mut self, slot: &Slot) {
         if let Some(old) = self.slots.remove(slot) {
+            self.hashes.changed(&slot.key);
             self.bytes -= old.bytes().len();
         }
     }
@@ -160,21 +166,49 @@ impl Store {
         items
     }
 
-    /// What is held in a range, as it is told to others.
-    pub(crate) fn digests(&self, range: &Range, now: Unix) -> Digests {
-        if self.valid(range, now).nth(ITEMS_MAX).is_none() {
-            return Digests { items: self.items(range, now), parts: Vec::new(), syncing: false };
+    /// What is held in a range, as it is told to others, and how many items were read for that.
+    pub(crate) fn digests(&mut self, range: &Range, now: Unix) -> (Digests, usize) {
+        if self.held(range).nth(ITEMS_MAX).is_none() {
+            let items = self.items(range, now);
+            let read = items.len();
+            return (Digests { items, parts: Vec::new(), syncing: false }, read);
         }
-        Digests { items: Vec::new(), parts: self.hashes(range, now), syncing: false }
+        let (parts, read) = self.hashes(range);
+        (Digests { items: Vec::new(), parts, syncing: false }, read + ITEMS_MAX)
     }
 
-    /// A hash over the items of each sixteenth of a range; zeroes for an empty one.
-    pub(crate) fn hashes(&self, range: &Range, now: Unix) -> Vec<Digest> {
-        range.parts().map(|part| hash(&self.items(&part, now))).collect()
+    /// A hash of each sixteenth of a range, and how many items were read for that.
+    pub(crate) fn hashes(&mut self, range: &Range) -> (Vec<Digest>, usize) {
+        let mut read = 0;
+        let hashes = range.parts().map(|part| self.hash(&part, &mut read)).collect();
+        (hashes, read)
+    }
+
+    /// Zeroes for an empty range; over the items, if they are few; else over the hashes of both halves.
+    fn hash(&mut self, range: &Range, read: &mut usize) -> Digest {
+        if let Some(known) = self.hashes.of(range) {
+            return known;
+        }
+        let halves = range.halves().filter(|_| self.held(range).nth(HASHED_ITEMS).is_some());
+        let Some(halves) = halves else {
+            let mut items: Vec<Item> = self.held(range).map(item).collect();
+            items.sort_unstable();
+            *read += items.len();
+            return hash_items(&items);
+        };
+        *read += HASHED_ITEMS;
+        let halves = halves.map(|half| self.hash(&half, read));
+        let hash = hash_halves(&halves);
+        self.hashes.keep(range, hash);
+        hash
     }
 
     fn valid(&self, range: &Range, now: Unix) -> impl Iterator<Item = &Record> {
-        self.between(&range.prefix, &range.last()).filter(move |record| !expired(record, now))
+        self.held(range).filter(move |record| !expired(record, now))
+    }
+
+    fn held(&self, range: &Range) -> impl Iterator<Item = &Record> + use<'_> {
+        self.between(&range.prefix, &range.last())
     }
 
     fn of(&self, key: &Key) -> impl Iterator<Item = &Record> {
@@ -193,15 +227,54 @@ pub(crate) fn item(record: &Record) -> Item {
     Item { key: record.header().key, digest: record.digest() }
 }
 
+/// Hashes of ranges with more than [`HASHED_ITEMS`], as of now.
+///
+/// There are at most some two for as many records: only those are kept that lie above two halves.
+#[derive(Debug, Default)]
+struct Hashes {
+    known: BTreeMap<(u8, Key), Digest>,
+    /// No range of more bits is known.
+    deepest: u8,
+}
+
+impl Hashes {
+    fn of(&self, range: &Range) -> Option<Digest> {
+        self.known.get(&(range.bits, range.prefix)).copied()
+    }
+
+    fn keep(&mut self, range: &Range, hash: Digest) {
+        self.deepest = self.deepest.max(range.bits);
+        self.known.insert((range.bits, range.prefix), hash);
+    }
+
+    /// What is held under a key is something else now.
+    fn changed(&mut self, key: &Key) {
+        for bits in 0..=self.deepest {
+            if self.known.is_empty() {
+                self.deepest = 0;
+                return;
+            }
+            self.known.remove(&(bits, Range::around(key, bits).prefix));
+        }
+    }
+}
+
 /// One hash for a sorted list of items, zeroes for none.
-fn hash(items: &[Item]) -> Digest {
+fn hash_items(items: &[Item]) -> Digest {
     if items.is_empty() {
         return NOTHING;
     }
     let mut hasher = blake3::Hasher::new();
+    hasher.update(&[0]);
     for item in items {
         hasher.update(item.key.as_bytes()).update(item.digest.as_bytes());
     }
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+fn hash_halves(halves: &[Digest; 2]) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[1]).update(halves[0].as_bytes()).update(halves[1].as_bytes());
     Digest::from_bytes(*hasher.finalize().as_bytes())
 }
 

@@ -1,6 +1,6 @@
 //! A budget that fills with time: so much a second, and so much at once after a quiet time.
 //!
-//! *Not here*: what is spent (gossip's bytes, dials, trials), and the bounds (`limits`).
+//! A cost that is known only afterwards may leave a debt. *Not here*: what is spent (gossip's bytes, dials, trials), and the bounds (`limits`).
 
 use core::time::Duration;
 
@@ -9,14 +9,16 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Budget {
     per_sec: u64,
-    burst: u64,
-    left: u64,
+    burst: i64,
+    /// Less than nothing is a debt.
+    left: i64,
     filled: Instant,
 }
 
 impl Budget {
     /// A full one.
     pub(super) const fn full(per_sec: u64, burst: u64, now: Instant) -> Self {
+        let burst = burst.cast_signed();
         Self { per_sec, burst, left: burst, filled: now }
     }
 
@@ -24,9 +26,20 @@ impl Budget {
     pub(super) fn spend(&mut self, cost: u64, now: Instant) -> bool {
         let enough = self.has(cost, now);
         if enough {
-            self.left -= cost;
+            self.left -= signed(cost);
         }
         enough
+    }
+
+    /// Takes `cost` out, whatever is there: at most a burst is owed.
+    pub(super) fn charge(&mut self, cost: u64) {
+        self.left = self.left.saturating_sub(signed(cost)).max(-self.burst);
+    }
+
+    /// How long it takes until something is there.
+    pub(super) fn wait(&self) -> Duration {
+        let owed = (1 - self.left).max(0).cast_unsigned();
+        Duration::from_micros(owed.saturating_mul(1_000_000).div_ceil(self.per_sec.max(1)))
     }
 
     /// Whether `cost` is there.
@@ -35,12 +48,16 @@ impl Budget {
         let due = micros.saturating_mul(self.per_sec) / 1_000_000;
         // What is less than one stays due.
         if due > 0 {
-            self.left = self.left.saturating_add(due).min(self.burst);
+            self.left = self.left.saturating_add(signed(due)).min(self.burst);
             let took = due.saturating_mul(1_000_000).div_ceil(self.per_sec.max(1));
             self.filled = self.filled + Duration::from_micros(took.min(micros));
         }
-        cost <= self.left
+        signed(cost) <= self.left
     }
+}
+
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -66,5 +83,17 @@ mod tests {
             }
             assert!((27..=30).contains(&spent), "{spent} in steps of {step} ms");
         }
+    }
+
+    #[test]
+    fn a_debt_is_bounded_and_paid_before_anything_is_there_again() {
+        // Charge more than a burst, wait as long as is said, and a little less.
+        let now = Instant::from_micros(5);
+        let mut budget = Budget::full(100, 50, now);
+        budget.charge(1_000);
+        let wait = budget.wait();
+        assert_eq!(wait, Duration::from_millis(510));
+        assert!(!budget.has(1, now + (wait - Duration::from_millis(1))));
+        assert!(budget.has(1, now + wait) && !budget.has(2, now + wait));
     }
 }

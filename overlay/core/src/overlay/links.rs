@@ -21,8 +21,8 @@ use crate::api::{Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL,
-    HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX, HOST_CACHE_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT,
-    SKEW_MAX_SECS, WATCHES_BURST, WATCHES_PER_SEC,
+    HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX, HOST_CACHE_MAX, IDLE_CLOSE, MOVING_WORK_BURST,
+    MOVING_WORK_PER_SEC, OPEN_TIMEOUT, REQUEST_TIMEOUT, SKEW_MAX_SECS, WATCHES_BURST, WATCHES_PER_SEC,
 };
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
@@ -42,6 +42,8 @@ pub(super) struct Link {
     greeted: u64,
     /// Keys that the other side may begin to watch.
     pub(super) watches: Budget,
+    /// Items that may be read for the other side's digests, pulls and offers.
+    pub(super) work: Budget,
     /// Hints and statements on it that did not verify, and since when they are counted.
     bad: (u32, Instant),
     frames: u8,
@@ -271,6 +273,7 @@ impl Overlay {
             said: now,
             greeted: 0,
             watches: Budget::full(WATCHES_PER_SEC, WATCHES_BURST, now),
+            work: Budget::full(MOVING_WORK_PER_SEC, MOVING_WORK_BURST, now),
             bad: (0, now),
             frames: 0,
             serving: 0,

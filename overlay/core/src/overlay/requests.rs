@@ -10,9 +10,11 @@ use core::time::Duration;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
-use crate::limits::{IN_FLIGHT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
+use crate::limits::{
+    IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX,
+};
 use crate::time::Instant;
-use crate::wire::{Frame, Message, Refused};
+use crate::wire::{Frame, Message, Reason, Refused};
 
 /// Which part of the overlay asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,10 @@ struct Pending {
     deadline: Instant,
     /// Its deadline is over once; it is heard until [`REQUEST_TIMEOUT`] all the same.
     late: bool,
+    /// The peer has no time: it is sent again at its deadline.
+    again: bool,
+    /// How often it has been put off.
+    put_off: u8,
 }
 
 #[derive(Debug, Default)]
@@ -114,13 +120,13 @@ impl Overlay {
         self.count_asked(&message);
         let crowded = self.requests.pending.len() >= IN_FLIGHT_MAX;
         let link = if crowded { None } else { self.links.to(&peer) };
-        let sent = self.now.instant;
+        let (sent, late, again, put_off) = (self.now.instant, false, false, 0);
         if let Some(link) = link {
             self.send(link, id, message.clone());
         }
         self.requests
             .pending
-            .insert((peer, id), Pending { link, message, purpose, sent, deadline, late: false });
+            .insert((peer, id), Pending { link, message, purpose, sent, deadline, late, again, put_off });
         self.listen_to(&peer);
         if crowded {
             // Our own trouble says nothing of the peer: it counts as silent.
@@ -195,6 +201,9 @@ impl Overlay {
             self.links.used(&peer, now);
         }
         let outcome = if let Message::Refused(refused) = frame.message {
+            if let Some(wait) = may_wait(&pending, &refused) {
+                return self.ask_again((peer, frame.id), pending, wait);
+            }
             Outcome::Refused(refused)
         } else {
             Outcome::Answer(frame.message)
@@ -202,8 +211,24 @@ impl Overlay {
         self.ended(peer, pending.purpose, outcome);
     }
 
+    /// The peer has no time now: it is asked once more when it said that it has.
+    fn ask_again(&mut self, (peer, id): Asked, mut pending: Pending, wait: Duration) {
+        (pending.again, pending.put_off) = (true, pending.put_off + 1);
+        pending.deadline = self.set_timer(wait, Timer::Request(peer, id));
+        self.requests.pending.insert((peer, id), pending);
+    }
+
     pub(super) fn request_timed_out(&mut self, peer: PeerId, id: u64) {
         let now = self.now.instant;
+        if let Some(pending) = self.requests.pending.get_mut(&(peer, id)).filter(|pending| pending.again) {
+            (pending.again, pending.sent, pending.deadline) = (false, now, now + REQUEST_TIMEOUT);
+            let (link, message) = (pending.link, pending.message.clone());
+            self.set_timer(REQUEST_TIMEOUT, Timer::Request(peer, id));
+            if let Some(link) = link {
+                self.send(link, id, message);
+            }
+            return;
+        }
         if let Some(pending) = self.requests.pending.get_mut(&(peer, id))
             && let (Purpose::Walk(walk), false) = (pending.purpose, pending.late)
             && let left = REQUEST_TIMEOUT.saturating_sub(now.since(pending.sent))
@@ -227,6 +252,9 @@ impl Overlay {
             let Some(pending) = self.requests.pending.get_mut(&asked) else { continue };
             if pending.link.is_none() {
                 pending.link = Some(link);
+                if pending.again {
+                    continue;
+                }
                 pending.sent = now;
                 let message = pending.message.clone();
                 self.send(link, asked.1, message);
@@ -347,4 +375,12 @@ impl Overlay {
             _ => {}
         }
     }
+}
+
+/// How long a request may wait that was refused for now: only what moves records can, so many times.
+fn may_wait(pending: &Pending, refused: &Refused) -> Option<Duration> {
+    let wait = Duration::from_millis(u64::from(refused.retry_after?));
+    let busy = Reason::from_wire(refused.reason) == Reason::Busy;
+    let moving = matches!(pending.purpose, Purpose::Moving(_));
+    (busy && moving && pending.put_off < PUT_OFF_MAX).then_some(wait.min(PUT_OFF_WAIT_MAX))
 }

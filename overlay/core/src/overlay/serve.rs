@@ -4,9 +4,11 @@
 //! (`children`), resolve (`resolve`).
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::moving::Asked;
 use super::puts::{Origin, acknowledged};
 use super::rumours::statement_message;
 use super::{Overlay, Timer};
@@ -79,15 +81,15 @@ impl Overlay {
             }
             Message::Digest(range) => {
                 served.digest += 1;
-                self.serve_digest(&peer, &range)
+                self.serve_moving(link, &peer, &Asked::Digest(&range))
             }
             Message::Pull(items) => {
                 served.pull += 1;
-                self.serve_pull(&peer, &items)
+                self.serve_moving(link, &peer, &Asked::Pull(&items))
             }
             Message::Offer(items) => {
                 served.offer += 1;
-                self.serve_offer(&peer, &items)
+                self.serve_moving(link, &peer, &Asked::Offer(&items))
             }
             // That it came is all it says.
             Message::Working(_) => return,
@@ -366,6 +368,14 @@ impl Overlay {
     pub(super) fn refuse_with(&mut self, reason: Reason, candidates: Vec<Hint>) -> Message {
         self.count_refusal(reason);
         Message::Refused(Refused { reason: reason.to_wire(), retry_after: None, candidates, newer: None })
+    }
+
+    /// At a limit that time lifts.
+    pub(super) fn refuse_for(&mut self, wait: Duration) -> Message {
+        self.count_refusal(Reason::Busy);
+        let retry_after = Some(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1));
+        let (reason, candidates) = (Reason::Busy.to_wire(), Vec::new());
+        Message::Refused(Refused { reason, retry_after, candidates, newer: None })
     }
 
     fn count_refusal(&mut self, reason: Reason) {

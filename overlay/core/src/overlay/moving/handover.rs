@@ -277,7 +277,7 @@ impl Overlay {
     }
 
     /// Finds what we lack of what the source holds; false if the answer is none to the question.
-    fn compare(&self, source: &mut Source, digests: Digests) -> bool {
+    fn compare(&mut self, source: &mut Source, digests: Digests) -> bool {
         let (Asked::Digest(range), Some(place)) = (&source.asked, self.place()) else { return false };
         source.syncing |= digests.syncing;
         if digests.parts.is_empty() {
@@ -289,7 +289,7 @@ impl Overlay {
             source.wanted = digests.items.into_iter().take(ITEMS_MAX).filter(ours).collect();
             return true;
         }
-        let held = self.store.hashes(range, self.now.unix);
+        let (held, _) = self.store.hashes(range);
         if held.len() != digests.parts.len() {
             return false;
         }

@@ -7,7 +7,8 @@
 //! ```
 //! Whom a record belongs to follows from our map; whoever receives one verifies it and looks whether it
 //! is its own to store, so nobody can be made to keep what others say. Each of these has one request in
-//! flight with each peer. Nothing here is served to who is no superpeer of our map.
+//! flight with each peer. Nothing here is served to who is no superpeer of our map, and to each link only
+//! so much in a second: who asks for more is told to come back.
 //!
 //! Source: DESIGN §4 *Repair*, DETAILS *Records*. *Not here*: ranges (`range`), what is held in them
 //! (`store`), the checks of a record that comes in (`serve`).
@@ -26,11 +27,19 @@ use self::push::Push;
 use self::repair::Repair;
 use super::Overlay;
 use super::requests::Outcome;
+use crate::api::LinkId;
 use crate::cbor::Blob;
 use crate::key::{Key, PeerId};
-use crate::limits::{ITEMS_MAX, PULLED_BYTES_MAX};
+use crate::limits::{ITEMS_MAX, OFFERED_ITEM_WORK, PULLED_BYTES_MAX};
 use crate::range::{concerns, range_of};
 use crate::wire::{Item, Items, Message, Pulled, Range, Reason};
+
+/// What another superpeer may ask.
+pub(super) enum Asked<'a> {
+    Digest(&'a Range),
+    Pull(&'a Items),
+    Offer(&'a Items),
+}
 
 /// What is on the move.
 #[derive(Debug, Default)]
@@ -50,24 +59,52 @@ impl Overlay {
         self.moving = Moving { leaving: self.moving.leaving.take(), ..Moving::default() };
     }
 
-    /// What we hold in a range.
-    pub(super) fn serve_digest(&mut self, peer: &PeerId, range: &Range) -> Message {
-        if let Err(reason) = self.may_move(peer, 0) {
+    /// A superpeer compares what it holds with what we hold, takes something over or offers something: as
+    /// much as the work that we do for it allows.
+    pub(super) fn serve_moving(&mut self, link: LinkId, peer: &PeerId, asked: &Asked<'_>) -> Message {
+        let items = match asked {
+            Asked::Digest(_) => 0,
+            Asked::Pull(items) | Asked::Offer(items) => items.items.len(),
+        };
+        if let Err(reason) = self.may_move(peer, items) {
             return self.refuse(reason);
         }
+        let now = self.now.instant;
+        let Some(work) = self.links.get_mut(link).map(|link| &mut link.work) else {
+            return self.refuse(Reason::Busy);
+        };
+        if !work.has(1, now) {
+            let wait = work.wait();
+            self.counters.moves_put_off += 1;
+            return self.refuse_for(wait);
+        }
+        match asked {
+            Asked::Digest(range) => self.serve_digest(link, range),
+            Asked::Pull(items) => self.serve_pull(link, items),
+            Asked::Offer(items) => self.serve_offer(link, items),
+        }
+    }
+
+    fn worked_for(&mut self, link: LinkId, items: usize) {
+        if let Some(link) = self.links.get_mut(link) {
+            link.work.charge(1 + items as u64);
+        }
+    }
+
+    /// What we hold in a range.
+    fn serve_digest(&mut self, link: LinkId, range: &Range) -> Message {
         if !range.is_valid() {
             return self.refuse(Reason::Invalid);
         }
-        let mut digests = self.store.digests(range, self.now.unix);
+        let (mut digests, read) = self.store.digests(range, self.now.unix);
+        self.worked_for(link, read);
         digests.syncing = self.is_syncing();
         Message::Digests(digests)
     }
 
     /// Records by name: in the order asked, as many as fit.
-    pub(super) fn serve_pull(&mut self, peer: &PeerId, items: &Items) -> Message {
-        if let Err(reason) = self.may_move(peer, items.items.len()) {
-            return self.refuse(reason);
-        }
+    fn serve_pull(&mut self, link: LinkId, items: &Items) -> Message {
+        self.worked_for(link, items.items.len());
         let (mut records, mut bytes, mut done) = (Vec::new(), 0, 0);
         for item in &items.items {
             if let Some(record) = self.store.named(item, self.now.unix) {
@@ -83,10 +120,8 @@ impl Overlay {
     }
 
     /// Records that we may want: those that are ours to store and not held.
-    pub(super) fn serve_offer(&mut self, peer: &PeerId, items: &Items) -> Message {
-        if let Err(reason) = self.may_move(peer, items.items.len()) {
-            return self.refuse(reason);
-        }
+    fn serve_offer(&mut self, link: LinkId, items: &Items) -> Message {
+        self.worked_for(link, items.items.len() * OFFERED_ITEM_WORK);
         let wanted = items.items.iter().copied().filter(|item| self.is_wanted(item));
         Message::Wanted(Items { items: wanted.collect() })
     }

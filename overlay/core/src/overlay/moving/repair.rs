@@ -220,7 +220,7 @@ impl Overlay {
             }
             return;
         }
-        let hashes = self.store.hashes(&check.range, self.now.unix);
+        let (hashes, _) = self.store.hashes(&check.range);
         for ((part, theirs), ours) in check.range.parts().zip(&digests.parts).zip(hashes) {
             let inside = inside(check, &part, records);
             if inside.is_empty() {

@@ -1,0 +1,126 @@
+//! What one peer can make others do is bounded: work, waiting, repairs, places.
+//!
+//! *Not here*: answers that lie (`hostile`), what must hold whatever happens (`invariants`).
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use callbook_overlay::key::Key;
+use callbook_overlay::wire::{Frame, Message, Range, Reason, Refused};
+
+use crate::network::network;
+use crate::world::World;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+const EVERYTHING: Range = Range { prefix: Key::from_bytes([0; 32]), bits: 0 };
+
+/// A network in which `count` names are registered at superpeer 0, and time for all r to store them.
+fn registered(seed: u64, superpeers: usize, r: usize, count: usize) -> World {
+    let mut world = network(seed, superpeers, 0, r);
+    for number in 0..count {
+        let (held, _) = world.authority.held(&format!("name-{number}"));
+        world.register(0, held);
+    }
+    world.run_for(seconds(2));
+    world
+}
+
+/// Answers to questions for digests, by who got them: those that tell, and those that put off.
+type Told = Rc<RefCell<BTreeMap<usize, (usize, usize)>>>;
+
+/// Counts what `from` answers to questions for digests and the like.
+fn count_digests(world: &mut World, from: usize) -> Told {
+    let told = Told::default();
+    let log = Rc::clone(&told);
+    world.tamper = Some(Box::new(move |sender, to, frame| {
+        if sender == from {
+            let mut log = log.borrow_mut();
+            let (told, put_off) = log.entry(to).or_default();
+            match &frame.message {
+                Message::Digests(_) => *told += 1,
+                Message::Refused(refused) => *put_off += usize::from(refused.retry_after.is_some()),
+                _ => {}
+            }
+        }
+        Some(frame)
+    }));
+    told
+}
+
+/// Goal: who asks a superpeer again and again what it holds costs it a bounded share of its time, and
+/// nobody else anything. Method: three superpeers with 400 records; one asks another 2,000 times in
+/// a second for everything, the third asks once; later the first is told again.
+#[test]
+fn who_asks_for_everything_again_and_again_is_put_off() {
+    let mut world = registered(1, 3, 3, 400);
+    let told = count_digests(&mut world, 0);
+    let ask = |world: &mut World, from: usize, id: u64| {
+        world.say(from, 0, &Frame { id, message: Message::Digest(EVERYTHING) });
+    };
+    for number in 0..2_000 {
+        ask(&mut world, 1, 1_000_000 + number);
+        world.run_for(Duration::from_micros(500));
+    }
+    ask(&mut world, 2, 1_000_000);
+    world.run_for(seconds(1));
+    let (first, third) = (told.borrow()[&1], told.borrow()[&2]);
+    // 400 items are read for each answer.
+    assert!(first.0 <= 1_000 && first.1 >= 1_000, "told {} times, put off {} times", first.0, first.1);
+    assert_eq!(third, (1, 0));
+    assert_eq!(world.overlay(0).counters().moves_put_off, first.1 as u64);
+    world.run_for(seconds(10));
+    ask(&mut world, 1, 9);
+    world.run_for(seconds(1));
+    assert_eq!(told.borrow()[&1], (first.0 + 1, first.1));
+}
+
+/// Goal: a newcomer whose source has no time waits and goes on with it. Method: every second answer to
+/// its digests and pulls is refused for 300 ms, by all.
+#[test]
+fn a_newcomer_that_is_put_off_takes_its_range_over_all_the_same() {
+    let mut world = registered(2, 3, 3, 100);
+    let newcomer = world.add(true);
+    let mut count = 0;
+    world.tamper = Some(Box::new(move |_, to, mut frame| {
+        let moves = matches!(frame.message, Message::Digests(_) | Message::Pulled(_));
+        count += usize::from(moves && to == newcomer);
+        if moves && to == newcomer && count % 2 == 1 {
+            let reason = Reason::Busy.to_wire();
+            let (retry_after, candidates) = (Some(300), Vec::new());
+            frame.message = Message::Refused(Refused { reason, retry_after, candidates, newer: None });
+        }
+        Some(frame)
+    }));
+    world.start(newcomer, &[0, 1]);
+    world.run_for(seconds(15));
+    let counters = world.overlay(newcomer).counters();
+    assert_eq!((counters.syncing, counters.handed_over), (0, 100));
+}
+
+/// Goal: a hash that was told once is not told again when what it is over has changed. Method: 400 names
+/// on all of three, so that hashes are told; two are asked for them; the third crashes, some more names
+/// are registered, it returns with its old disk and takes those over.
+#[test]
+fn what_comes_after_a_comparison_is_seen_by_the_next() {
+    let mut world = registered(3, 3, 3, 400);
+    for (from, to) in [(0, 1), (1, 0)] {
+        world.say(from, to, &Frame { id: 9, message: Message::Digest(EVERYTHING) });
+    }
+    world.run_for(seconds(1));
+    world.crash(2);
+    world.run_for(seconds(5));
+    let late: Vec<String> = (0..20).map(|number| format!("late-{number}")).collect();
+    for name in &late {
+        let (held, _) = world.authority.held(name);
+        world.register(0, held);
+    }
+    world.start(2, &[0]);
+    world.run_for(seconds(10));
+    assert!(late.iter().all(|name| world.holds(2, &world.key(name))));
+    assert_eq!(world.overlay(2).counters().handed_over, 20);
+}
