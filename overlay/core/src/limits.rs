@@ -416,18 +416,26 @@ pub const HAND_OVER_SAMPLES: usize = 64;
 /// How long after joining a newcomer still pulls from superpeers that prove to be nearer. *Guess*.
 pub const HAND_OVER_WINDOW: Duration = Duration::from_secs(60);
 
-/// A source that has not told everything after this is given up. *Guess*: all that a superpeer may
-/// store, a chunk at a time.
-pub const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(600);
+/// Records that a superpeer may name and not give before it is left. *Guess*: some are replaced, or end,
+/// between two messages.
+pub const BROKEN_PROMISES_MAX: usize = 16;
 
-/// Requests to one source. *Guess*: as [`HAND_OVER_TIMEOUT`].
-pub const HAND_OVER_REQUESTS_MAX: usize = 65_536;
+/// Questions to a superpeer beyond one for each item that it proves to hold. *Guess*: hashes lead down
+/// three or four steps before the first items come, and to parts of which little is ours.
+pub const UNPROVEN_REQUESTS: usize = 256;
+
+/// Time for a superpeer's answers beyond [`UNPROVEN_TIME_PER_ITEM`]. *Guess*: the first items come after
+/// four round trips, and twice it may have to be waited for.
+pub const UNPROVEN_TIME: Duration = Duration::from_secs(10);
+
+/// Time for each item that a superpeer proves to hold. *Guess*: a pull brings some 16, and takes less than
+/// a second.
+pub const UNPROVEN_TIME_PER_ITEM: Duration = Duration::from_millis(60);
 
 /// A repair begins within this after a death. *Specification* (DETAILS *Records*).
 pub const REPAIR_WITHIN: Duration = Duration::from_secs(10);
 
-/// Who has not told what it holds after this counts as silent. *Guess*: as [`HAND_OVER_TIMEOUT`], for a
-/// part of the records.
+/// Who has not told what it holds after this counts as silent. *Guess*.
 pub const REPAIR_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// So many of the nearest superpeers to a key look after its number of copies. *Guess*: one, and two in

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callbook_overlay::key::Key;
-use callbook_overlay::wire::{Frame, Message, Range, Reason, Refused};
+use callbook_overlay::key::{Digest, Key};
+use callbook_overlay::wire::{Digests, Frame, Item, Message, Range, Reason, Refused};
 
 use crate::network::network;
 use crate::world::World;
@@ -123,4 +123,103 @@ fn what_comes_after_a_comparison_is_seen_by_the_next() {
     world.run_for(seconds(10));
     assert!(late.iter().all(|name| world.holds(2, &world.key(name))));
     assert_eq!(world.overlay(2).counters().handed_over, 20);
+}
+
+/// Another one each time.
+fn made_up(count: &mut u64) -> Digest {
+    *count += 1;
+    Digest::from_bytes(*blake3::hash(&count.to_be_bytes()).as_bytes())
+}
+
+/// Whatever is asked: in each sixteenth there is something else.
+fn endless(digests: &mut Digests, count: &mut u64) {
+    digests.items.clear();
+    digests.parts = (0..16).map(|_| made_up(count)).collect();
+}
+
+/// Whatever is asked: many records that nobody has.
+fn made_up_items(digests: &mut Digests, count: &mut u64) {
+    let item = |count: &mut u64| Item {
+        key: Key::from_bytes(*made_up(count).as_bytes()),
+        digest: made_up(count),
+    };
+    digests.parts.clear();
+    digests.items = (0..256).map(|_| item(count)).collect();
+}
+
+/// Goal: the two nearest superpeers can't keep a newcomer from taking its range over from two honest ones.
+/// Method: they make up hashes, or items, without end; of six, four are honest.
+#[test]
+fn sources_that_promise_what_they_do_not_have_are_left_for_honest_ones() {
+    for (seed, lie) in [(1, endless as fn(&mut Digests, &mut u64)), (2, made_up_items)] {
+        let mut world = registered(seed, 6, 3, 40);
+        let newcomer = world.add(true);
+        let liars = world.closest(&world.place(newcomer).expect("a superpeer"), 2);
+        let mut count = 0;
+        world.tamper = Some(Box::new(move |from, to, mut frame| {
+            if let (Message::Digests(digests), true) = (&mut frame.message, liars.contains(&from)) {
+                if to == newcomer {
+                    lie(digests, &mut count);
+                }
+            }
+            Some(frame)
+        }));
+        world.start(newcomer, &[0, 1, 2]);
+        world.run_for(seconds(45));
+        let counters = world.overlay(newcomer).counters();
+        assert_eq!((counters.syncing, counters.promises_broken), (0, 2), "seed {seed}");
+        for number in 0..40 {
+            let key = world.key(&format!("name-{number}"));
+            let stores = world.closest(&key, 3).contains(&newcomer);
+            assert!(!stores || world.holds(newcomer, &key), "seed {seed}: name-{number}");
+        }
+    }
+}
+
+/// Goal: a superpeer that makes hashes up does not delay a repair much. Method: two of nine crash; one of
+/// the others tells endless differences to all who count copies.
+#[test]
+fn a_repair_does_not_wait_for_a_peer_that_makes_hashes_up() {
+    let mut world = registered(4, 9, 3, 150);
+    let victims = world.closest(&world.key("name-0"), 2);
+    let liar = (0..9).find(|index| !victims.contains(index)).expect("seven are left");
+    let mut count = 0;
+    world.tamper = Some(Box::new(move |from, _, mut frame| {
+        if let (Message::Digests(digests), true) = (&mut frame.message, from == liar) {
+            endless(digests, &mut count);
+        }
+        Some(frame)
+    }));
+    victims.iter().for_each(|victim| world.crash(*victim));
+    world.run_for(seconds(40));
+    for number in 0..150 {
+        let key = world.key(&format!("name-{number}"));
+        let held = world.closest(&key, 3).into_iter().filter(|index| world.holds(*index, &key));
+        // To whom lies nothing is offered.
+        let offered = 3 - usize::from(world.closest(&key, 3).contains(&liar));
+        assert!(held.count() >= offered, "name-{number}");
+    }
+}
+
+/// Goal: who comes and goes all the time does not make its neighbours count copies each time. Method: one
+/// of six superpeers leaves and comes back every 20 seconds for ten minutes, away long enough for
+/// a repair to begin each time. Control: once in that time.
+#[test]
+fn one_that_comes_and_goes_is_not_repaired_each_time() {
+    let counted = |times: usize| {
+        let mut world = registered(5, 6, 3, 30);
+        let before: u64 = (0..5).map(|index| world.overlay(index).counters().asked.digest).sum();
+        for _ in 0..times {
+            world.leave(5);
+            world.run_for(seconds(12));
+            world.start(5, &[0]);
+            world.run_for(seconds(8));
+        }
+        let after: u64 = (0..5).map(|index| world.overlay(index).counters().asked.digest).sum();
+        let put_off: u64 = (0..5).map(|index| world.overlay(index).counters().repairs_put_off).sum();
+        (after - before, put_off)
+    };
+    let ((once, none), (often, some)) = (counted(1), counted(30));
+    assert!(once > 0 && often <= 8 * once, "{once} questions for one absence, {often} for thirty");
+    assert!(none == 0 && some > 0);
 }

@@ -155,6 +155,9 @@ const TOTALS: &[Metric] = metrics! { Counter:
         reason = "repaired" => repaired;
         reason = "pushed" => pushed;
     }
+    "promises_broken", "Superpeers left while comparing: they named records and did not give them" {
+        promises_broken
+    }
     "moves_put_off", "Requests to compare or move records that were put off, at a limit" { moves_put_off }
     "cross_checks", "Look-ups for which storers had to agree" { cross_checks }
     "stale_repaired", "Storers that took a newer or missing record from a look-up" { stale_repaired }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  joined ─▶ waits for the look-up of its own place ─▶ pulls from the nearest, then the next ─▶ synced
-//!                                                        ├─ fails, refuses: the next nearest
+//!                                                        ├─ fails, refuses, promises in vain: the next nearest
 //!                                                        └─ is syncing itself: pulled from, doesn't count
 //! ```
 //! From a source it asks for the digest of its whole range, descends where that differs from what it
@@ -20,10 +20,11 @@ use alloc::vec::Vec;
 
 use rand_core::Rng;
 
+use super::promises::Promises;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    HAND_OVER_REQUESTS_MAX, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TIMEOUT, HAND_OVER_TRIES,
-    HAND_OVER_WINDOW, ITEMS_MAX, PULL_ITEMS, REQUEST_TIMEOUT,
+    HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW, ITEMS_MAX, PULL_ITEMS,
+    REQUEST_TIMEOUT,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
@@ -46,6 +47,8 @@ pub(super) struct HandOver {
     tried: BTreeSet<PeerId>,
     /// Those of them that told all, and had nothing to take over themselves.
     finished: BTreeSet<PeerId>,
+    /// Those that promised in vain: they may hold what they didn't give.
+    vain: BTreeSet<PeerId>,
     source: Option<Source>,
 }
 
@@ -54,8 +57,7 @@ pub(super) struct HandOver {
 struct Source {
     peer: PeerId,
     id: u64,
-    began: Instant,
-    requests: usize,
+    promises: Promises,
     syncing: bool,
     /// What the request in flight asked for.
     asked: Asked,
@@ -94,6 +96,7 @@ impl Overlay {
             beside: false,
             tried: BTreeSet::new(),
             finished: BTreeSet::new(),
+            vain: BTreeSet::new(),
             source: None,
         });
     }
@@ -112,7 +115,7 @@ impl Overlay {
                 (run.ready, run.synced, run.stale, run.beside) = (true, true, false, true);
             }
         }
-        if let Some(run) = &mut self.moving.hand_over {
+        if let Some(run) = self.moving.hand_over.as_mut().filter(|run| !run.vain.contains(&peer)) {
             run.tried.remove(&peer);
             run.finished.remove(&peer);
             run.back.insert(peer);
@@ -172,7 +175,8 @@ impl Overlay {
         let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
         let over = over || run.beside;
         let source = self.next_source(run).or_else(|| self.uncovered());
-        let (id, began, place) = (self.number(), self.now.instant, self.place());
+        let (id, place) = (self.number(), self.place());
+        let promises = Promises::new(self.now.instant);
         let (Some(peer), Some(place)) = (source, place) else {
             self.moving.hand_over = self.moving.hand_over.take().filter(|_| !over);
             if let Some(run) = &mut self.moving.hand_over {
@@ -182,7 +186,7 @@ impl Overlay {
         };
         let range = self.range_at(&place, self.replicas());
         let (ranges, wanted, asked) = (alloc::vec![range], Vec::new(), Asked::Digest(range));
-        let source = Source { peer, id, began, requests: 0, syncing: false, asked, ranges, wanted };
+        let source = Source { peer, id, promises, syncing: false, asked, ranges, wanted };
         if let Some(run) = &mut self.moving.hand_over {
             // Until now we knew nobody.
             run.synced &= run.beside || !run.finished.is_empty();
@@ -221,14 +225,13 @@ impl Overlay {
             }
             // Those who can hold it: not we, and none that is syncing or has failed. Of these the last of
             // the r closest may be a newcomer too, and have left the key to us.
-            let can = |peer: &PeerId| {
-                *peer != self.me && (run.finished.contains(peer) || !run.tried.contains(peer))
-            };
+            let told = |peer: &PeerId| run.finished.contains(peer) || run.vain.contains(peer);
+            let can = |peer: &PeerId| *peer != self.me && (told(peer) || !run.tried.contains(peer));
             let closest = self.map.closest(&key, HAND_OVER_TRIES + r).into_iter();
-            let held: Vec<PeerId> =
-                closest.map(crate::map::Contact::peer).filter(can).take(r.saturating_sub(1).max(1)).collect();
-            let covered = held.iter().any(|peer| run.finished.contains(peer));
-            held.first().copied().filter(|_| !covered)
+            let closest: Vec<PeerId> = closest.map(crate::map::Contact::peer).filter(can).collect();
+            let mut held = closest.iter().take(r.saturating_sub(1).max(1));
+            let covered = held.any(|peer| run.finished.contains(peer));
+            closest.iter().find(|peer| !told(peer)).copied().filter(|_| !covered)
         })
     }
 
@@ -251,7 +254,7 @@ impl Overlay {
             return self.hand_over();
         };
         source.asked = asked;
-        source.requests += 1;
+        source.promises.asked();
         let (peer, id) = (source.peer, source.id);
         if let Some(run) = &mut self.moving.hand_over {
             run.source = Some(source);
@@ -263,14 +266,20 @@ impl Overlay {
         let Some(mut source) = self.moving.hand_over.as_mut().and_then(|run| run.source.take()) else {
             return;
         };
+        let answered = matches!(outcome, Outcome::Answer(_));
         #[expect(clippy::wildcard_enum_match_arm, reason = "all other answers are wrong alike")]
         let told = match outcome {
             Outcome::Answer(Message::Digests(digests)) => self.compare(&mut source, digests),
             Outcome::Answer(Message::Pulled(pulled)) => self.take_over(&mut source, pulled),
             _ => false,
         };
-        let late = self.now.instant.since(source.began) >= HAND_OVER_TIMEOUT;
-        if !told || late || source.requests >= HAND_OVER_REQUESTS_MAX {
+        // An answer that is none to the question is as good.
+        let vain = answered && !told || source.promises.are_vain(self.now.instant);
+        if let Some(run) = self.moving.hand_over.as_mut().filter(|_| vain) {
+            run.vain.insert(source.peer);
+            self.counters.promises_broken += 1;
+        }
+        if !told || vain {
             return self.hand_over();
         }
         self.pull_on(source);
@@ -282,11 +291,13 @@ impl Overlay {
         source.syncing |= digests.syncing;
         if digests.parts.is_empty() {
             let ours = |item: &Item| {
-                range.contains(&item.key)
-                    && self.stores(&item.key)
-                    && self.store.named(item, self.now.unix).is_none()
+                self.stores(&item.key) && self.store.named(item, self.now.unix).is_none()
             };
-            source.wanted = digests.items.into_iter().take(ITEMS_MAX).filter(ours).collect();
+            let held = |item: &&Item| self.store.named(item, self.now.unix).is_some();
+            let items = digests.items.iter().take(ITEMS_MAX);
+            let named: BTreeSet<Item> = items.filter(|item| range.contains(&item.key)).copied().collect();
+            source.promises.prove(named.iter().filter(held).count());
+            source.wanted = named.into_iter().filter(ours).collect();
             return true;
         }
         let (held, _) = self.store.hashes(range);
@@ -308,12 +319,21 @@ impl Overlay {
         if done == 0 || done > items.len() {
             return false;
         }
+        let mut open: BTreeSet<Item> = items[..done].iter().copied().collect();
         for blob in pulled.records.into_iter().take(done) {
             let Ok(record) = self.read_record(blob.0) else { continue };
-            if items.contains(&item(&record)) && matches!(self.take_in(&record), Kept::Stored(_)) {
-                self.counters.handed_over += 1;
+            if !open.contains(&item(&record)) {
+                continue;
+            }
+            let kept = self.take_in(&record);
+            self.counters.handed_over += u64::from(matches!(kept, Kept::Stored(_)));
+            // What we can't keep, or know better, is not its fault.
+            if kept != Kept::Invalid {
+                open.remove(&item(&record));
+                source.promises.prove(1);
             }
         }
+        source.promises.broke(open.len());
         source.wanted.drain(..done.min(source.wanted.len()));
         true
     }

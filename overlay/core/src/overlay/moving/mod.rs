@@ -7,7 +7,7 @@
 //! ```
 //! Whom a record belongs to follows from our map; whoever receives one verifies it and looks whether it
 //! is its own to store, so nobody can be made to keep what others say. Each of these has one request in
-//! flight with each peer. Nothing here is served to who is no superpeer of our map, and to each link only
+//! flight with each peer, and what a peer promises and doesn't give is bounded (promises). Nothing here is served to who is no superpeer of our map, and to each link only
 //! so much in a second: who asks for more is told to come back.
 //!
 //! Source: DESIGN §4 *Repair*, DETAILS *Records*. *Not here*: ranges (`range`), what is held in them
@@ -15,6 +15,7 @@
 
 mod handover;
 mod leaving;
+mod promises;
 mod push;
 mod repair;
 

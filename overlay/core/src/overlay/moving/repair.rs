@@ -10,7 +10,8 @@
 //! one had been among its r closest, or the returned one is: it may have missed what was stored without
 //! it, and not know that anybody thought it dead. One walk over the digests of each peer counts all records at once:
 //! it descends only into ranges with records in question that differ from ours. No answer counts as not
-//! held, but who doesn't answer is not offered anything either: its own death would bring the next repair.
+//! held, but who doesn't answer, or only makes hashes up, is not offered anything either: its own death
+//! would bring the next repair.
 //!
 //! Source: DETAILS *Records*, *Repair after a death*; DESIGN §4, *Merging*. *Not here*: offering (`push`).
 
@@ -18,6 +19,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::promises::Promises;
 use super::push::Cause;
 use crate::key::{Distance, Key, PeerId};
 use crate::limits::{CHANGED_MAX, ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
@@ -63,6 +65,7 @@ struct Check {
     range: Range,
     ranges: Vec<Range>,
     lacks: Vec<usize>,
+    promises: Promises,
 }
 
 impl Overlay {
@@ -152,6 +155,7 @@ impl Overlay {
     /// Whom to ask for which of the records: those after a death, and those after a return.
     fn questions(&self, items: Vec<Item>, missed: BTreeSet<Item>) -> (Vec<Counted>, BTreeMap<PeerId, Check>) {
         let (mut records, mut asked) = (Vec::new(), BTreeMap::new());
+        let now = self.now.instant;
         let mut all: Vec<(Item, bool)> = items.into_iter().map(|item| (item, false)).collect();
         all.extend(missed.into_iter().map(|item| (item, true)));
         all.sort_unstable();
@@ -169,6 +173,7 @@ impl Overlay {
                     range: Range::around(&item.key, 0),
                     ranges: Vec::new(),
                     lacks: Vec::new(),
+                    promises: Promises::new(now),
                 });
                 check.records.push(index);
             }
@@ -186,8 +191,13 @@ impl Overlay {
     fn check_on(&mut self, peer: PeerId) {
         let Some(repair) = &mut self.moving.repair else { return };
         let Some(check) = repair.asked.get_mut(&peer) else { return };
-        if let Some(range) = check.ranges.pop() {
+        if !check.ranges.is_empty() && check.promises.are_vain(self.now.instant) {
+            // What it has told so far may be made up as well: it is offered nothing.
+            self.counters.promises_broken += 1;
+            repair.asked.remove(&peer);
+        } else if let Some(range) = check.ranges.pop() {
             check.range = range;
+            check.promises.asked();
             let purpose = Purpose::Moving(repair.id);
             self.ask(peer, Message::Digest(range), purpose, REQUEST_TIMEOUT);
         } else if let Some(check) = repair.asked.remove(&peer) {
@@ -267,6 +277,7 @@ fn found(check: &mut Check, record: &mut Counted, index: usize, held: bool) {
         check.lacks.push(index);
         return;
     }
+    check.promises.prove(1);
     record.copies += 1;
     record.nearer |= record.own.is_some_and(|own| check.place.distance(key) < own);
 }
