@@ -67,6 +67,8 @@ pub struct Counters {
     pub refutations: u64,
     /// Statements of other superpeers (alive, leaving) that were news.
     pub statements_heard: u64,
+    /// Statements that were not heard: their superpeer makes too many.
+    pub statements_refused: u64,
     /// Superpeers that left the map for nearer ones, at its bound.
     pub map_dropped: u64,
     /// Records taken over by pulling them from other superpeers.
@@ -75,6 +77,8 @@ pub struct Counters {
     pub repaired: u64,
     /// Records put to others when we left.
     pub pushed: u64,
+    /// Repairs that were put off: the superpeer comes and goes.
+    pub repairs_put_off: u64,
     /// Superpeers that were left while comparing records: they promised and did not give.
     pub promises_broken: u64,
     /// Requests to compare records or move them that were put off: too much work for one link.

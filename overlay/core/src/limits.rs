@@ -316,6 +316,13 @@ pub const STATEMENT_LIFE_SECS: u64 = 3_600;
 /// as are remembered as gone.
 pub const STATEMENTS_REMEMBERED: usize = 1_024;
 
+/// Statements of one superpeer about itself that are heard in [`STATEMENTS_WINDOW`]. *Guess*: three
+/// restarts.
+pub const STATEMENTS_PER_PEER_MAX: u32 = 6;
+
+/// See [`STATEMENTS_PER_PEER_MAX`]. *Guess*.
+pub const STATEMENTS_WINDOW: Duration = Duration::from_secs(600);
+
 /// Who is suspected says at most so often that it lives. *Guess*.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -434,6 +441,14 @@ pub const UNPROVEN_TIME_PER_ITEM: Duration = Duration::from_millis(60);
 
 /// A repair begins within this after a death. *Specification* (DETAILS *Records*).
 pub const REPAIR_WITHIN: Duration = Duration::from_secs(10);
+
+/// Times that one superpeer may be gone or back within [`RETURNS_WINDOW`] and be repaired within
+/// [`REPAIR_WITHIN`]; from then on each repair waits twice as long as the one before. *Guess*: a restart
+/// that fails once.
+pub const RETURNS_MAX: u32 = 4;
+
+/// See [`RETURNS_MAX`]; also the longest wait. *Guess*.
+pub const RETURNS_WINDOW: Duration = Duration::from_secs(600);
 
 /// Who has not told what it holds after this counts as silent. *Guess*.
 pub const REPAIR_TIMEOUT: Duration = Duration::from_secs(120);

@@ -10,9 +10,7 @@ use core::time::Duration;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
-use crate::limits::{
-    IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX,
-};
+use crate::limits::{IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
 use crate::time::Instant;
 use crate::wire::{Frame, Message, Reason, Refused};
 

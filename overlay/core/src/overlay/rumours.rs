@@ -9,7 +9,8 @@
 //! ```
 //! Only a superpeer's own signature, or our own failure to reach it, takes it out of the map; hearsay is
 //! a reason to look. A statement is verified and passed on once: of those of one peer the newest counts,
-//! and an old one is no news to anybody. Trials have a budget, so that hearsay makes nobody dial much.
+//! and an old one is no news to anybody; of one that leaves and returns all the time no more are heard
+//! for a while. Trials have a budget, so that hearsay makes nobody dial much.
 //!
 //! Source: SWIM §4.2 (paper), with signed refutations in place of incarnation numbers (`unix_time` is
 //! one). *Not here*: who is told when (`gossip`).
@@ -23,8 +24,8 @@ use crate::api::LinkId;
 use crate::key::{NetworkId, PeerId};
 use crate::limits::{
     ALIVE_INTERVAL, CLOCK_TOLERANCE, HELLO_INTERVAL, HURRIED_HELLOS, STATEMENT_LIFE_SECS,
-    STATEMENTS_PER_HELLO_MAX, STATEMENTS_REMEMBERED, SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST,
-    TRIALS_MAX, TRIALS_PER_SEC,
+    STATEMENTS_PER_HELLO_MAX, STATEMENTS_PER_PEER_MAX, STATEMENTS_REMEMBERED, STATEMENTS_WINDOW,
+    SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
 };
 use crate::map::Learned;
 use crate::sign::{Tag, to_sign};
@@ -33,13 +34,24 @@ use crate::wire::{Hello, Statement};
 
 #[derive(Debug)]
 pub(super) struct Rumours {
-    /// Of each peer the time of its newest statement, and when it was heard.
-    stated: BTreeMap<PeerId, (u64, Instant)>,
+    stated: BTreeMap<PeerId, Stated>,
     /// When we last said that we live.
     denied: Option<Instant>,
     /// Superpeers to be tried.
     trials: BTreeSet<PeerId>,
     budget: Budget,
+}
+
+/// What a peer has stated about itself.
+#[derive(Debug)]
+struct Stated {
+    /// The time of its newest statement, by its own clock, and when that was heard.
+    newest: u64,
+    heard: Instant,
+    alive: bool,
+    /// Since when its comings and goings are counted, and how many there were.
+    since: Instant,
+    count: u32,
 }
 
 impl Rumours {
@@ -50,14 +62,31 @@ impl Rumours {
 
     /// Whether a peer has stated nothing as new as this.
     fn is_news(&self, peer: &PeerId, unix_time: u64) -> bool {
-        self.stated.get(peer).is_none_or(|(newest, _)| *newest < unix_time)
+        self.stated.get(peer).is_none_or(|stated| stated.newest < unix_time)
     }
 
-    fn stated(&mut self, peer: PeerId, unix_time: u64, now: Instant) {
-        self.stated.insert(peer, (unix_time, now));
+    /// Whether a peer has come and gone too often lately, or has just said the same: its word is no reason
+    /// to do anything then. Who is slandered may say that it lives as often as it has to.
+    fn is_fickle(&self, peer: &PeerId, alive: bool, now: Instant) -> bool {
+        self.stated.get(peer).is_some_and(|stated| {
+            if alive && stated.alive {
+                return now.since(stated.heard) < ALIVE_INTERVAL / 2;
+            }
+            stated.count >= STATEMENTS_PER_PEER_MAX && now.since(stated.since) < STATEMENTS_WINDOW
+        })
+    }
+
+    fn stated(&mut self, peer: PeerId, (unix_time, alive): (u64, bool), now: Instant) {
+        let fresh = Stated { newest: unix_time, heard: now, alive, since: now, count: 0 };
+        let stated = self.stated.entry(peer).or_insert(fresh);
+        if now.since(stated.since) >= STATEMENTS_WINDOW {
+            (stated.since, stated.count) = (now, 0);
+        }
+        stated.count = stated.count.saturating_add(u32::from(!(alive && stated.alive)));
+        (stated.newest, stated.heard, stated.alive) = (unix_time, now, alive);
         if self.stated.len() > STATEMENTS_REMEMBERED
             && let Some(oldest) =
-                self.stated.iter().min_by_key(|(_, (_, heard))| *heard).map(|(peer, _)| *peer)
+                self.stated.iter().min_by_key(|(_, stated)| stated.heard).map(|(peer, _)| *peer)
         {
             self.stated.remove(&oldest);
         }
@@ -91,13 +120,17 @@ impl Overlay {
         if !known || !self.is_timely(*unix_time) || !self.rumours.is_news(peer, *unix_time) {
             return;
         }
+        if self.rumours.is_fickle(peer, *alive, self.now.instant) {
+            self.counters.statements_refused += 1;
+            return;
+        }
         let message = statement_message(&self.network.id, peer, *unix_time, *alive);
         self.counters.verifications += 1;
         if !self.verifier.verify(&peer.as_public_key(), &message, signature) {
             return self.bad_hint(link);
         }
         self.counters.statements_heard += 1;
-        self.rumours.stated(*peer, *unix_time, self.now.instant);
+        self.rumours.stated(*peer, (*unix_time, *alive), self.now.instant);
         self.gossip.state(statement.clone());
         if *alive {
             self.is_alive(*peer);
@@ -116,8 +149,12 @@ impl Overlay {
     /// A superpeer has told us that it leaves: others have to know.
     pub(super) fn pass_on_leave(&mut self, statement: Statement) {
         let known = self.map.contact(&statement.peer).is_some() || self.map.is_gone(&statement.peer);
-        if self.is_superpeer() && known && self.rumours.is_news(&statement.peer, statement.unix_time) {
-            self.rumours.stated(statement.peer, statement.unix_time, self.now.instant);
+        let news = known && self.rumours.is_news(&statement.peer, statement.unix_time);
+        if news && self.rumours.is_fickle(&statement.peer, statement.alive, self.now.instant) {
+            self.counters.statements_refused += 1;
+        } else if self.is_superpeer() && news {
+            let said = (statement.unix_time, statement.alive);
+            self.rumours.stated(statement.peer, said, self.now.instant);
             self.gossip.state(statement);
             self.hurry();
         }
@@ -224,7 +261,10 @@ pub(super) fn statement_message(network: &NetworkId, peer: &PeerId, unix_time: u
 
 #[cfg(test)]
 mod tests {
-    use super::{Instant, PeerId, Rumours, STATEMENTS_REMEMBERED};
+    use super::{
+        ALIVE_INTERVAL, Instant, PeerId, Rumours, STATEMENTS_PER_PEER_MAX, STATEMENTS_REMEMBERED,
+        STATEMENTS_WINDOW,
+    };
 
     #[test]
     fn of_the_statements_of_a_peer_only_a_newer_one_is_news_and_memory_is_bounded() {
@@ -232,14 +272,46 @@ mod tests {
         let mut rumours = Rumours::new(Instant::default());
         let peer = PeerId::from_bytes([1; 32]);
         assert!(rumours.is_news(&peer, 5));
-        rumours.stated(peer, 5, Instant::default());
+        rumours.stated(peer, (5, true), Instant::default());
         assert!(!rumours.is_news(&peer, 4) && !rumours.is_news(&peer, 5) && rumours.is_news(&peer, 6));
         for number in 0..2 * STATEMENTS_REMEMBERED as u64 {
             let mut bytes = [2; 32];
             bytes[..8].copy_from_slice(&number.to_be_bytes());
-            rumours.stated(PeerId::from_bytes(bytes), 1, Instant::from_micros(number + 1));
+            rumours.stated(PeerId::from_bytes(bytes), (1, true), Instant::from_micros(number + 1));
         }
         assert_eq!(rumours.stated.len(), STATEMENTS_REMEMBERED);
         assert!(rumours.is_news(&peer, 1), "the oldest has gone first");
+    }
+
+    #[test]
+    fn a_peer_that_comes_and_goes_is_not_heard_until_the_window_is_over() {
+        // As many goodbyes and returns as are heard; then the end of the window.
+        let (mut rumours, peer) = (Rumours::new(Instant::default()), PeerId::from_bytes([1; 32]));
+        let now = Instant::default();
+        for number in 0..STATEMENTS_PER_PEER_MAX {
+            let alive = number % 2 == 1;
+            assert!(!rumours.is_fickle(&peer, alive, now));
+            rumours.stated(peer, (u64::from(number), alive), now);
+        }
+        assert!(rumours.is_fickle(&peer, false, now));
+        assert!(!rumours.is_fickle(&PeerId::from_bytes([2; 32]), false, now));
+        let later = now + STATEMENTS_WINDOW;
+        assert!(!rumours.is_fickle(&peer, false, later));
+        rumours.stated(peer, (1_000, false), later);
+        assert!(!rumours.is_fickle(&peer, true, later));
+    }
+
+    #[test]
+    fn who_is_slandered_may_say_that_it_lives_as_often_as_it_has_to() {
+        // Every ten seconds for as long as the window; then a goodbye, and once more at the same moment.
+        let (mut rumours, peer) = (Rumours::new(Instant::default()), PeerId::from_bytes([1; 32]));
+        let mut now = Instant::default();
+        for number in 0..60 {
+            now = now + ALIVE_INTERVAL;
+            assert!(!rumours.is_fickle(&peer, true, now));
+            rumours.stated(peer, (number, true), now);
+            assert!(rumours.is_fickle(&peer, true, now));
+        }
+        assert!(!rumours.is_fickle(&peer, false, now));
     }
 }

@@ -358,6 +358,8 @@ impl Overlay {
             self.pass_on_leave(Statement { peer, unix_time, alive: false, signature });
             self.superpeer_gone(&peer, true);
             self.close(link);
+        } else {
+            self.bad_hint(link);
         }
     }
 

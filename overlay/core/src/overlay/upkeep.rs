@@ -350,8 +350,10 @@ impl Overlay {
             // We were on our own: what they hold may be newer.
             self.hand_over_again();
         }
-        self.compare_with(peer);
         self.place_changed(peer, place);
+        if !self.is_restless(&peer) {
+            self.compare_with(peer);
+        }
     }
 
     /// Upkeep leaves half of the dials to what somebody waits for.

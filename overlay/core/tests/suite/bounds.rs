@@ -139,10 +139,8 @@ fn endless(digests: &mut Digests, count: &mut u64) {
 
 /// Whatever is asked: many records that nobody has.
 fn made_up_items(digests: &mut Digests, count: &mut u64) {
-    let item = |count: &mut u64| Item {
-        key: Key::from_bytes(*made_up(count).as_bytes()),
-        digest: made_up(count),
-    };
+    let item =
+        |count: &mut u64| Item { key: Key::from_bytes(*made_up(count).as_bytes()), digest: made_up(count) };
     digests.parts.clear();
     digests.items = (0..256).map(|_| item(count)).collect();
 }

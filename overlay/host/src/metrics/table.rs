@@ -149,12 +149,14 @@ const TOTALS: &[Metric] = metrics! { Counter:
     "suspects_told", "Superpeers that failed us and were told to others" { suspects_told }
     "refutations", "Times that we were suspected and said that we live" { refutations }
     "statements_heard", "Statements of other superpeers that were news" { statements_heard }
+    "statements_refused", "Statements not heard: their superpeer makes too many" { statements_refused }
     "map_dropped", "Superpeers that left the map for nearer ones, at its bound" { map_dropped }
     "records_moved", "Records that moved between superpeers, by why" {
         reason = "handed_over" => handed_over;
         reason = "repaired" => repaired;
         reason = "pushed" => pushed;
     }
+    "repairs_put_off", "Repairs that were put off: the superpeer comes and goes" { repairs_put_off }
     "promises_broken", "Superpeers left while comparing: they named records and did not give them" {
         promises_broken
     }

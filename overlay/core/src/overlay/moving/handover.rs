@@ -290,9 +290,8 @@ impl Overlay {
         let (Asked::Digest(range), Some(place)) = (&source.asked, self.place()) else { return false };
         source.syncing |= digests.syncing;
         if digests.parts.is_empty() {
-            let ours = |item: &Item| {
-                self.stores(&item.key) && self.store.named(item, self.now.unix).is_none()
-            };
+            let ours =
+                |item: &Item| self.stores(&item.key) && self.store.named(item, self.now.unix).is_none();
             let held = |item: &&Item| self.store.named(item, self.now.unix).is_some();
             let items = digests.items.iter().take(ITEMS_MAX);
             let named: BTreeSet<Item> = items.filter(|item| range.contains(&item.key)).copied().collect();

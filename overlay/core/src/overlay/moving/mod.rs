@@ -13,15 +13,17 @@
 //! Source: DESIGN §4 *Repair*, DETAILS *Records*. *Not here*: ranges (`range`), what is held in them
 //! (`store`), the checks of a record that comes in (`serve`).
 
+mod changed;
 mod handover;
 mod leaving;
 mod promises;
 mod push;
 mod repair;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use self::changed::Changed;
 use self::handover::HandOver;
 use self::leaving::Leaving;
 use self::push::Push;
@@ -33,6 +35,7 @@ use crate::cbor::Blob;
 use crate::key::{Key, PeerId};
 use crate::limits::{ITEMS_MAX, OFFERED_ITEM_WORK, PULLED_BYTES_MAX};
 use crate::range::{concerns, range_of};
+use crate::time::Instant;
 use crate::wire::{Item, Items, Message, Pulled, Range, Reason};
 
 /// What another superpeer may ask.
@@ -46,9 +49,10 @@ pub(super) enum Asked<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Moving {
     hand_over: Option<HandOver>,
-    /// Where somebody is gone since the last repair, and where back.
-    vacated: BTreeSet<Key>,
-    taken_again: BTreeSet<Key>,
+    /// Who is gone, or back, since the last repair.
+    changed: Changed,
+    /// When the timer for the next repair is set.
+    repairs_at: Option<Instant>,
     repair: Option<Repair>,
     pushes: BTreeMap<u64, Push>,
     leaving: Option<Leaving>,

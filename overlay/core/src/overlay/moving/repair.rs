@@ -22,7 +22,7 @@ use core::time::Duration;
 use super::promises::Promises;
 use super::push::Cause;
 use crate::key::{Distance, Key, PeerId};
-use crate::limits::{CHANGED_MAX, ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
+use crate::limits::{ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::overlay::{Overlay, Timer};
 use crate::range::spanning;
@@ -74,34 +74,53 @@ impl Overlay {
         if !self.is_superpeer() || self.is_leaving() || peer == self.me {
             return;
         }
-        if self.moving.vacated.is_empty() && self.moving.taken_again.is_empty() {
-            self.repair_later();
-        }
         let there = self.map.contact(&peer).is_some();
-        let places = if there { &mut self.moving.taken_again } else { &mut self.moving.vacated };
-        if places.len() < CHANGED_MAX {
-            places.insert(place);
-        }
+        let waits = self.moving.changed.note(peer, (place, there), self.now.instant);
+        self.counters.repairs_put_off += u64::from(waits.is_some_and(|wait| !wait.is_zero()));
+        self.repair_later();
     }
 
+    /// Whether a superpeer comes and goes so often that what it holds is looked at later.
+    pub(in crate::overlay) fn is_restless(&self, peer: &PeerId) -> bool {
+        self.moving.changed.is_restless(peer, self.now.instant)
+    }
+
+    /// Sets the timer for what waits, unless it is set for then.
     fn repair_later(&mut self) {
+        let now = self.now.instant;
+        let Some(wait) = self.moving.changed.next().map(|due| due.since(now)) else { return };
+        let set = self.moving.repairs_at;
+        if set.is_some_and(|set| set.since(now) <= wait + REPAIR_WITHIN) {
+            return;
+        }
+        if let Some(set) = set {
+            self.cancel(set, Timer::Repair);
+        }
         let millis = usize::try_from(REPAIR_WITHIN.as_millis()).unwrap_or(usize::MAX);
-        let wait = u64::try_from(self.pick(millis)).unwrap_or(0);
-        self.set_timer(Duration::from_millis(wait), Timer::Repair);
+        let chance = u64::try_from(self.pick(millis)).unwrap_or(0);
+        self.moving.repairs_at = Some(self.set_timer(wait + Duration::from_millis(chance), Timer::Repair));
     }
 
     /// Looks whether those that are gone have left too few copies.
     pub(in crate::overlay) fn repair(&mut self) {
+        self.moving.repairs_at = None;
         if !self.is_superpeer() || self.is_leaving() {
-            self.moving.taken_again.clear();
-            return self.moving.vacated.clear();
+            return self.moving.changed.clear();
         }
         if self.moving.repair.is_some() || self.map.is_cut_off(self.now.instant) {
             // One at a time; and it may be we who are gone.
             return self.repair_later();
         }
-        let gone = core::mem::take(&mut self.moving.vacated).into_iter().collect::<Vec<_>>();
-        let back = core::mem::take(&mut self.moving.taken_again);
+        let due = self.moving.changed.due(self.now.instant);
+        self.repair_later();
+        for (peer, _) in due.iter().filter(|(_, place)| place.put_off) {
+            // What it holds has not been looked at when it came back.
+            if self.map.contact(peer).is_some() {
+                self.compare_with(*peer);
+            }
+        }
+        let gone: Vec<Key> = due.iter().filter(|(_, place)| place.gone).map(|(_, place)| place.key).collect();
+        let back = due.iter().filter(|(_, place)| place.back).map(|(_, place)| place.key).collect();
         let mut items = self.in_question(&gone);
         let missed = self.perhaps_missed(&back);
         items.retain(|item| !missed.contains(item));
