@@ -168,7 +168,8 @@ impl Overlay {
         askers
     }
 
-    /// The walk ended without a bundle. What our children registered is an answer all the same.
+    /// The walk ended without a bundle. What our children registered is an answer all the same, and what
+    /// we hold without being a storer of it: a put may have come while the walk was under way.
     pub(super) fn walk_found_nothing(
         &mut self,
         asked: (Key, u8),
@@ -176,21 +177,24 @@ impl Overlay {
         trace: Vec<TraceStep>,
     ) -> Vec<Asker> {
         let key = asked.0;
-        let found = self.with_index(&key, Bundle::new(nothing.epochs.iter().cloned()), Source::Index);
-        let indexed = found.bundle.devices().next().is_some();
+        let counts = asked.1 & FLAG_CROSS_CHECK == 0 && !self.is_stale();
+        let held = self.store.bundle(&key, self.now.unix).records.into_iter().filter(|_| counts);
+        let held = Bundle::new(nothing.epochs.iter().cloned().chain(held));
+        let found = self.with_index(&key, held, Source::Store);
+        let known = found.bundle.devices().next().is_some();
         let found = Found { trace, ..found };
         for epoch in &nothing.epochs {
             self.resolving.newest.remember(epoch);
         }
         let askers = self.resolving.waiting.remove(&asked).unwrap_or_default();
         for asker in &askers {
-            if indexed {
+            if known {
                 self.give(*asker, &found);
             } else {
                 self.give_nothing(*asker, &nothing, Source::Overlay, &found.trace);
             }
         }
-        if nothing.absent && !indexed {
+        if nothing.absent && !known {
             self.cache.evict(&key);
             self.cache.deny(key, nothing, self.now.instant + DENIAL_TTL);
         }

@@ -7,6 +7,7 @@
 
 mod bounds;
 mod cddl;
+mod crossing;
 mod fence;
 mod fixture;
 mod forgery;
