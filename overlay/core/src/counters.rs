@@ -69,6 +69,8 @@ pub struct Counters {
     pub statements_heard: u64,
     /// Statements that were not heard: their superpeer makes too many.
     pub statements_refused: u64,
+    /// News of superpeers that were not told: too much waited, and they are the farthest.
+    pub news_dropped: u64,
     /// Superpeers that left the map for nearer ones, at its bound.
     pub map_dropped: u64,
     /// Records taken over by pulling them from other superpeers.

@@ -3,8 +3,8 @@
 //! Three things travel, in this order: *statements* that superpeers signed about themselves (leaving,
 //! alive), *suspects* that failed somebody, and *news*, superpeers that have entered the map and have
 //! been heard of from themselves or as somebody's news. Each goes to a few neighbours, to each once; who
-//! learns something by it passes it on. What does not fit into the budget waits, and the oldest makes
-//! room when too much waits.
+//! learns something by it passes it on. What does not fit into the budget waits; when too much waits, of
+//! statements and suspects the oldest makes room, of news the one that is farthest from us.
 //!
 //! Source: Gupta et al., *One Hop Lookups* (paper), without its hierarchy; SWIM §4 (paper) for suspects;
 //! times and budget DESIGN §4. *Not here*: what is believed (`rumours`).
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 
 use super::Overlay;
 use super::budget::Budget;
-use crate::key::PeerId;
+use crate::key::{Distance, PeerId};
 use crate::limits::{
     GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, HINTS_PER_HELLO, NEWS_MAX, NEWS_TIMES, RUMOURS_MAX,
     STATEMENT_BYTES, STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX, SUSPECT_BYTES, SUSPECTS_PER_HELLO_MAX,
@@ -34,10 +34,17 @@ pub(super) struct Told {
 pub(super) struct Gossip {
     statements: Queue<Statement>,
     suspects: Queue<PeerId>,
-    news: Queue<PeerId>,
+    news: Queue<News>,
     /// Linked superpeers that somebody else suspects: they are told so, since they can deny it.
     accused: BTreeSet<PeerId>,
     budget: Budget,
+}
+
+/// A superpeer that is new, and how far it is from us.
+#[derive(Debug, Clone, Copy)]
+struct News {
+    peer: PeerId,
+    distance: Distance,
 }
 
 /// Things to tell, each with those who have been told.
@@ -88,10 +95,16 @@ impl Gossip {
         }
     }
 
-    /// A superpeer has entered the map.
-    pub(super) fn tell(&mut self, peer: PeerId) {
-        self.news.waiting.retain(|(known, _)| *known != peer);
-        self.news.add(peer);
+    /// A superpeer has entered the map. Whether the farthest had to make room.
+    fn tell(&mut self, peer: PeerId, distance: Distance) -> bool {
+        let waiting = &mut self.news.waiting;
+        waiting.retain(|(known, _)| known.peer != peer);
+        waiting.push_back((News { peer, distance }, Vec::new()));
+        if waiting.len() <= NEWS_MAX {
+            return false;
+        }
+        let farthest = waiting.iter().enumerate().max_by_key(|(_, (news, _))| news.distance);
+        farthest.map(|(index, _)| index).and_then(|index| waiting.remove(index)).is_some()
     }
 
     /// A superpeer has stated something about itself; older statements of it are over.
@@ -123,7 +136,7 @@ impl Gossip {
         self.accused.contains(to)
             || self.statements.next(to, |statement| is_for(statement, to)).is_some()
             || self.suspects.next(to, |_| true).is_some()
-            || self.news.next(to, |peer| peer != to).is_some()
+            || self.news.next(to, |news| news.peer != *to).is_some()
     }
 }
 
@@ -143,6 +156,14 @@ impl Overlay {
         self.tell_suspects(to, &mut told);
         self.tell_news(to, &mut told);
         told
+    }
+
+    /// A superpeer has entered the map: others have to know.
+    pub(super) fn tell_of(&mut self, peer: PeerId) {
+        let places = self.map.contact(&self.me).zip(self.map.contact(&peer));
+        if let Some(distance) = places.map(|(own, other)| own.id.distance(&other.id)) {
+            self.counters.news_dropped += u64::from(self.gossip.tell(peer, distance));
+        }
     }
 
     fn tell_statements(&mut self, to: &PeerId, told: &mut Told) {
@@ -171,9 +192,9 @@ impl Overlay {
 
     fn tell_news(&mut self, to: &PeerId, told: &mut Told) {
         while told.hints.len() < HINTS_PER_HELLO
-            && let Some((index, peer)) = self.gossip.news.next(to, |peer| peer != to)
+            && let Some((index, news)) = self.gossip.news.next(to, |news| news.peer != *to)
         {
-            let Some(hint) = self.map.contact(&peer).map(|contact| contact.hint.clone()) else {
+            let Some(hint) = self.map.contact(&news.peer).map(|contact| contact.hint.clone()) else {
                 // It has failed us since.
                 self.gossip.news.waiting.remove(index);
                 continue;
@@ -189,7 +210,8 @@ impl Overlay {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gossip, Instant, PeerId, STATEMENT_BYTES, Statement};
+    use super::{Distance, Gossip, Instant, PeerId, STATEMENT_BYTES, Statement};
+    use crate::key::Key;
     use crate::limits::{NEWS_MAX, NEWS_TIMES};
 
     fn peer(number: usize) -> PeerId {
@@ -198,16 +220,22 @@ mod tests {
         PeerId::from_bytes(bytes)
     }
 
+    fn far(number: usize) -> Distance {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        Key::from_bytes(bytes).distance(&Key::from_bytes([0; 32]))
+    }
+
     #[test]
     fn news_are_told_to_so_many_and_to_each_once_and_never_to_whom_they_are_about() {
         // Tell of one peer, then take its news for many until there are none.
         let mut gossip = Gossip::new(Instant::default());
-        gossip.tell(peer(1));
+        gossip.tell(peer(1), far(1));
         assert!(!gossip.has_for(&peer(1)));
         for number in 2..2 + usize::from(NEWS_TIMES) {
             let to = peer(number);
-            let (index, about) = gossip.news.next(&to, |about| *about != to).expect("still news");
-            assert_eq!(about, peer(1));
+            let (index, about) = gossip.news.next(&to, |news| news.peer != to).expect("still news");
+            assert_eq!(about.peer, peer(1));
             gossip.news.told(index, to);
             assert!(!gossip.has_for(&to));
         }
@@ -215,14 +243,19 @@ mod tests {
     }
 
     #[test]
-    fn news_are_bounded_and_each_peer_is_among_them_once() {
-        // Tell of more peers than fit, of each twice.
+    fn news_are_bounded_and_each_peer_is_among_them_once_and_the_farthest_goes_first() {
+        // Tell of more peers than fit, of each twice, far ones and near ones by turns.
         let mut gossip = Gossip::new(Instant::default());
+        let mut dropped = 0;
         for number in 0..2 * NEWS_MAX {
-            gossip.tell(peer(number));
-            gossip.tell(peer(number));
+            let distance = if number % 2 == 0 { number } else { 10 * NEWS_MAX + number };
+            dropped += usize::from(gossip.tell(peer(number), far(distance)));
+            dropped += usize::from(gossip.tell(peer(number), far(distance)));
         }
         assert_eq!(gossip.news.waiting.len(), NEWS_MAX);
+        let near = |number: usize| gossip.news.waiting.iter().any(|(news, _)| news.peer == peer(number));
+        assert!((0..NEWS_MAX).all(|number| near(2 * number)), "the far ones have gone");
+        assert!(dropped >= NEWS_MAX);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Overlay {
     pub(super) fn learn_news(&mut self, teller: PeerId, hint: &Hint) {
         let known = self.map.contact(&hint.peer()).is_some();
         if self.learn_told(teller, hint).is_some() && !known && self.is_superpeer() {
-            self.gossip.tell(hint.peer());
+            self.tell_of(hint.peer());
         }
     }
 
@@ -191,7 +191,7 @@ impl Overlay {
         let known = self.map.contact(&hint.peer()).is_some();
         let id = self.learn(hint)?;
         if !known && self.is_superpeer() {
-            self.gossip.tell(hint.peer());
+            self.tell_of(hint.peer());
         }
         if !hint.addresses.is_empty() {
             self.map.moved(&hint.peer(), &hint.addresses);

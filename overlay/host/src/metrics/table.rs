@@ -150,6 +150,7 @@ const TOTALS: &[Metric] = metrics! { Counter:
     "refutations", "Times that we were suspected and said that we live" { refutations }
     "statements_heard", "Statements of other superpeers that were news" { statements_heard }
     "statements_refused", "Statements not heard: their superpeer makes too many" { statements_refused }
+    "news_dropped", "News not told: too much waited, and they were of the farthest" { news_dropped }
     "map_dropped", "Superpeers that left the map for nearer ones, at its bound" { map_dropped }
     "records_moved", "Records that moved between superpeers, by why" {
         reason = "handed_over" => handed_over;
