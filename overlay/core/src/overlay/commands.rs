@@ -28,7 +28,9 @@ impl Overlay {
                 }
                 self.reply(id, Reply::Done);
             }
+            Command::Act(Role::Child) if self.is_superpeer() => self.step_down(id),
             Command::Act(role) => {
+                self.step_up_again();
                 self.act(role);
                 self.reply(id, Reply::Done);
             }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use callbook_overlay::api::{Command, Failure, Notice, Reply};
+use callbook_overlay::api::{Command, Failure, Notice, Reply, Role};
 use callbook_overlay::record::Record;
 use callbook_overlay::wire::{Frame, Items, Message, Range};
 
@@ -531,5 +531,55 @@ fn records_are_signed_again_every_twelve_hours_and_expire_after_their_life() {
     for index in 0..2 {
         assert!(!world.holds(index, &key));
         assert!(world.overlay(index).counters().records_expired > 0);
+    }
+}
+
+/// Goal: a superpeer that becomes a child loses nothing of what it stored, lets its children go and is a child
+/// that can look up and be found. Method: r = 3; of seven superpeers three become children one after
+/// the other as fast as they can; each time every name is on its three closest and found.
+#[test]
+fn superpeers_that_become_children_lose_nothing() {
+    for seed in 0..SEEDS {
+        let all = names(30);
+        let mut world = registered(seed, 7, 3, all.len());
+        let (mut steps_down, mut pushed) = (Vec::new(), 0);
+        for index in [3, 0, 6] {
+            assert!(matches!(world.ask(index, Command::Act(Role::Child)), Reply::Done));
+            pushed += world.overlay(index).counters().pushed;
+            steps_down.push(index);
+            world.run_for(Duration::from_millis(100));
+            for name in &all {
+                let key = world.key(name);
+                let closest = world.closest(&key, 7).into_iter();
+                let mut storers = closest.filter(|index| !steps_down.contains(index)).take(3);
+                assert!(storers.all(|storer| world.holds(storer, &key)), "seed {seed}: {name}, {index}");
+                assert_eq!(look_up(&mut world, 4, name), Some(1), "seed {seed}: {name}, {index}");
+            }
+        }
+        assert!(pushed > 0, "seed {seed}");
+        world.run_for(seconds(5));
+        for index in steps_down {
+            assert!(world.parent(index).is_some(), "seed {seed}");
+            assert_eq!(look_up(&mut world, index, "name-1"), Some(1), "seed {seed}");
+        }
+    }
+}
+
+/// Goal: one that is to be a child and then a superpeer again is one, and every command is answered.
+/// Method: both at once; then a child, and a superpeer later.
+#[test]
+fn a_superpeer_that_steps_down_and_up_again_is_one() {
+    for seed in 0..SEEDS {
+        let mut world = registered(seed, 5, 3, 20);
+        let role = world.role(2);
+        let commands = [Role::Child, role.clone()].map(|role| world.tell(2, Command::Act(role)));
+        world.run_for(seconds(6));
+        assert!(commands.into_iter().all(|command| matches!(world.reply(command), Some(Reply::Done))));
+        assert_eq!(world.overlay(2).counters().superpeer, 1, "seed {seed}");
+        assert!(matches!(world.ask(2, Command::Act(Role::Child)), Reply::Done));
+        world.run_for(seconds(10));
+        assert!(matches!(world.ask(2, Command::Act(role)), Reply::Done));
+        world.run_for(seconds(30));
+        assert_eq!(complete(&world, &names(20), 3), 20, "seed {seed}");
     }
 }

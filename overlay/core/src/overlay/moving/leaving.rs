@@ -1,8 +1,8 @@
-//! A superpeer that leaves first puts what it holds to those who come next.
+//! A superpeer that leaves, or becomes a child, first puts what it holds to those who come next.
 //!
 //! ```text
 //!  Leave to children ─▶ push: each record to who becomes its storer ─▶ Leave to all, command answered
-//!                           └─ 5 s are over ────────────────────────────▲
+//!                           └─ 5 s are over ────────────────────────────▲         or: a child now
 //! ```
 //! Meanwhile it serves as before, but takes no new children; what it is given to store goes on to the
 //! next storer too. A child says goodbye and is gone.
@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::push::Cause;
-use crate::api::{CommandId, Reply};
+use crate::api::{CommandId, Reply, Role};
 use crate::key::PeerId;
 use crate::limits::LEAVE_WITHIN;
 use crate::overlay::{Overlay, Timer};
@@ -23,6 +23,8 @@ use crate::wire::{Item, Range};
 pub(super) struct Leaving {
     /// Who asked for it, and waits.
     commands: Vec<CommandId>,
+    /// Its process goes on, as a child.
+    stays: bool,
     gone: bool,
 }
 
@@ -34,14 +36,52 @@ impl Overlay {
     pub(in crate::overlay) fn leave(&mut self, command: CommandId) {
         match &mut self.moving.leaving {
             Some(leaving) if leaving.gone => return self.reply(command, Reply::Done),
-            Some(leaving) => return leaving.commands.push(command),
+            Some(leaving) => {
+                // It has begun, for good or to be a child: now it is for good.
+                leaving.commands.push(command);
+                if core::mem::take(&mut leaving.stays) {
+                    self.end_own_affairs();
+                }
+                return;
+            }
             None => {}
         }
-        self.moving.leaving = Some(Leaving { commands: alloc::vec![command], gone: false });
+        let commands = alloc::vec![command];
+        self.moving.leaving = Some(Leaving { commands, stays: false, gone: false });
         self.end_own_affairs();
         if !self.is_superpeer() {
             return self.depart();
         }
+        self.push_all();
+    }
+
+    /// We are to be a child: what we hold goes to those who come next before.
+    pub(in crate::overlay) fn step_down(&mut self, command: CommandId) {
+        if let Some(leaving) = &mut self.moving.leaving {
+            return if leaving.gone {
+                self.reply(command, Reply::Done);
+            } else {
+                leaving.commands.push(command);
+            };
+        }
+        let commands = alloc::vec![command];
+        self.moving.leaving = Some(Leaving { commands, stays: true, gone: false });
+        self.push_all();
+    }
+
+    /// We stay what we are after all, if it was only to become a child.
+    pub(in crate::overlay) fn step_up_again(&mut self) {
+        if let Some(leaving) = self.moving.leaving.take_if(|leaving| leaving.stays) {
+            self.moving.pushes.retain(|_, push| push.cause != Cause::Leave);
+            self.timers.retain(|(_, timer)| *timer != Timer::Leave);
+            for command in leaving.commands {
+                self.reply(command, Reply::Done);
+            }
+        }
+    }
+
+    /// Children go, records are pushed.
+    fn push_all(&mut self) {
         self.moving.repair = None;
         let all = self.links.peers().map(|(peer, _)| *peer);
         let children: Vec<PeerId> = all.filter(|peer| self.map.contact(peer).is_none()).collect();
@@ -94,13 +134,19 @@ impl Overlay {
     pub(in crate::overlay) fn depart(&mut self) {
         let Some(leaving) = self.moving.leaving.as_mut().filter(|leaving| !leaving.gone) else { return };
         leaving.gone = true;
-        let commands = leaving.commands.clone();
-        self.attaching.stop();
+        let (commands, stays) = (leaving.commands.clone(), leaving.stays);
+        if !stays {
+            self.attaching.stop();
+            self.end_own_affairs();
+        }
         self.moving.pushes.clear();
         self.timers.retain(|(_, timer)| *timer != Timer::Leave);
-        self.end_own_affairs();
         let all: Vec<PeerId> = self.links.peers().map(|(peer, _)| *peer).collect();
         self.say_goodbye(&all);
+        if stays {
+            self.moving.leaving = None;
+            self.act(Role::Child);
+        }
         for command in commands {
             self.reply(command, Reply::Done);
         }

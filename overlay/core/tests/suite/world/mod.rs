@@ -244,6 +244,11 @@ impl World {
         self.by_id[peer]
     }
 
+    /// What a peer starts as.
+    pub(crate) fn role(&self, index: usize) -> Role {
+        self.peers[index].role.clone()
+    }
+
     /// A superpeer's place, running or not.
     pub(crate) fn place(&self, index: usize) -> Option<Key> {
         match &self.peers[index].role {
