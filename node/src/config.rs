@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use callbook_login::files;
 use callbook_login::suggest::closest;
+use callbook_overlay::api::Hellos;
 use callbook_overlay::limits::CHILDREN_MAX;
 
 use crate::exit::Code;
@@ -20,14 +21,16 @@ use crate::problem::{Outcome, Problem, file_problem};
 
 /// The settings, in the order in which they are shown.
 ///
-/// Each is a guess that serves a desktop; `metrics.listen` and `role` are DETAILS *Commands*, `children_max` DESIGN §5.
-const DEFAULTS: [(&str, Option<&str>); 8] = [
+/// Each is a guess that serves a desktop; `metrics.listen` and `role` are DETAILS *Commands*, `children_max` and
+/// `hello` DESIGN §4–5.
+const DEFAULTS: [(&str, Option<&str>); 9] = [
     ("data", None),
     ("network", None),
     ("node_token", None),
     ("listen", None),
     ("role", Some("auto")),
     ("children_max", Some("512")),
+    ("hello", Some("stretching")),
     ("log", None),
     ("metrics.listen", Some("127.0.0.1:0")),
 ];
@@ -106,6 +109,8 @@ pub(crate) struct Config {
     pub(crate) role: RoleChoice,
     /// Children that it takes as superpeer.
     pub(crate) children_max: usize,
+    /// How often neighbours hear that it is there.
+    pub(crate) hellos: Hellos,
     /// The log filter.
     pub(crate) log: Option<String>,
     /// Where metrics are; `None`: off.
@@ -224,6 +229,11 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         Some("child") => RoleChoice::Child,
         Some(_) => return Err(bad_value(of("role"), file.as_deref(), "it is auto, superpeer or child")),
     };
+    let hellos = match text("hello").as_deref() {
+        None | Some("stretching") => Hellos::Stretching,
+        Some("classic") => Hellos::Classic,
+        Some(_) => return Err(bad_value(of("hello"), file.as_deref(), "it is stretching or classic")),
+    };
     let children_max = match text("children_max").map(|text| text.parse()) {
         None => CHILDREN_MAX,
         Some(Ok(count)) if (1..=CHILDREN_MOST).contains(&count) => count,
@@ -244,6 +254,7 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         listen: socket("listen")?,
         role,
         children_max,
+        hellos,
         log: text("log"),
         metrics_listen: socket("metrics.listen")?,
         file,
@@ -284,7 +295,7 @@ mod tests {
             ("[metrics]\nlistn = \"x\"", "did you mean metrics.listen?"),
             (
                 "colour = \"x\"",
-                "the keys are data, network, node_token, listen, role, children_max, log, metrics.listen",
+                "the keys are data, network, node_token, listen, role, children_max, hello, log, metrics.listen",
             ),
         ] {
             let problem = parse(text, Path::new("config.toml")).unwrap_err();
@@ -308,7 +319,7 @@ mod tests {
         assert_eq!(config.role, RoleChoice::Child);
         assert_eq!(config.metrics_listen, None);
         let origins: Vec<_> = config.layers.iter().map(|l| format!("{}={}", l.key, l.origin)).collect();
-        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default log=default metrics.listen=file");
+        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default hello=default log=default metrics.listen=file");
     }
 
     #[test]
@@ -320,6 +331,21 @@ mod tests {
         let flag = Layered { key: "role", value: Some("king".into()), origin: Origin::Flag };
         let problem = load(&[flag], None).unwrap_err();
         assert_eq!(problem.message, "role can't be \"king\" (from the command line)");
+    }
+
+    #[test]
+    fn hellos_stretch_unless_they_are_to_be_classic() {
+        // Goal: both words are read, others refused. Method: each.
+        for (text, hellos) in [
+            ("", Hellos::Stretching),
+            ("hello = \"stretching\"", Hellos::Stretching),
+            ("hello = \"classic\"", Hellos::Classic),
+        ] {
+            let (_folder, path) = written(text);
+            assert_eq!(load(&[], Some(&path)).unwrap().hellos, hellos, "{text}");
+        }
+        let (_folder, path) = written("hello = \"never\"");
+        assert!(load(&[], Some(&path)).is_err());
     }
 
     #[test]

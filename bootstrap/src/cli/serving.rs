@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use callbook_host::{Handle, Host, Settings, StartError, StoreSetting, Transports};
 use callbook_login::files::FolderLock;
-use callbook_overlay::api::{Notice, Parallelism, Role};
+use callbook_overlay::api::{Hellos, Notice, Parallelism, Role};
 use callbook_overlay::sign::Signer as _;
 use callbook_overlay::time::Unix;
 use clap::Args;
@@ -155,6 +155,7 @@ fn settings(args: &ServeArgs, folder: &Folder, loaded: &Loaded, role: Role) -> S
         metrics_listen: args.metrics_listen.0,
         agent: concat!("callbook-bootstrap/", env!("CARGO_PKG_VERSION")).into(),
         parallelism: Parallelism::default(),
+        hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
         serves_login: true,
         transports: Transports::Both,

@@ -5,7 +5,7 @@ use callbook_login::Claim;
 use callbook_login::messages::{Request, Response, Revoke, Seeds};
 use callbook_login::network_file::network_id;
 use callbook_login::opaque::{Enrolment, ServerKeys};
-use callbook_overlay::api::Parallelism;
+use callbook_overlay::api::{Hellos, Parallelism};
 use callbook_overlay::certificate::{LOGIN_LIFE, LoginCertificate};
 use callbook_overlay::key::PublicKey;
 use callbook_overlay::name::Username;
@@ -46,6 +46,7 @@ async fn host(network: &Network, key: u8, server: Option<NodeCertificate>) -> Ho
         metrics_listen: None,
         agent: "test".into(),
         parallelism: Parallelism::default(),
+        hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
         transports: Transports::Both,
     })

@@ -71,6 +71,9 @@ pub(crate) struct UpFlags {
     /// Children that it takes as a superpeer [default: 512]
     #[arg(long, env = "CALLBOOK_CHILDREN_MAX", value_name = "N")]
     pub(crate) children_max: Option<String>,
+    /// stretching (hellos grow rare with a link's age) or classic (every 10 s) [default: stretching]
+    #[arg(long, env = "CALLBOOK_HELLO", value_name = "PACE")]
+    pub(crate) hello: Option<String>,
     /// Where /metrics, /healthz and /readyz are; "" for nowhere [default: 127.0.0.1:0]
     #[arg(long, env = "CALLBOOK_METRICS_LISTEN", value_name = "IP:PORT")]
     pub(crate) metrics_listen: Option<String>,
@@ -299,6 +302,7 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
             layered("listen", "listen", flags.listen.as_ref()),
             layered("role", "role", flags.role.as_ref()),
             layered("children_max", "children_max", flags.children_max.as_ref()),
+            layered("hello", "hello", flags.hello.as_ref()),
             layered("metrics.listen", "metrics_listen", flags.metrics_listen.as_ref()),
         ]);
     }

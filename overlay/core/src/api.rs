@@ -81,6 +81,8 @@ pub struct Config {
     pub reluctant: bool,
     /// How many storers a look-up asks at once.
     pub parallelism: Parallelism,
+    /// How often neighbours are told that we are there.
+    pub hellos: Hellos,
     /// Children that we take as a superpeer; usually
     /// [`CHILDREN_MAX`](crate::limits::CHILDREN_MAX).
     pub children_max: usize,
@@ -97,6 +99,16 @@ pub enum Parallelism {
     Hedged,
     /// α requests at once.
     AtOnce,
+}
+
+/// How often a quiet link carries a hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hellos {
+    /// Every 10 s at first, every 40 s when it is old.
+    #[default]
+    Stretching,
+    /// Every 10 s.
+    Classic,
 }
 
 /// What was persisted by an earlier run.

@@ -202,11 +202,26 @@ pub const GOSSIP_BURST_BYTES: u64 = 6_000;
 /// Candidates in one walk. *Guess*: three times k.
 pub const CANDIDATES_MAX: usize = 60;
 
-/// Silence after which a hello goes out. *Specification* (DESIGN §4).
+/// Silence after which a hello goes out, on a young link. *Specification* (DESIGN §4).
 pub const HELLO_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Silence after which a link is dead. *Specification* (DESIGN §4).
+/// The same, on an old link. *Specification* (DESIGN §4).
+pub const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(40);
+
+/// The interval between hellos is the link's age divided by this, between its bounds. *Guess*: ten
+/// seconds for the first ten minutes, forty from forty minutes on.
+pub const HELLO_STRETCH: u32 = 60;
+
+/// Who did not dial lets so much more quiet pass: usually the other side's hello makes its own
+/// unnecessary. *Guess*: above nearly every round trip.
+pub const HELLO_YIELD: Duration = Duration::from_secs(1);
+
+/// Silence after which a link is dead, on a young link. *Specification* (DESIGN §4).
 pub const DEAD_AFTER: Duration = Duration::from_secs(40);
+
+/// The same, in the intervals that the other side has told, if that is longer. *Specification* (DESIGN
+/// §4: 120 s for 40 s).
+pub const HELLOS_MISSED: u32 = 3;
 
 /// A link that has not greeted is closed after this. *Guess*.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);

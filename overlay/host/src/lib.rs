@@ -188,6 +188,7 @@ fn overlay(
         multiaddrs: reach.multiaddrs.clone(),
         reluctant: settings.reluctant,
         parallelism: settings.parallelism,
+        hellos: settings.hellos,
         children_max: settings.children_max,
         restored,
     };

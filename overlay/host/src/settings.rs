@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use callbook_overlay::api::{Parallelism, Role};
+use callbook_overlay::api::{Hellos, Parallelism, Role};
 use callbook_overlay::network::Network;
 
 /// All that [`start`](crate::start) needs to know. (Not `Debug`: it carries the node key.)
@@ -28,6 +28,8 @@ pub struct Settings {
     pub agent: String,
     /// How a look-up spreads its requests.
     pub parallelism: Parallelism,
+    /// How often neighbours are told that we are there.
+    pub hellos: Hellos,
     /// Children that are taken as a superpeer.
     pub children_max: usize,
     /// Whether to take login requests; they come out of [`Host::login`](crate::Host::login).

@@ -101,6 +101,7 @@ pub fn hello(facts: &Facts) -> Hello {
         gossip: Vec::new(),
         statements: Vec::new(),
         suspects: Vec::new(),
+        interval: 10,
     }
 }
 

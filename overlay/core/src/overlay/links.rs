@@ -1,8 +1,8 @@
 //! Links: who is connected, greeted, heard and needed.
 //!
 //! ```text
-//!  connected ──Open both ways──▶ up ──hello every 10 s, dead after 40 s──▶ ended
-//!      └─ no Open in 5 s ────────────────────────────────────────────────────┘
+//!  connected ──Open both ways──▶ up ──unheard, or needed no more (`hellos`)──▶ ended
+//!      └─ no Open in 5 s ────────────────────────────────────────────────────────┘
 //! ```
 //! Two links to one peer after a cross-dial: the one dialled by the smaller PeerId stays, both ends
 //! close the other. A link to a peer that had one for long is no cross-dial: the new one stays. A child closes what it does not need; a superpeer keeps its streams.
@@ -14,15 +14,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::budget::Budget;
-use super::gossip::Told;
-use super::requests::Purpose;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, DEAD_AFTER, HEDGE_UNMEASURED, HELLO_INTERVAL,
-    HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX, HOST_CACHE_MAX, IDLE_CLOSE, MOVING_WORK_BURST,
-    MOVING_WORK_PER_SEC, OPEN_TIMEOUT, REQUEST_TIMEOUT, SKEW_MAX_SECS, WATCHES_BURST, WATCHES_PER_SEC,
+    AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX,
+    MOVING_WORK_BURST, MOVING_WORK_PER_SEC, OPEN_TIMEOUT, SKEW_MAX_SECS, WATCHES_BURST, WATCHES_PER_SEC,
 };
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
@@ -32,12 +29,15 @@ pub(super) struct Link {
     pub(super) peer: PeerId,
     pub(super) dialled: bool,
     pub(super) greeting: Option<Greeting>,
-    since: Instant,
-    heard: Instant,
+    pub(super) since: Instant,
+    pub(super) heard: Instant,
     pub(super) sent: Instant,
-    used: Instant,
+    pub(super) used: Instant,
     /// When we last said hello on it.
-    said: Instant,
+    pub(super) said: Instant,
+    /// How often we say hello when it is quiet, as we said last; and the other side.
+    pub(super) interval: Duration,
+    pub(super) their_interval: Duration,
     /// The other side's wall clock when it greeted.
     greeted: u64,
     /// Keys that the other side may begin to watch.
@@ -46,7 +46,7 @@ pub(super) struct Link {
     pub(super) work: Budget,
     /// Hints and statements on it that did not verify, and since when they are counted.
     bad: (u32, Instant),
-    frames: u8,
+    pub(super) frames: u8,
     /// Requests of the other side that are being worked on.
     pub(super) serving: usize,
     /// Since when there have been any.
@@ -127,7 +127,7 @@ impl Links {
     }
 
     /// The other side has told its wall clock and load again.
-    fn told_again(&mut self, link: LinkId, hello: &Hello, now: Now) {
+    pub(super) fn told_again(&mut self, link: LinkId, hello: &Hello, now: Now) {
         if let Some(greeting) = self.links.get_mut(&link).and_then(|link| link.greeting.as_mut()) {
             (greeting.told, greeting.skew) = (now, skew(now, hello.unix_time));
             greeting.load = hello.load;
@@ -183,6 +183,12 @@ impl Links {
     /// How long ago something came from the peer.
     pub(super) fn unheard(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
         Some(now.since(self.links.get(&self.to(peer)?)?.heard))
+    }
+
+    /// How long ago something came from the peer, if it is not dead by that.
+    pub(super) fn alive(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
+        let link = self.links.get(&self.to(peer)?)?;
+        Some(now.since(link.heard)).filter(|unheard| *unheard < link.dead_after())
     }
 
     /// Whether something has come from the peer after `since`.
@@ -271,6 +277,8 @@ impl Overlay {
             sent: now,
             used: now,
             said: now,
+            interval: HELLO_INTERVAL,
+            their_interval: HELLO_INTERVAL,
             greeted: 0,
             watches: Budget::full(WATCHES_PER_SEC, WATCHES_BURST, now),
             work: Budget::full(MOVING_WORK_PER_SEC, MOVING_WORK_BURST, now),
@@ -371,13 +379,6 @@ impl Overlay {
         self.begin_hellos(id);
     }
 
-    fn begin_hellos(&mut self, id: LinkId) {
-        if let Some(since) = self.links.get(id).map(|link| link.since) {
-            self.cancel(since + OPEN_TIMEOUT, Timer::Link(id));
-            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
-        }
-    }
-
     /// Of two links to one peer one stays.
     fn choose(&mut self, id: LinkId, peer: PeerId) {
         let Some(other) = self.links.to(&peer) else {
@@ -468,68 +469,10 @@ impl Overlay {
         self.probe_told(peer, false);
     }
 
-    /// Greets, says hello, gives up or closes, as the silence asks for.
-    pub(super) fn look_at_link(&mut self, id: LinkId) {
-        let now = self.now.instant;
-        let Some(link) = self.links.get(id) else { return };
-        let (peer, silent) = (link.peer, now.since(link.heard));
-        if link.greeting.is_none() || silent >= DEAD_AFTER {
-            return self.close(id);
-        }
-        let needed = self.is_needed(id, &peer);
-        if !needed && now.since(link.used) >= IDLE_CLOSE {
-            return self.close(id);
-        }
-        let quiet = silent.max(now.since(link.sent));
-        let hellos = self.is_superpeer() && needed || self.attaching.is_parent(&peer);
-        // Gossip goes with hellos, so there are some on a busy link too.
-        let gossips = self.is_superpeer()
-            && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer)
-            && now.since(link.said) >= HELLO_INTERVAL
-            && self.gossip.has_for(&peer);
-        if gossips || (quiet >= HELLO_INTERVAL && hellos) {
-            self.say_hello(id, peer);
-            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
-        } else {
-            let wait = HELLO_INTERVAL.saturating_sub(quiet).max(Duration::from_secs(1));
-            self.set_timer(wait, Timer::Link(id));
-        }
-    }
-
-    pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
-        let hello = self.hello(id);
-        if self.links.to(&peer) == Some(id) {
-            self.ask(peer, Message::Hello(hello), Purpose::Hello, REQUEST_TIMEOUT);
-        }
-    }
-
-    /// What a hello on this link says now; starts counting its frames anew.
-    pub(super) fn hello(&mut self, id: LinkId) -> Hello {
-        let (load, mut gossip) = (self.load(), Vec::from_iter(self.own_hint()));
-        let mut told = Told::default();
-        if let Some(link) = self.links.get(id)
-            && link.greeting.as_ref().is_some_and(|greeting| !greeting.superpeer)
-        {
-            // A child that loses us has to know others.
-            gossip.extend(self.candidates_for(&link.peer).into_iter().take(HINTS_FOR_CHILDREN));
-        } else if let Some(peer) = self.links.get(id).map(|link| link.peer) {
-            told = self.gossip_for(&peer);
-            gossip.append(&mut told.hints);
-        }
-        let now = self.now.instant;
-        let heard = self.links.get_mut(id).map_or(0, |link| {
-            link.said = now;
-            core::mem::take(&mut link.frames)
-        });
-        let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
-        let Told { statements, suspects, .. } = told;
-        Hello { load, heard, network_version, unix_time, gossip, statements, suspects }
-    }
-
     /// A superpeer keeps the streams that it should have, its children's, and those that another
     /// superpeer opened, which knows best how long it needs them; a child keeps its parent's and what
     /// works.
-    fn is_needed(&self, id: LinkId, peer: &PeerId) -> bool {
+    pub(super) fn is_needed(&self, id: LinkId, peer: &PeerId) -> bool {
         let link = self.links.get(id);
         let theirs = link.is_some_and(|link| {
             let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
@@ -541,36 +484,6 @@ impl Overlay {
             || self.links.get(id).is_some_and(|link| link.serving > 0)
             || self.watchers.involves(peer)
             || (self.is_superpeer() && theirs)
-    }
-
-    fn load(&self) -> u8 {
-        let share = self.children.len() * 255 / self.children_max;
-        u8::try_from(share).unwrap_or(u8::MAX)
-    }
-
-    /// A hello or its answer: the other side's clock, and superpeers that it names.
-    fn hello_heard(&mut self, id: LinkId, hello: &Hello) {
-        self.links.told_again(id, hello, self.now);
-        self.judge_skew();
-        let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
-        let (cut_off, mut back) = (self.map.may_be_cut_off(self.now.instant), false);
-        for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
-            let own = teller == hint.peer();
-            if own {
-                // A superpeer is nobody's child.
-                self.child_gone(&teller);
-                back |= self.map.forgive(&teller);
-            }
-            if !own {
-                self.learn_news(teller, hint);
-            } else if self.learn_from_itself(hint).is_some() {
-                self.links.greet_superpeer(id);
-            }
-        }
-        if back {
-            self.met_again(teller, cut_off);
-        }
-        self.rumours_heard(id, hello);
     }
 
     pub(super) fn judge_skew(&mut self) {

@@ -23,6 +23,7 @@ mod children;
 mod commands;
 mod confirm;
 mod gossip;
+mod hellos;
 mod links;
 mod look;
 mod mend;
@@ -53,7 +54,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::api::{
-    Address, CommandId, Config, Effect, Effects, Input, Notice, Parallelism, Reply, Role, Write,
+    Address, CommandId, Config, Effect, Effects, Hellos, Input, Notice, Parallelism, Reply, Role, Write,
 };
 use crate::counters::Counters;
 use crate::invalid::Invalid;
@@ -159,6 +160,7 @@ pub struct Overlay {
     multiaddrs: Vec<Bytes>,
     reluctant: bool,
     parallelism: Parallelism,
+    hellos: Hellos,
     children_max: usize,
 
     map: Map,
@@ -222,6 +224,7 @@ impl Overlay {
             multiaddrs: config.multiaddrs,
             reluctant: config.reluctant,
             parallelism: config.parallelism,
+            hellos: config.hellos,
             children_max: config.children_max.max(1),
             map: Map::new(MAP_MAX, k),
             store: Store::default(),

@@ -23,8 +23,7 @@ use crate::api::{CommandId, LinkId, Presence, Reply};
 use crate::cbor::Blob;
 use crate::key::PeerId;
 use crate::limits::{
-    CLOCK_TOLERANCE, DEAD_AFTER, GOODBYE_LIFE, PRESENCE_PASSED_TIMEOUT, PRESENCE_PER_LINK_MAX,
-    PRESENCE_TIMEOUT,
+    CLOCK_TOLERANCE, GOODBYE_LIFE, PRESENCE_PASSED_TIMEOUT, PRESENCE_PER_LINK_MAX, PRESENCE_TIMEOUT,
 };
 use crate::sign::{Tag, to_sign};
 use crate::time::Unix;
@@ -91,7 +90,7 @@ impl Overlay {
     fn presence_here(&self, child: &PeerId) -> Presence {
         let now = self.now.instant;
         if self.children.is_child(child) {
-            let heard = self.links.unheard(child, now).filter(|heard| *heard < DEAD_AFTER);
+            let heard = self.links.alive(child, now);
             return heard.map_or(Presence::Unknown, |heard| Presence::Online { heard });
         }
         let goodbye = self.children.goodbye(child, now);

@@ -71,6 +71,11 @@ pub struct Hello {
     /// Superpeers that failed the sender, or whose failure it heard of.
     #[n(6)]
     pub suspects: Vec<PeerId>,
+    /// So many seconds of quiet the sender lets pass before its next hello, from now on; 10 if it says
+    /// less, or nothing.
+    #[n(7)]
+    #[cbor(default)]
+    pub interval: u8,
 }
 
 /// A superpeer's own word that it leaves, or that it is alive after all.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use callbook_overlay::api::{Hellos, Parallelism};
 use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::wire::{Digests, Frame, Item, Message, Range, Reason, Refused};
 
@@ -98,8 +99,12 @@ fn a_newcomer_that_is_put_off_takes_its_range_over_all_the_same() {
     }));
     world.start(newcomer, &[0, 1]);
     world.run_for(seconds(15));
-    let counters = world.overlay(newcomer).counters();
-    assert_eq!((counters.syncing, counters.handed_over), (0, 100));
+    assert_eq!(world.overlay(newcomer).counters().syncing, 0);
+    for number in 0..100 {
+        let key = world.key(&format!("name-{number}"));
+        let stores = world.closest(&key, 3).contains(&newcomer);
+        assert!(!stores || world.holds(newcomer, &key), "name-{number}");
+    }
 }
 
 /// Goal: a hash that was told once is not told again when what it is over has changed. Method: 400 names
@@ -162,8 +167,10 @@ fn sources_that_promise_what_they_do_not_have_are_left_for_honest_ones() {
             }
             Some(frame)
         }));
+        world.log = true;
         world.start(newcomer, &[0, 1, 2]);
         world.run_for(seconds(45));
+        world.log = false;
         let counters = world.overlay(newcomer).counters();
         assert_eq!((counters.syncing, counters.promises_broken), (0, 2), "seed {seed}");
         for number in 0..40 {
@@ -220,4 +227,44 @@ fn one_that_comes_and_goes_is_not_repaired_each_time() {
     let ((once, none), (often, some)) = (counted(1), counted(30));
     assert!(once > 0 && often <= 8 * once, "{once} questions for one absence, {often} for thirty");
     assert!(none == 0 && some > 0);
+}
+
+/// Goal: an old link costs a quarter of what a young one does, and both sides agree when it is dead, also
+/// if one of them does not stretch. Method: a parent and a child, each stretching or not; hellos
+/// are counted in two spans of ten minutes; then the child stops without a word.
+#[test]
+fn hellos_grow_rare_with_age_and_both_sides_know_when_a_link_is_dead() {
+    for (parents, childs, most, dead) in [
+        (Hellos::Stretching, Hellos::Stretching, 18, 120),
+        (Hellos::Stretching, Hellos::Classic, 70, 40),
+        (Hellos::Classic, Hellos::Stretching, 70, 120),
+        (Hellos::Classic, Hellos::Classic, 70, 40),
+    ] {
+        let mut world = World::new(6, 1, Parallelism::Hedged);
+        world.hellos = parents;
+        assert_eq!((world.add(true), world.add(false)), (0, 1));
+        world.start(0, &[]);
+        world.run_for(seconds(2));
+        world.hellos = childs;
+        world.start(1, &[0]);
+        world.run_for(seconds(5));
+        let hellos = |world: &World| {
+            let count = |index: usize| world.overlay(index).counters().asked.hello;
+            count(0) + count(1)
+        };
+        let begin = hellos(&world);
+        world.run_for(seconds(600));
+        let young = hellos(&world) - begin;
+        assert!((55..=75).contains(&young), "{young} in the first ten minutes");
+        world.run_for(seconds(3_000));
+        let begin = hellos(&world);
+        world.run_for(seconds(600));
+        let old = hellos(&world) - begin;
+        assert!(old >= 14 && old <= most, "{old} after an hour: {parents:?}, {childs:?}");
+        world.freeze(1);
+        world.run_for(seconds(dead - 5));
+        assert_eq!(world.overlay(0).counters().children, 1, "{parents:?}, {childs:?}");
+        world.run_for(seconds(50));
+        assert_eq!(world.overlay(0).counters().children, 0, "{parents:?}, {childs:?}");
+    }
 }

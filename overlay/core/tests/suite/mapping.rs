@@ -365,6 +365,7 @@ fn made_up(authority: &Authority, from: u64, count: u64) -> Frame {
         gossip: gossip.collect(),
         statements: Vec::new(),
         suspects: Vec::new(),
+        interval: 10,
     };
     Frame { id: 1, message: Message::Hello(hello) }
 }

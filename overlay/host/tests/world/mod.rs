@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use callbook_host::{Handle, Host, Settings, StoreSetting, Transports, start};
 use callbook_overlay::Username;
-use callbook_overlay::api::{Command, Held, How, Notice, Parallelism, Reply, Resolution, Role};
+use callbook_overlay::api::{Command, Held, Hellos, How, Notice, Parallelism, Reply, Resolution, Role};
 use callbook_overlay::certificate::{DeviceCertificate, LoginCertificate, NodeCertificate};
 use callbook_overlay::key::NetworkId;
 use callbook_overlay::network::{Limits, Network, Parameters, Scope};
@@ -55,6 +55,7 @@ impl World {
             metrics_listen: None,
             agent: "callbook-test/0".to_owned(),
             parallelism: Parallelism::default(),
+            hellos: Hellos::default(),
             children_max: callbook_overlay::limits::CHILDREN_MAX,
             serves_login: false,
             transports: Transports::Both,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use callbook_host::{Handle, Host, Settings, StoreSetting, Transports};
 use callbook_overlay::Username;
-use callbook_overlay::api::{Command, How, Parallelism, Reply, Role, Source};
+use callbook_overlay::api::{Command, Hellos, How, Parallelism, Reply, Role, Source};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::certificate::{
     DEVICE_LIFE, DeviceCertificate, LOGIN_LIFE, LoginCertificate, NODE_LIFE, NodeCertificate,
@@ -249,6 +249,7 @@ fn child(network: &callbook_overlay::network::Network, transports: Transports) -
         metrics_listen: None,
         agent: String::from("bench"),
         parallelism: Parallelism::Hedged,
+        hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
         serves_login: false,
         transports,
@@ -270,6 +271,7 @@ fn superpeer(
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         role: Role::Superpeer(certificate.clone()),
         parallelism: if index == 1 { Parallelism::AtOnce } else { Parallelism::Hedged },
+        hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
         ..child(network, transports)
     };

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use callbook_overlay::api::{
-    Address, Command, CommandId, Config, Effect, Effects, Failure, Held, How, Input, LinkId, Notice,
+    Address, Command, CommandId, Config, Effect, Effects, Failure, Held, Hellos, How, Input, LinkId, Notice,
     Parallelism, Reply, Resolution, Role, Slot, Write,
 };
 use callbook_overlay::certificate::NODE_LIFE;
@@ -76,6 +76,8 @@ pub(crate) struct World {
     /// Distinguishes this network's distances from another's.
     pairs: u64,
     parallelism: Parallelism,
+    /// How those say hello that start from now on.
+    pub(crate) hellos: Hellos,
     /// Peers on one side of a partition; the others are on the other side.
     apart: Option<BTreeSet<usize>>,
     /// Whether to print what happens.
@@ -110,6 +112,7 @@ impl World {
             random: seed,
             pairs: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             parallelism,
+            hellos: Hellos::default(),
             apart: None,
             log: false,
             changes: Vec::new(),
@@ -192,7 +195,7 @@ impl World {
         self.note(|world| format!("{} starts", world.called(index)));
         let now = self.clock(index);
         let (network, parallelism) = (self.authority.network.clone(), self.parallelism);
-        let children_max = self.children_max;
+        let (children_max, hellos) = (self.children_max, self.hellos);
         let verifier = self.authority.made.clone();
         let peer = &mut self.peers[index];
         peer.vanished = false;
@@ -206,6 +209,7 @@ impl World {
             multiaddrs: vec![Bytes::from_static(b"\x04\x7f\0\0\x01")],
             reluctant: false,
             parallelism,
+            hellos,
             children_max,
             restored: peer.disk.restored(),
         };

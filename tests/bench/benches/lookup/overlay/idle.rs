@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use callbook_e2e::{Authority, Census, Network, Peer, R_OF_THREE, metric};
 use callbook_host::{Handle, Host, Settings, StoreSetting, Transports};
-use callbook_overlay::api::{Command, Parallelism, Reply, Role};
+use callbook_overlay::api::{Command, Hellos, Parallelism, Reply, Role};
 use callbook_overlay::limits::CHILDREN_MAX;
 use callbook_overlay::wire::Hint;
 
@@ -84,6 +84,7 @@ async fn children(network: &Network, parent: &Hint) -> Vec<Handle> {
             metrics_listen: (index == 0).then(|| ([127, 0, 0, 1], 0).into()),
             agent: String::from("bench"),
             parallelism: Parallelism::Hedged,
+            hellos: Hellos::default(),
             children_max: CHILDREN_MAX,
             serves_login: false,
             transports: Transports::Both,

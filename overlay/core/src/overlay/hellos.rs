@@ -1,0 +1,168 @@
+//! Hellos: what keeps a link alive, measures it, and carries gossip.
+//!
+//! ```text
+//!  quiet for an interval ──Hello──▶ answered by a hello: heard, measured
+//!  unheard for the dead time ─────▶ ended
+//! ```
+//! A young link is more likely to end than an old one, so the interval grows with its age, from 10 to 40
+//! seconds. Each hello tells the interval that its sender keeps from then on, and the other side's dead
+//! time follows from it: never less than 40 seconds, or three intervals. Who dialled is the first to say
+//! it. News don't wait for that: a
+//! link to a superpeer carries a hello every ten seconds as long as there is something to tell.
+//!
+//! Source: DESIGN §4 *Hello*; that sessions which have lasted last longer, Saroiu et al. (paper). *Not
+//! here*: what gossip says (`gossip`, `rumours`).
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::gossip::Told;
+use super::links::Link;
+use super::requests::Purpose;
+use super::{Overlay, Timer};
+use crate::api::{Hellos, LinkId};
+use crate::key::PeerId;
+use crate::limits::{
+    DEAD_AFTER, HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLO_STRETCH, HELLO_YIELD, HELLOS_MISSED,
+    HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT,
+};
+use crate::wire::{Hello, Message};
+
+impl Link {
+    /// The other side is dead when it has not been heard for so long.
+    pub(super) fn dead_after(&self) -> Duration {
+        (self.their_interval * HELLOS_MISSED).max(DEAD_AFTER)
+    }
+}
+
+/// The interval that fits a link of this age.
+fn stretched(age: Duration) -> Duration {
+    (age / HELLO_STRETCH).clamp(HELLO_INTERVAL, HELLO_INTERVAL_MAX)
+}
+
+impl Overlay {
+    pub(super) fn begin_hellos(&mut self, id: LinkId) {
+        if let Some(since) = self.links.get(id).map(|link| link.since) {
+            self.cancel(since + OPEN_TIMEOUT, Timer::Link(id));
+            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
+        }
+    }
+
+    /// Greets, says hello, gives up or closes, as the silence asks for.
+    pub(super) fn look_at_link(&mut self, id: LinkId) {
+        let now = self.now.instant;
+        let Some(link) = self.links.get(id) else { return };
+        let (peer, silent) = (link.peer, now.since(link.heard));
+        let yields = if link.dialled { Duration::ZERO } else { HELLO_YIELD };
+        let (dead_after, interval) = (link.dead_after(), link.interval + yields);
+        if link.greeting.is_none() || silent >= dead_after {
+            return self.close(id);
+        }
+        let needed = self.is_needed(id, &peer);
+        if !needed && now.since(link.used) >= IDLE_CLOSE {
+            return self.close(id);
+        }
+        let quiet = silent.max(now.since(link.sent));
+        let hellos = self.is_superpeer() && needed || self.attaching.is_parent(&peer);
+        // Gossip goes with hellos, so there are some on a busy link too.
+        let may_gossip =
+            self.is_superpeer() && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
+        let gossips = may_gossip && now.since(link.said) >= HELLO_INTERVAL && self.gossip.has_for(&peer);
+        let says = gossips || (quiet >= interval && hellos);
+        let mut wait = if says { interval } else { interval.saturating_sub(quiet) };
+        if may_gossip || !needed {
+            wait = wait.min(HELLO_INTERVAL);
+        }
+        let wait = wait.min(dead_after.saturating_sub(silent)).max(Duration::from_secs(1));
+        if says {
+            self.say_hello(id, peer);
+        }
+        self.set_timer(wait, Timer::Link(id));
+    }
+
+    pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
+        let hello = self.hello(id);
+        if self.links.to(&peer) == Some(id) {
+            self.ask(peer, Message::Hello(hello), Purpose::Hello, REQUEST_TIMEOUT);
+        }
+    }
+
+    /// What a hello on this link says now; starts counting its frames anew.
+    pub(super) fn hello(&mut self, id: LinkId) -> Hello {
+        let (load, mut gossip) = (self.load(), Vec::from_iter(self.own_hint()));
+        let mut told = Told::default();
+        if let Some(link) = self.links.get(id)
+            && link.greeting.as_ref().is_some_and(|greeting| !greeting.superpeer)
+        {
+            // A child that loses us has to know others.
+            gossip.extend(self.candidates_for(&link.peer).into_iter().take(HINTS_FOR_CHILDREN));
+        } else if let Some(peer) = self.links.get(id).map(|link| link.peer) {
+            told = self.gossip_for(&peer);
+            gossip.append(&mut told.hints);
+        }
+        let (heard, interval) = self.begin_interval(id);
+        let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
+        let Told { statements, suspects, .. } = told;
+        Hello { load, heard, network_version, unix_time, gossip, statements, suspects, interval }
+    }
+
+    /// A hello goes out: the frames that were heard since the last one, and the interval, in seconds, that
+    /// we keep from now on.
+    fn begin_interval(&mut self, id: LinkId) -> (u8, u8) {
+        let (now, classic) = (self.now.instant, self.hellos == Hellos::Classic);
+        let Some(link) = self.links.get_mut(id) else { return (0, seconds(HELLO_INTERVAL)) };
+        link.said = now;
+        link.interval = if classic { HELLO_INTERVAL } else { stretched(now.since(link.since)) };
+        (core::mem::take(&mut link.frames), seconds(link.interval))
+    }
+
+    pub(super) fn load(&self) -> u8 {
+        let share = self.children.len() * 255 / self.children_max;
+        u8::try_from(share).unwrap_or(u8::MAX)
+    }
+
+    /// A hello or its answer: the other side's clock, and superpeers that it names.
+    pub(super) fn hello_heard(&mut self, id: LinkId, hello: &Hello) {
+        self.links.told_again(id, hello, self.now);
+        if let Some(link) = self.links.get_mut(id) {
+            let interval = Duration::from_secs(u64::from(hello.interval));
+            link.their_interval = interval.clamp(HELLO_INTERVAL, HELLO_INTERVAL_MAX);
+        }
+        self.judge_skew();
+        let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
+        let (cut_off, mut back) = (self.map.may_be_cut_off(self.now.instant), false);
+        for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
+            let own = teller == hint.peer();
+            if own {
+                // A superpeer is nobody's child.
+                self.child_gone(&teller);
+                back |= self.map.forgive(&teller);
+            }
+            if !own {
+                self.learn_news(teller, hint);
+            } else if self.learn_from_itself(hint).is_some() {
+                self.links.greet_superpeer(id);
+            }
+        }
+        if back {
+            self.met_again(teller, cut_off);
+        }
+        self.rumours_heard(id, hello);
+    }
+}
+
+fn seconds(interval: Duration) -> u8 {
+    u8::try_from(interval.as_secs()).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_grows_from_ten_seconds_to_forty_in_the_first_hour() {
+        // Ages around both ends.
+        let at = |minutes: u64| stretched(Duration::from_secs(60 * minutes)).as_secs();
+        assert_eq!([0, 10, 20, 40, 60, 10_000].map(at), [10, 10, 20, 40, 40, 40]);
+    }
+}
