@@ -291,6 +291,22 @@ impl Map {
         found
     }
 
+    /// Whether the superpeer at `own` is among the `count` closest to `key`: without sorting them.
+    pub(crate) fn is_among(&self, own: &Key, key: &Key, count: usize) -> bool {
+        let (mut near, mut closer) = (self.sorted.as_slice(), 0);
+        for bit in 0..256 {
+            if near.len() <= 1 || closer >= count {
+                break;
+            }
+            let (zeros, ones) = split(near, bit);
+            let (same, other) = if bit_of(own, bit) { (ones, zeros) } else { (zeros, ones) };
+            // Where we part from the key, all on its side are closer.
+            closer += if bit_of(own, bit) == bit_of(key, bit) { 0 } else { other.len() };
+            near = same;
+        }
+        closer < count
+    }
+
     /// How many there are in a range.
     pub(crate) fn count_in(&self, range: &Range) -> usize {
         let (first, last) = (range.prefix, range.last());
@@ -387,7 +403,7 @@ mod tests {
 
     #[test]
     fn the_closest_are_those_that_sorting_by_distance_gives() {
-        // The descent by bits against a plain sort, for many keys and counts.
+        // The descent by bits against a plain sort, for many keys and counts; and who is among them.
         let map = filled(300);
         for number in 1_000..1_050 {
             let (key, _) = hint(number);
@@ -396,6 +412,9 @@ mod tests {
             for count in [1, 7, 20, 300, 400] {
                 let found: Vec<Key> = map.closest(&key, count).iter().map(|contact| contact.id).collect();
                 assert_eq!(found, sorted[..count.min(300)]);
+                for own in &sorted {
+                    assert_eq!(map.is_among(own, &key, count), found.contains(own), "{own} of {count}");
+                }
             }
         }
     }

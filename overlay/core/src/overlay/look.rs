@@ -131,8 +131,7 @@ impl Overlay {
 
     /// Whether we are among the storers of a key.
     pub(super) fn stores(&self, key: &Key) -> bool {
-        self.is_superpeer()
-            && self.map.closest(key, self.replicas()).iter().any(|contact| contact.peer() == self.me)
+        self.is_superpeer() && self.is_among(key, self.replicas())
     }
 
     /// Whether a bundle from a storer may be passed on: to a child always, unless the storer is blamed

@@ -296,10 +296,14 @@ impl Overlay {
         self.store.keep(record.clone())
     }
 
+    /// Whether we are among the `count` closest to a key that we know.
+    pub(super) fn is_among(&self, key: &Key, count: usize) -> bool {
+        self.map.contact(&self.me).is_some_and(|own| self.map.is_among(&own.id, key, count))
+    }
+
     /// Whether we are near enough to store a key: among the few times r closest that we know.
     pub(super) fn in_region(&self, key: &Key) -> bool {
-        let region = self.map.closest(key, self.replicas() * REGION);
-        region.iter().any(|contact| contact.peer() == self.me)
+        self.is_among(key, self.replicas() * REGION)
     }
 
     fn refused_put(&mut self, mut result: PutResult, reason: Reason, newer: Option<Record>) -> PutResult {
