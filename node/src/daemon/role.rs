@@ -7,7 +7,8 @@
 //! | child | child | child | child |
 //!
 //! A volunteer is a child that others can reach and whose account can vouch for it: it becomes a
-//! superpeer when, once attached, it knows fewer than [`SUPERPEERS_ENOUGH`].
+//! superpeer when, once attached, it knows fewer than [`SUPERPEERS_ENOUGH`], or fewer than one for
+//! [`PEERS_PER_SUPERPEER`] peers that are online, as the overlay guesses from the loads of its neighbours.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -34,11 +35,11 @@ use crate::config::{Config, RoleChoice};
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 
-/// With so many superpeers known, nobody volunteers.
-///
-/// Specification: DESIGN §5 has max(24, N/100), N being all peers that are online. N is not counted
-/// yet; up to 2,400 peers it makes no difference.
+/// With so many superpeers known, nobody volunteers; specification (DESIGN §5).
 const SUPERPEERS_ENOUGH: usize = 24;
+
+/// Nor if there is one for so many peers that are online; specification (DESIGN §5).
+const PEERS_PER_SUPERPEER: usize = 100;
 
 /// First and longest pause before a volunteer asks the login server again. Guesses.
 const VOLUNTEER_RETRY: Duration = Duration::from_secs(5);
@@ -166,6 +167,7 @@ impl Plan {
             metrics_listen: config.metrics_listen,
             agent: concat!("callbook/", env!("CARGO_PKG_VERSION")).to_owned(),
             parallelism: Parallelism::default(),
+            hellos: config.hellos,
             children_max: config.children_max,
             serves_login: false,
             transports: Transports::Both,
@@ -211,11 +213,11 @@ pub(super) async fn volunteer(daemon: Arc<Daemon>) {
             daemon.vouched.notified().await;
             continue;
         };
-        let superpeers = match attached(&daemon).await {
-            Ok(superpeers) => superpeers,
+        let (superpeers, enough) = match attached(&daemon).await {
+            Ok(told) => told,
             Err(problem) => return tracing::debug!(%problem, "no volunteer any more"),
         };
-        if superpeers >= SUPERPEERS_ENOUGH {
+        if superpeers >= enough {
             tracing::info!(superpeers, "there are superpeers enough; staying a child");
             daemon.vouched.notified().await;
             continue;
@@ -245,13 +247,18 @@ pub(super) async fn volunteer(daemon: Arc<Daemon>) {
     }
 }
 
-/// Waits for a parent; returns how many superpeers are known then.
-async fn attached(daemon: &Daemon) -> Outcome<usize> {
+/// max(24, N/100), N being the peers that are online.
+fn superpeers_enough(peers: usize) -> usize {
+    (peers / PEERS_PER_SUPERPEER).max(SUPERPEERS_ENOUGH)
+}
+
+/// Waits for a parent; returns how many superpeers are known then, and how many are enough.
+async fn attached(daemon: &Daemon) -> Outcome<(usize, usize)> {
     let mut notices = daemon.handle.notices();
     loop {
         let status = daemon.overlay_status().await?;
         if status.parent.is_some() {
-            return Ok(status.superpeers);
+            return Ok((status.superpeers, superpeers_enough(status.peers)));
         }
         // Whatever is noticed or missed: the status says whether we are attached.
         if let Ok(Err(RecvError::Closed)) = tokio::time::timeout(LOOK, notices.recv()).await {
@@ -282,6 +289,12 @@ fn read_token(path: &Path) -> Outcome<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn superpeers_are_enough_when_there_is_one_for_a_hundred_peers_and_at_least_24() {
+        // Around the point where the hundredth part takes over.
+        assert_eq!([0, 2_499, 2_500, 10_000].map(superpeers_enough), [24, 24, 25, 100]);
+    }
 
     #[test]
     fn only_who_can_be_dialled_from_where_the_network_is_may_volunteer() {

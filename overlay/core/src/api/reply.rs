@@ -214,6 +214,9 @@ pub struct Status {
     pub syncing: bool,
     /// Superpeers known to be alive, ourselves included if we are one.
     pub superpeers: usize,
+    /// Peers that are online, by what the loads of neighbours let guess: superpeers, and as many children for
+    /// each as the neighbours have, who are taken to have as many places as we have.
+    pub peers: usize,
     /// Superpeers with an open link.
     pub superpeer_links: usize,
     /// Children attached.

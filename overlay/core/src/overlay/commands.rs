@@ -109,12 +109,25 @@ impl Overlay {
             standbys: self.standby_status(),
             syncing: self.is_syncing(),
             superpeers: self.map.len(),
+            peers: self.peers_online(),
             superpeer_links: self.map.iter().filter(linked).count(),
             children: self.children.len(),
             records: self.store.len(),
             names: self.publishing.status(),
             skew_secs: self.links.skew(self.now),
         }
+    }
+
+    /// Superpeers, and the children that they have if those whose load we know are like the others.
+    fn peers_online(&self) -> usize {
+        let superpeer = |peer: &PeerId| self.map.contact(peer).is_some();
+        let linked = self.links.peers().map(|(peer, _)| peer).filter(|peer| superpeer(peer));
+        let loads = linked.filter_map(|peer| self.links.greeting(peer)).map(|greeting| greeting.load);
+        let own = self.is_superpeer().then(|| self.load());
+        let (known, load) =
+            loads.chain(own).fold((0, 0), |(known, sum), load| (known + 1, sum + usize::from(load)));
+        let superpeers = self.map.len();
+        superpeers + superpeers * load * self.children_max / (255 * known.max(1))
     }
 
     fn peers(&self) -> Vec<Neighbour> {
