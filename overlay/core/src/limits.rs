@@ -331,8 +331,8 @@ pub const STATEMENT_LIFE_SECS: u64 = 3_600;
 /// as are remembered as gone.
 pub const STATEMENTS_REMEMBERED: usize = 1_024;
 
-/// Statements of one superpeer about itself that are heard in [`STATEMENTS_WINDOW`]. *Guess*: three
-/// restarts.
+/// Times that one superpeer may say that it leaves, or lives again, and be heard in
+/// [`STATEMENTS_WINDOW`]. *Guess*: three restarts.
 pub const STATEMENTS_PER_PEER_MAX: u32 = 6;
 
 /// See [`STATEMENTS_PER_PEER_MAX`]. *Guess*.
@@ -536,9 +536,6 @@ pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
 /// Faults of a parent in a row (no answer though it is heard, answers that don't verify, absences that a
 /// standby refutes) after which its child leaves it. *Guess*.
 pub const PARENT_FAULTS_MAX: u8 = 3;
-
-/// A reservation lets in more of those without a name only after this: it is for falling back. *Guess*.
-pub const RESERVATION_RIPENS: Duration = Duration::from_secs(10);
 
 /// How long after a registration a child resolves itself, jittered by half. *Guess*.
 pub const SELF_CHECK_WAIT: Duration = Duration::from_secs(2);

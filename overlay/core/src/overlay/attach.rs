@@ -229,7 +229,7 @@ impl Overlay {
         let body = body.to_bytes();
         let message = to_sign(tag, &self.network.id, &body);
         let signature = self.node.sign(&message);
-        (Attach { body: Blob(body), signature }, message)
+        (Attach { body: Blob(body), signature, voucher: None }, message)
     }
 
     fn ask_to_attach(&mut self, peer: PeerId) {
@@ -238,7 +238,10 @@ impl Overlay {
     }
 
     pub(super) fn ask_attachment(&mut self, peer: PeerId, purpose: Purpose) {
-        let (attach, message) = self.sign_attachment(peer, Tag::Attachment);
+        let (mut attach, message) = self.sign_attachment(peer, Tag::Attachment);
+        if !self.attaching.is_parent(&peer) {
+            attach.voucher = self.voucher(&peer);
+        }
         self.attaching.asked.insert(peer, message);
         self.ask(peer, Message::Attach(attach), purpose, REQUEST_TIMEOUT);
     }

@@ -2,29 +2,33 @@
 //!
 //! An attachment is signed by both sides and holds for ten minutes from its receipt; the child renews
 //! it at half. Without a link or a valid attachment a child is gone and its records leave the index
-//! (they stay with their storers). *Not here*: standbys, presence.
+//! (they stay with their storers). Peers without an account share a quarter of the places: who registers
+//! nothing is a guest, unless it has shown a certificate when no guest had a place (it lost its parent with
+//! many others, say). *Not here*: standbys, presence.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::serve::register_body;
 use super::{Overlay, Timer};
 use crate::api::Slot;
+use crate::certificate::{DeviceCertificate, valid_at};
 use crate::group::Caps;
+use crate::invalid::Subject;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{
     ATTACHMENT_LIFE, GOODBYE_LIFE, GOODBYES_MAX, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM,
-    RESERVATION_RIPENS, RESERVATIONS_PER_CHILD,
+    RESERVATIONS_PER_CHILD,
 };
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
-use crate::wire::{Attach, Attached, AttachmentBody, Hint, Leave, Message, Reason};
+use crate::wire::{Attach, Attached, AttachmentBody, Hint, Leave, Message, Reason, Voucher};
 
 /// A place that is kept.
 #[derive(Debug, Clone, Copy)]
 struct Reservation {
-    since: Instant,
     until: Instant,
 }
 
@@ -33,7 +37,15 @@ struct Child {
     until: Instant,
     /// Its signed half of the attachment: proof that it is our child.
     word: Attach,
+    /// It has shown that it has an account.
+    vouched: bool,
     records: BTreeMap<Slot, Record>,
+}
+
+impl Child {
+    fn is_guest(&self) -> bool {
+        self.records.is_empty() && !self.vouched
+    }
 }
 
 #[derive(Debug, Default)]
@@ -91,20 +103,20 @@ impl Children {
     }
 
     /// Takes a child in or renews its attachment; returns when the former one would have ended.
-    fn attach(&mut self, peer: PeerId, until: Instant, word: Attach) -> Option<Instant> {
+    fn attach(&mut self, peer: PeerId, until: Instant, (word, vouched): (Attach, bool)) -> Option<Instant> {
         self.goodbyes.remove(&peer);
         if let Some(child) = self.children.get_mut(&peer) {
             child.word = word;
             return Some(core::mem::replace(&mut child.until, until));
         }
-        self.children.insert(peer, Child { until, word, records: BTreeMap::new() });
-        self.guests += 1;
+        self.children.insert(peer, Child { until, word, vouched, records: BTreeMap::new() });
+        self.guests += usize::from(!vouched);
         None
     }
 
     fn remove(&mut self, peer: &PeerId) {
         let Some(child) = self.children.remove(peer) else { return };
-        self.guests -= usize::from(child.records.is_empty());
+        self.guests -= usize::from(child.is_guest());
         for slot in child.records.keys() {
             self.unlist(&slot.key, peer);
         }
@@ -120,7 +132,7 @@ impl Children {
     pub(super) fn index(&mut self, peer: PeerId, record: Record) {
         if let Some(child) = self.children.get_mut(&peer) {
             let slot = record.slot();
-            self.guests -= usize::from(child.records.is_empty());
+            self.guests -= usize::from(child.is_guest());
             child.records.insert(slot, record);
             self.by_key.entry(slot.key).or_default().insert(peer);
         }
@@ -134,7 +146,7 @@ impl Children {
         if child.records.len() == count {
             return false;
         }
-        self.guests += usize::from(child.records.is_empty());
+        self.guests += usize::from(child.is_guest());
         if !child.records.keys().any(|slot| slot.key == *key) {
             self.unlist(key, peer);
         }
@@ -183,12 +195,18 @@ impl Overlay {
         let Some(agreed) = self.agree(&peer, attach, Tag::Attachment) else {
             return self.refuse(Reason::Invalid);
         };
-        let place = !self.shuns_children() && (self.children.is_child(&peer) || self.has_place(&peer));
-        if !place {
+        let known = self.children.is_child(&peer);
+        if self.shuns_children() || !known && !self.has_place(&peer) {
+            return self.full(&peer);
+        }
+        // Dear, so only where it matters.
+        let vouched = !known && self.guests_are_many();
+        if vouched && !attach.voucher.as_ref().is_some_and(|voucher| self.is_vouched(&peer, voucher)) {
             return self.full(&peer);
         }
         let until = self.now.instant + agreed.life;
-        if let Some(former) = self.children.attach(peer, until, attach.clone()) {
+        let word = Attach { voucher: None, ..attach.clone() };
+        if let Some(former) = self.children.attach(peer, until, (word, vouched)) {
             self.cancel(former, Timer::Child(peer));
         }
         self.end_reservation(&peer);
@@ -208,14 +226,13 @@ impl Overlay {
         };
         self.child_gone(&peer);
         let bound = self.children_max * RESERVATIONS_PER_CHILD;
-        let held = self.children.reservations.get(&peer).map(|reservation| reservation.since);
-        if self.shuns_children() || held.is_none() && self.children.reservations() >= bound {
+        let held = self.children.reservations.contains_key(&peer);
+        if self.shuns_children() || !held && self.children.reservations() >= bound {
             return self.full(&peer);
         }
         self.end_reservation(&peer);
         let until = self.set_timer(agreed.life, Timer::Reservation(peer));
-        let since = held.unwrap_or(self.now.instant);
-        self.children.reservations.insert(peer, Reservation { since, until });
+        self.children.reservations.insert(peer, Reservation { until });
         Message::Reserved(Attached { signature: self.node.sign(&agreed.message) })
     }
 
@@ -266,15 +283,35 @@ impl Overlay {
         self.is_leaving() || self.reluctant && self.map.len() > RELUCTANT_FROM
     }
 
-    /// Who has a reservation finds the last quarter open too. All that come by one are without a name at
-    /// first, so more of them are let in, if they have had it for a while.
+    /// Who has a reservation finds the last quarter open too.
     fn has_place(&self, peer: &PeerId) -> bool {
-        let all = self.children_max;
-        let reservation = self.children.reservations.get(peer);
-        let ripe = reservation.is_some_and(|held| self.now.instant.since(held.since) >= RESERVATION_RIPENS);
-        let places = if reservation.is_some() { all } else { (all * 3).div_ceil(4) };
-        let guests = if ripe { all / 2 } else { all / GUESTS_SHARE };
-        self.children.len() < places && (self.is_lab() || self.children.guests < guests.max(1))
+        let (all, reserved) = (self.children_max, self.children.reservations.contains_key(peer));
+        self.children.len() < if reserved { all } else { (all * 3).div_ceil(4) }
+    }
+
+    /// Whether those without an account have all places that they may have.
+    fn guests_are_many(&self) -> bool {
+        !self.is_lab() && self.children.guests >= (self.children_max / GUESTS_SHARE).max(1)
+    }
+
+    /// Whether a peer has shown that it has an account: a device of it has signed that it is to be our
+    /// child.
+    fn is_vouched(&mut self, peer: &PeerId, voucher: &Voucher) -> bool {
+        let [login, device] = &voucher.chain[..] else { return false };
+        let (network, now) = (&self.network, self.now.unix);
+        self.counters.verifications += 2;
+        let Ok(login) = self.chains.login(&login.0, network, &*self.verifier) else { return false };
+        let device = DeviceCertificate::verify(&device.0, &login.key, &network.id, &*self.verifier);
+        let Ok(device) = device else { return false };
+        let lives = [
+            (login.not_before..login.not_after, Subject::LoginCertificate),
+            (device.not_before..device.not_after, Subject::DeviceCertificate),
+        ];
+        if lives.iter().any(|(life, subject)| valid_at(life, now, *subject).is_err()) {
+            return false;
+        }
+        let message = to_sign(Tag::Register, &network.id, &register_body(&self.me, peer));
+        self.verifier.verify(&device.device, &message, &voucher.signature)
     }
 
     /// Other superpeers that we have a stream to, the least loaded first, each asker's in another order,

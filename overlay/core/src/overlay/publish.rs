@@ -30,7 +30,7 @@ use crate::limits::{
 use crate::record::{DeviceDraft, DevicePayload, Record, sign_device};
 use crate::sign::{Tag, to_sign};
 use crate::time::{Instant, Unix};
-use crate::wire::{Message, Reason, Register, Registered, Reject};
+use crate::wire::{Message, Reason, Register, Registered, Reject, Voucher};
 
 #[derive(Debug)]
 struct Name {
@@ -264,6 +264,14 @@ impl Overlay {
         // Own records are made again at every start, from the name and this number.
         writes.push(Write::Sequence { key: *key, device, seq });
         Some(Ok(record))
+    }
+
+    /// What tells a parent-to-be that we have an account: a certificate of any name that we hold.
+    pub(super) fn voucher(&self, parent: &PeerId) -> Option<Voucher> {
+        let held = &self.publishing.names.values().next()?.held;
+        let message = to_sign(Tag::Register, &self.network.id, &register_body(parent, &self.me));
+        let chain = held.chain.iter().cloned().map(Blob).collect();
+        Some(Voucher { chain, signature: held.device.sign(&message) })
     }
 
     fn send_record(&mut self, key: &Key, record: Record) {

@@ -190,6 +190,21 @@ pub struct Attach {
     /// The child's signature over it.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub signature: Signature,
+    /// That the child has an account, if it has one and asks to attach.
+    #[n(2)]
+    pub voucher: Option<Voucher>,
+}
+
+/// Proof that a peer has an account.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map, context_bound = "AsMut<Source>")]
+pub struct Voucher {
+    /// Login certificate, then device certificate, as in the chain of a record.
+    #[n(0)]
+    pub chain: Vec<Blob>,
+    /// The device key's signature over parent and child, as in [`Register`].
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Signature,
 }
 
 /// The parent's half of the attachment.

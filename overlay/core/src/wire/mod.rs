@@ -18,7 +18,7 @@ pub use self::hint::Hint;
 pub use self::message::{
     Acknowledgement, Attach, Attached, Changed, Closest, Digests, Get, Got, Hello, Hints, Item, Items, Leave,
     Open, PresenceAsk, PresenceTold, Pulled, Put, PutDone, PutResult, Range, Refused, Register, Registered,
-    Reject, Resolve, Resolved, Statement, TraceStep, Watch, Working,
+    Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
 };
 pub use crate::limits::FRAME_BYTES_MAX;
 

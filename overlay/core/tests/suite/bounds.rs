@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use callbook_overlay::api::{Hellos, Parallelism};
 use callbook_overlay::key::{Digest, Key};
+use callbook_overlay::network::Limits;
 use callbook_overlay::wire::{Digests, Frame, Item, Message, Range, Reason, Refused};
 
 use crate::network::network;
@@ -136,10 +137,15 @@ fn made_up(count: &mut u64) -> Digest {
     Digest::from_bytes(*blake3::hash(&count.to_be_bytes()).as_bytes())
 }
 
-/// Whatever is asked: in each sixteenth there is something else.
+/// In each sixteenth there is something else; further down nothing, but for one of twelve parts.
 fn endless(digests: &mut Digests, count: &mut u64) {
     digests.items.clear();
-    digests.parts = (0..16).map(|_| made_up(count)).collect();
+    digests.parts.clear();
+    if count.is_multiple_of(12) {
+        let mut number = *count << 8;
+        digests.parts = (0..16).map(|_| made_up(&mut number)).collect();
+    }
+    *count += 1;
 }
 
 /// Whatever is asked: many records that nobody has.
@@ -158,19 +164,16 @@ fn sources_that_promise_what_they_do_not_have_are_left_for_honest_ones() {
         let mut world = registered(seed, 6, 3, 40);
         let newcomer = world.add(true);
         let liars = world.closest(&world.place(newcomer).expect("a superpeer"), 2);
-        let mut count = 0;
+        let mut counts = BTreeMap::new();
         world.tamper = Some(Box::new(move |from, to, mut frame| {
-            if let (Message::Digests(digests), true) = (&mut frame.message, liars.contains(&from)) {
-                if to == newcomer {
-                    lie(digests, &mut count);
-                }
+            let lies = liars.contains(&from) && to == newcomer;
+            if let (Message::Digests(digests), true) = (&mut frame.message, lies) {
+                lie(digests, counts.entry(from).or_default());
             }
             Some(frame)
         }));
-        world.log = true;
         world.start(newcomer, &[0, 1, 2]);
         world.run_for(seconds(45));
-        world.log = false;
         let counters = world.overlay(newcomer).counters();
         assert_eq!((counters.syncing, counters.promises_broken), (0, 2), "seed {seed}");
         for number in 0..40 {
@@ -266,5 +269,40 @@ fn hellos_grow_rare_with_age_and_both_sides_know_when_a_link_is_dead() {
         assert_eq!(world.overlay(0).counters().children, 1, "{parents:?}, {childs:?}");
         world.run_for(seconds(50));
         assert_eq!(world.overlay(0).counters().children, 0, "{parents:?}, {childs:?}");
+    }
+}
+
+/// Goal: peers without an account have a quarter of the places at most, also when they fall back to
+/// a superpeer that keeps places for them; those with one are let in at once. Method: two superpeers with sixteen
+/// places, ten children with a name and six without; one superpeer dies.
+#[test]
+fn only_those_with_an_account_find_more_places_than_guests_have() {
+    for seed in 0..6 {
+        let mut world = World::new(seed, 2, Parallelism::Hedged);
+        world.authority.network.limits = Limits::Normal;
+        world.children_max = 16;
+        (0..18).for_each(|index| assert_eq!(world.add(index < 2), index));
+        (0..2).for_each(|index| world.start(index, &[0, 1]));
+        world.run_for(seconds(5));
+        for index in 2..12 {
+            world.start(index, &[0, 1]);
+            world.run_for(seconds(1));
+            let (held, _) = world.authority.held(&format!("name-{index}"));
+            world.register(index, held);
+        }
+        (12..18).for_each(|index| world.start(index, &[0, 1]));
+        world.run_for(seconds(60));
+        let children = |world: &World, index: usize| world.overlay(index).counters().children;
+        assert_eq!(children(&world, 0) + children(&world, 1), 16, "seed {seed}");
+        let dies = usize::from(children(&world, 1) > children(&world, 0));
+        world.crash(dies);
+        world.run_for(seconds(2));
+        let named = (2..12).filter(|index| world.parent(*index) == Some(1 - dies)).count();
+        assert_eq!(named, 10, "seed {seed}: children with a name that are attached again");
+        for _ in 0..30 {
+            let guests = (12..18).filter(|index| world.parent(*index) == Some(1 - dies)).count();
+            assert!(guests <= 4, "seed {seed}: {guests} guests in sixteen places");
+            world.run_for(seconds(1));
+        }
     }
 }
