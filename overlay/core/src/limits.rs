@@ -181,7 +181,7 @@ pub const SERVING_MAX: usize = 512;
 /// Hints taken from one answer. *Specification* (k, DESIGN §2).
 pub const HINTS_PER_ANSWER_MAX: usize = 20;
 
-/// Other superpeers that a hello to a child names. *Guess*: 50 bytes a second, under DESIGN §4's 200.
+/// Other superpeers that a hello to a child names. *Guess*: as many as it keeps, a parent and two standbys.
 pub const HINTS_FOR_CHILDREN: usize = 3;
 
 /// News in one hello to a superpeer. *Guess*: a hello stays under a kilobyte.
@@ -215,6 +215,10 @@ pub const HELLO_STRETCH: u32 = 60;
 /// Who did not dial lets so much more quiet pass: usually the other side's hello makes its own
 /// unnecessary. *Guess*: above nearly every round trip.
 pub const HELLO_YIELD: Duration = Duration::from_secs(1);
+
+/// A hello tells a superpeer our own hint again after this, and a child others than it was told before,
+/// if there are. *Guess*: six hellos.
+pub const INTRODUCE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Silence after which a link is dead, on a young link. *Specification* (DESIGN §4).
 pub const DEAD_AFTER: Duration = Duration::from_secs(40);

@@ -11,7 +11,7 @@
 //! link to a superpeer carries a hello every ten seconds as long as there is something to tell.
 //!
 //! Source: DESIGN §4 *Hello*; that sessions which have lasted last longer, Saroiu et al. (paper). *Not
-//! here*: what gossip says (`gossip`, `rumours`).
+//! here*: what gossip says (`gossip`, `rumours`), who is introduced (`introductions`).
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -24,7 +24,7 @@ use crate::api::{Hellos, LinkId};
 use crate::key::PeerId;
 use crate::limits::{
     DEAD_AFTER, HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLO_STRETCH, HELLO_YIELD, HELLOS_MISSED,
-    HINTS_FOR_CHILDREN, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT,
+    HINTS_PER_ANSWER_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT,
 };
 use crate::wire::{Hello, Message};
 
@@ -89,17 +89,17 @@ impl Overlay {
 
     /// What a hello on this link says now; starts counting its frames anew.
     pub(super) fn hello(&mut self, id: LinkId) -> Hello {
-        let (load, mut gossip) = (self.load(), Vec::from_iter(self.own_hint()));
+        let mut gossip = Vec::from_iter(self.introduction(id));
         let mut told = Told::default();
-        if let Some(link) = self.links.get(id)
-            && link.greeting.as_ref().is_some_and(|greeting| !greeting.superpeer)
-        {
-            // A child that loses us has to know others.
-            gossip.extend(self.candidates_for(&link.peer).into_iter().take(HINTS_FOR_CHILDREN));
-        } else if let Some(peer) = self.links.get(id).map(|link| link.peer) {
-            told = self.gossip_for(&peer);
-            gossip.append(&mut told.hints);
+        if let Some(link) = self.links.get(id) {
+            let (peer, superpeer) = (link.peer, link.greeting.as_ref().map(|greeting| greeting.superpeer));
+            match superpeer {
+                Some(false) => gossip.append(&mut self.others_for_child(id, &peer)),
+                Some(true) | None => told = self.gossip_for(&peer),
+            }
         }
+        gossip.append(&mut told.hints);
+        let load = self.load();
         let (heard, interval) = self.begin_interval(id);
         let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
         let Told { statements, suspects, .. } = told;

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::budget::Budget;
+use super::introductions::Introduced;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
@@ -35,6 +36,8 @@ pub(super) struct Link {
     pub(super) used: Instant,
     /// When we last said hello on it.
     pub(super) said: Instant,
+    /// Whom it has been told of.
+    pub(super) introduced: Introduced,
     /// How often we say hello when it is quiet, as we said last; and the other side.
     pub(super) interval: Duration,
     pub(super) their_interval: Duration,
@@ -277,6 +280,7 @@ impl Overlay {
             sent: now,
             used: now,
             said: now,
+            introduced: Introduced::by_open(now),
             interval: HELLO_INTERVAL,
             their_interval: HELLO_INTERVAL,
             greeted: 0,
@@ -518,6 +522,7 @@ impl Overlay {
         // Neighbours hear of the new role by a hello; who connects later, by Open.
         let linked: Vec<(PeerId, LinkId)> = self.links.peers().map(|(peer, link)| (*peer, *link)).collect();
         for (peer, link) in linked {
+            self.introduce_again(link);
             self.say_hello(link, peer);
         }
     }

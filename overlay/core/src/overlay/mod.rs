@@ -24,6 +24,7 @@ mod commands;
 mod confirm;
 mod gossip;
 mod hellos;
+mod introductions;
 mod links;
 mod look;
 mod mend;

@@ -88,6 +88,7 @@ impl Overlay {
         for peer in &children {
             // A hello to a child names others that it may go to.
             if let Some(link) = self.links.to(peer) {
+                self.introduce_again(link);
                 self.say_hello(link, *peer);
             }
         }
