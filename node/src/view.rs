@@ -118,8 +118,8 @@ pub(crate) struct Parent {
     pub(crate) peer: String,
     /// Where.
     pub(crate) address: Option<String>,
-    /// Smoothed.
-    pub(crate) round_trip_ms: f64,
+    /// Smoothed; none while there is no link to it, as with most that stand by.
+    pub(crate) round_trip_ms: Option<f64>,
 }
 
 /// A name that the daemon holds.

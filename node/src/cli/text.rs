@@ -31,7 +31,8 @@ fn all_bare(addresses: &[String]) -> String {
 pub(super) fn status(status: &Status) -> String {
     let parent = |parent: &Parent| {
         let address = parent.address.as_deref().unwrap_or("address unknown");
-        format!("{} ({address}, {:.1} ms)", parent.peer, parent.round_trip_ms)
+        let measured = parent.round_trip_ms.map_or_else(String::new, |ms| format!(", {ms:.1} ms"));
+        format!("{} ({address}{measured})", parent.peer)
     };
     let standbys: Vec<String> = status.standbys.iter().map(parent).collect();
     let standbys = match (status.role.as_str(), standbys.is_empty()) {
@@ -190,14 +191,14 @@ mod tests {
             parent: Some(Parent {
                 peer: "12D3KooWb".into(),
                 address: Some("127.0.0.1:4001".into()),
-                round_trip_ms: 0.44,
+                round_trip_ms: Some(0.44),
             }),
             standbys: vec![
-                Parent { peer: "12D3KooWc".into(), address: None, round_trip_ms: 0.5 },
+                Parent { peer: "12D3KooWc".into(), address: None, round_trip_ms: None },
                 Parent {
                     peer: "12D3KooWd".into(),
                     address: Some("127.0.0.1:4003".into()),
-                    round_trip_ms: 1.0,
+                    round_trip_ms: Some(1.0),
                 },
             ],
             syncing: false,
@@ -229,7 +230,7 @@ mod tests {
         role         child, attached
         peer         12D3KooWa
         parent       12D3KooWb (127.0.0.1:4001, 0.4 ms)
-        standbys     12D3KooWc (address unknown, 0.5 ms), 12D3KooWd (127.0.0.1:4003, 1.0 ms)
+        standbys     12D3KooWc (address unknown), 12D3KooWd (127.0.0.1:4003, 1.0 ms)
         superpeers   4 known, 1 linked
         network      demo (3c), version 1
         limits       lab, scope local

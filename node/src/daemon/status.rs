@@ -41,7 +41,7 @@ impl Daemon {
         let parent = |parent: &api::Parent| Parent {
             peer: peer_text(&parent.peer),
             address: parent.address.map(|address| address_text(&address)),
-            round_trip_ms: millis(parent.round_trip),
+            round_trip_ms: parent.round_trip.map(millis),
         };
         let held = self.names.all();
         let known: BTreeMap<_, _> = status.names.iter().map(|held| (&held.username, held)).collect();

@@ -236,8 +236,8 @@ pub struct Parent {
     pub peer: PeerId,
     /// Where we know it to listen.
     pub address: Option<Address>,
-    /// Smoothed round trip.
-    pub round_trip: Duration,
+    /// Smoothed round trip, while there is a link to it.
+    pub round_trip: Option<Duration>,
 }
 
 /// A held name's state.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::vec;
 
+use callbook_net::transport_peer;
 use callbook_overlay::api::{Command, CommandId, Effect, Failure, Input, Notice, Resolution};
 
 use super::Driver;
@@ -66,8 +67,10 @@ impl Driver {
 /// Usernames stay at DEBUG.
 fn log(notice: &Notice) {
     match notice {
-        Notice::Attached(parent) => tracing::info!(%parent, "attached to a parent"),
-        Notice::Detached(parent) => tracing::info!(%parent, "lost the parent; looking for another"),
+        Notice::Attached(parent) => tracing::info!(parent = %transport_peer(parent), "attached to a parent"),
+        Notice::Detached(parent) => {
+            tracing::info!(parent = %transport_peer(parent), "lost the parent; looking for another");
+        }
         Notice::Joined(place) => tracing::info!(%place, "joined the overlay as a superpeer"),
         Notice::Registered { username, stored } => {
             tracing::info!(stored = stored.stored, of = stored.of, "a name is registered");
