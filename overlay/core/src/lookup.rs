@@ -104,15 +104,28 @@ impl Walk {
         self.width
     }
 
-    /// Whom to ask now: of the closest that are fresh the one that `rank` puts first, unless enough
-    /// requests are out.
-    pub(crate) fn next<R: Ord>(&self, extra: usize, rank: impl Fn(&PeerId) -> R) -> Option<PeerId> {
-        let limit = self.limit() + extra;
-        if self.in_flight() >= limit {
-            return None;
+    /// How many requests may go out now, beside those that are out.
+    pub(crate) fn room(&self, extra: usize) -> usize {
+        (self.limit() + extra).saturating_sub(self.in_flight())
+    }
+
+    /// Whom to ask now, in this order: of the closest that are fresh those that `rank` puts first, as
+    /// far as there is room.
+    pub(crate) fn due<R: Ord>(&self, extra: usize, rank: impl Fn(&PeerId) -> R) -> Vec<PeerId> {
+        let room = self.room(extra);
+        if room == 0 {
+            return Vec::new();
         }
         let fresh = self.closest().iter().filter(|candidate| candidate.state == State::Fresh);
-        fresh.min_by_key(|candidate| (rank(&candidate.peer), candidate.distance)).map(|found| found.peer)
+        // A rank costs more than its place in the order: each is asked for once.
+        let mut ranked: Vec<_> =
+            fresh.map(|candidate| (rank(&candidate.peer), &candidate.distance, candidate.peer)).collect();
+        if room < ranked.len() {
+            ranked.select_nth_unstable(room);
+            ranked.truncate(room);
+        }
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, _, peer)| peer).collect()
     }
 
     /// A request to `peer` went out.
@@ -256,7 +269,7 @@ mod tests {
         dead.denied(&peer(2));
         dead.leave_out(&peer(3));
         assert_eq!(dead.verdict(), Verdict::Running);
-        assert_eq!(dead.next(0, |_| 0), Some(peer(4)));
+        assert_eq!(dead.due(0, |_| 0).first(), Some(&peer(4)));
         dead.add(peer(3), &Key::from_bytes([3; 32]), 2);
         dead.denied(&peer(4));
         assert_eq!(dead.verdict(), Verdict::Absent);
@@ -267,12 +280,9 @@ mod tests {
         // The limit on requests in flight grows with the denials.
         let mut walk = walk(Goal::Value, 10, 10);
         let ask = |walk: &mut Walk| {
-            let mut count = 0;
-            while let Some(next) = walk.next(0, |_| 0) {
-                walk.asked(&next);
-                count += 1;
-            }
-            count
+            let due = walk.due(0, |_| 0);
+            due.iter().for_each(|peer| walk.asked(peer));
+            due.len()
         };
         assert_eq!(ask(&mut walk), 1);
         walk.denied(&peer(1));
@@ -293,6 +303,6 @@ mod tests {
         // The best-ranked peer is outside the width: it is not asked.
         let walk = walk(Goal::Value, 2, 3);
         let rank = |candidate: &PeerId| if *candidate == peer(3) { 0 } else { 1 };
-        assert_eq!(walk.next(0, rank), Some(peer(1)));
+        assert_eq!(walk.due(0, rank), [peer(1)]);
     }
 }

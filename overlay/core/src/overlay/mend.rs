@@ -9,6 +9,7 @@
 //! Denials are mended only at the r closest, half of them at most: more than that is not a lost disk.
 //! *Not here*: what moves when superpeers come and go (`moving`).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Overlay;
@@ -44,11 +45,11 @@ impl Overlay {
         if let Some(from) = from.filter(|_| run.gave.is_empty()) {
             run.gave.push((from, known.clone()));
         }
-        let (before, same) = (known.digest(), known.digest() == late.digest());
         run.gave.push((peer, late.clone()));
-        if same {
+        if known.is_alike(&late) {
             return;
         }
+        let before = known.digest();
         let merged = self.merge(&[(known, from), (late, Some(peer))]);
         if merged.digest() != before {
             if merged.devices().next().is_none() {
@@ -102,9 +103,9 @@ impl Overlay {
     }
 
     /// A walk is over: storers that gave less than is known by now get the rest.
-    pub(super) fn mend(&mut self, run: WalkRun) {
+    pub(super) fn mend(&mut self, run: Box<WalkRun>) {
         let Owner::Resolve(key, _) = run.owner else { return };
-        let differs = |(_, gave): &(PeerId, Bundle)| gave.digest() != run.gave[0].1.digest();
+        let differs = |(_, gave): &(PeerId, Bundle)| !gave.is_alike(&run.gave[0].1);
         if !run.found || (run.walk.tally().0 == 0 && !run.gave.iter().any(differs)) {
             return;
         }

@@ -170,7 +170,8 @@ pub struct Overlay {
     seen: Seen,
     links: Links,
     requests: Requests,
-    walks: BTreeMap<u64, WalkRun>,
+    /// Boxed: each step takes its walk out and puts it back.
+    walks: BTreeMap<u64, Box<WalkRun>>,
     puts: BTreeMap<u64, PutRun>,
     resolving: Resolving,
     watching: Watching,

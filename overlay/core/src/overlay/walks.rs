@@ -6,6 +6,7 @@
 //! for a while; who can't be reached leaves the map. *Not here*: whom to ask (`lookup`), what the asker
 //! does with the end (`resolve`, `puts`), storers that were behind (`mend`).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -101,7 +102,7 @@ impl Overlay {
         let parallelism = if compares { Parallelism::AtOnce } else { self.parallelism };
         let walk = Walk::new(key, goal, width, self.network.parameters.alpha, parallelism);
         let ends = self.set_timer(WALK_TIMEOUT, Timer::Walk(id));
-        let mut run = WalkRun::new(walk, owner, ends, (self.now.instant, self.network.scope));
+        let mut run = Box::new(WalkRun::new(walk, owner, ends, (self.now.instant, self.network.scope)));
         self.fill(&mut run, width);
         self.step(id, run);
         id
@@ -140,7 +141,7 @@ impl Overlay {
     }
 
     /// Asks whom there is to ask, or ends the walk.
-    fn step(&mut self, id: u64, mut run: WalkRun) {
+    fn step(&mut self, id: u64, mut run: Box<WalkRun>) {
         if run.over {
             return self.put_back(id, run);
         }
@@ -156,9 +157,10 @@ impl Overlay {
         let now = self.now.instant;
         let rank = |peer: &PeerId| (self.cache.is_blamed(peer), self.links.rank(peer));
         let mut asking = Vec::new();
-        while let Some(peer) = run.walk.next(run.extra, rank) {
+        let room = run.walk.room(0);
+        for (index, peer) in run.walk.due(run.extra, rank).into_iter().enumerate() {
             // One that hangs is no use as a hedge.
-            if run.extra > 0 && self.cache.is_blamed(&peer) && run.walk.next(0, rank).is_none() {
+            if index >= room && self.cache.is_blamed(&peer) {
                 break;
             }
             run.walk.asked(&peer);
@@ -203,7 +205,7 @@ impl Overlay {
         self.step(id, run);
     }
 
-    fn put_back(&mut self, id: u64, run: WalkRun) {
+    fn put_back(&mut self, id: u64, run: Box<WalkRun>) {
         if run.walk.awaits() {
             self.walks.insert(id, run);
         } else {
@@ -220,7 +222,7 @@ impl Overlay {
         }
     }
 
-    fn end_walk(&mut self, id: u64, mut run: WalkRun, verdict: Verdict) {
+    fn end_walk(&mut self, id: u64, mut run: Box<WalkRun>, verdict: Verdict) {
         self.quiet(id, &mut run);
         let (denials, storers) = run.walk.tally();
         let (owner, answered) = (run.owner, run.walk.answered());
@@ -254,7 +256,7 @@ impl Overlay {
     }
 
     /// The walk has its bundle, from one storer or by comparing several.
-    fn end_with(&mut self, id: u64, mut run: WalkRun, bundle: Bundle, from: Option<(PeerId, u8)>) {
+    fn end_with(&mut self, id: u64, mut run: Box<WalkRun>, bundle: Bundle, from: Option<(PeerId, u8)>) {
         let Owner::Resolve(key, way) = run.owner else { return };
         self.quiet(id, &mut run);
         run.found = true;
@@ -362,12 +364,19 @@ impl Overlay {
 
     /// The records of an answer: of one key, unverified; and whether all could be read. What can't be, or
     /// holds at another time by our clock than by theirs, denies nothing.
-    fn read_bundle(&self, key: &Key, blobs: Vec<Blob>) -> (Bundle, bool) {
+    fn read_bundle(&self, key: &Key, blobs: Vec<Blob>, over: bool) -> (Bundle, bool) {
+        // What comes late is as a rule what we have.
+        let known = self.cache.fresh(key, self.now.instant).filter(|_| over);
+        let known = known.map_or(&[][..], |cached| &cached.bundle.records);
         // More than a name may have would only make our own answer too long.
         let blobs = blobs.into_iter().take(DEVICES_PER_NAME_MAX + 1);
         let mut readable = true;
         let records = blobs.filter_map(|blob| {
-            let record = self.read_record(blob.0).ok();
+            let same = known.iter().find(|record| *record.bytes() == blob.0);
+            let record = match same {
+                Some(record) => record.check_header(self.now.unix).is_ok().then(|| record.clone()),
+                None => self.read_record(blob.0).ok(),
+            };
             readable &= record.is_some();
             record
         });
@@ -375,9 +384,9 @@ impl Overlay {
         (bundle, readable)
     }
 
-    fn got(&mut self, id: u64, mut run: WalkRun, peer: PeerId, got: Got) {
+    fn got(&mut self, id: u64, mut run: Box<WalkRun>, peer: PeerId, got: Got) {
         let key = run.walk.key;
-        let (mut bundle, readable) = self.read_bundle(&key, got.records);
+        let (mut bundle, readable) = self.read_bundle(&key, got.records, run.over);
         if run.over {
             if !readable && bundle.devices().next().is_none() {
                 run.walk.failed(&peer);
