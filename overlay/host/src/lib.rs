@@ -5,10 +5,10 @@
 //!
 //! ```text
 //!  node, bootstrap ── Handle ──► driver ──► overlay (callbook-overlay)
-//!  metrics listener ─ Handle ──►   │  └───► link tasks (callbook-net), swarm (libp2p)
+//!  metrics listener ─ Handle ──►   │  └───► links (callbook-net), swarm (libp2p)
 //!                                  └──────► store's thread (redb)
 //! ```
-//! Driver and link tasks run best on one thread (measured: a second worker makes every request slower
+//! Driver and connections run best on one thread (measured: a second worker makes every request slower
 //! and the times erratic), so callers use [`runtime`] and put blocking work elsewhere.
 //!
 //! *Not here*: decisions of the protocol; identities, certificates and names.

@@ -5,11 +5,6 @@ use std::time::Duration;
 use callbook_net::limits::LINGER;
 use callbook_overlay::limits::LEAVE_WITHIN;
 
-/// Frames of all links that wait for the driver; a link that finds it full is not read.
-///
-/// Guess: 32 MiB if every frame has the maximum size.
-pub(crate) const INBOUND_FRAMES_MAX: usize = 512;
-
 /// Local requests that wait for the driver; who asks more waits.
 ///
 /// Guess.

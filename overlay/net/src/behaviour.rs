@@ -13,7 +13,7 @@
 //! A stream that is held keeps its connection open. A connection whose stream was dropped is closed
 //! by [`Neighbours::close`]: QUIC never closes an idle connection by itself (measured).
 //!
-//! *Not here*: which connections to open or to close; reading and writing (see [`mod@crate::link`]).
+//! *Not here*: which connections to open or to close; reading and writing (see [`Links`](crate::Links)).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

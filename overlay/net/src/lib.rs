@@ -1,15 +1,17 @@
 //! The overlay's streams as a libp2p behaviour.
 //!
 //! [`Neighbours`] opens (as dialler) or takes (as listener) the one long-lived stream of a connection
-//! and hands it out of the swarm; [`link`](fn@link) serves such a stream as a task of its own, so that
-//! frames never pass the swarm. What is said on a link, which connections are kept and when they are
+//! and hands it out of the swarm; [`Links`] reads and writes such streams in their owner's task, so
+//! that frames never pass the swarm. What is said on a link, which connections are kept and when they are
 //! closed is decided elsewhere: another program can add [`Neighbours`] to its own swarm and serve the
 //! streams with its own [`callbook_overlay::Overlay`].
 //!
 //! | module | holds |
 //! |---|---|
 //! | `behaviour`, `handler` | the stream's way out of the swarm |
-//! | `link` | reader and writer of one stream |
+//! | `links` | all streams of one owner: whose turn it is |
+//! | `link` | frames from and to one stream |
+//! | `tokens` | how fast the other side may send |
 //! | `address` | the core's names for peers and addresses, and libp2p's |
 //! | `limits` | every bound of this crate |
 //!
@@ -20,7 +22,10 @@ mod behaviour;
 mod handler;
 pub mod limits;
 mod link;
+mod links;
+mod tokens;
 
 pub use address::{address_of, multiaddr, overlay_peer, transport_peer};
 pub use behaviour::{Event, Neighbours, protocol_name};
-pub use link::{End, FromLink, LinkCounts, LinkSetting, link};
+pub use link::{End, Full, LinkCounts};
+pub use links::{FromLink, Links};

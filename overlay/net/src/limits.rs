@@ -5,25 +5,28 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// Frames that wait to be written on one link; one more, and the owner drops the link.
-///
-/// Guess: an owner may answer a whole batch of 64 inputs before a link task runs again.
-pub const OUTBOUND_FRAMES_MAX: usize = 1_024;
+use callbook_overlay::wire::FRAME_BYTES_MAX;
 
-/// A writer stops gathering frames for one write at this size.
+/// Bytes that wait to be written on one link; when there are more, the owner drops the link.
+///
+/// Guess: an owner may answer a whole batch of 64 requests of one link before it is flushed, each with
+/// as much as a frame holds.
+pub const OUTBOUND_BYTES_MAX: usize = 64 * FRAME_BYTES_MAX;
+
+/// So much is written to a stream at once.
 ///
 /// Specification: DETAILS and DESIGN §6, 8 KiB on a child's stream.
-pub const BATCH_BYTES: usize = 8 * 1024;
+pub const WRITE_BYTES: usize = 8 * 1024;
 
-/// Bytes read from a stream at once, and held by each link for that.
+/// Bytes read from a stream at once, into memory that all links of an owner share.
+///
+/// Guess: a whole chunk of a hand-over.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// A link's buffer larger than this is given back once it is written.
 ///
 /// Guess: two records with their chains; ten thousand links hold 20 MB.
-pub const READ_BYTES: usize = 2 * 1024;
-
-/// A buffer larger than this is given back when its link has nothing to read or write.
-///
-/// Guess: ten thousand idle links then hold some 10 MB.
-pub const IDLE_BUFFER_BYTES: usize = 1_024;
+pub const IDLE_BUFFER_BYTES: usize = 2 * 1024;
 
 /// How long a closed link waits for the other side to take what was sent and to close too.
 ///

@@ -6,18 +6,16 @@ mod pair;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use callbook_net::limits::Rate;
-use callbook_net::{End, FromLink, LinkCounts, LinkSetting, link};
+use callbook_net::{End, FromLink, Full, LinkCounts, Links};
 use callbook_overlay::api::{LinkId, Transport};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::{Key, NetworkId};
 use callbook_overlay::wire::{Closest, FRAME_BYTES_MAX, Frame, Message, Put};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::swarm::Stream;
-use tokio::sync::mpsc;
 
 use self::pair::{Pair, connect, connect_twice};
 
@@ -25,36 +23,36 @@ const HOME: NetworkId = NetworkId::from_bytes([1; 32]);
 const ABROAD: NetworkId = NetworkId::from_bytes([2; 32]);
 const BOTH: [Transport; 2] = [Transport::Tcp, Transport::Quic];
 
-/// One end with its link task.
+const LINK: LinkId = LinkId(1);
+
+/// One end: an owner with one link.
 struct Side {
-    sender: Option<mpsc::Sender<Frame>>,
-    inbound: mpsc::Receiver<FromLink>,
+    links: Links<Stream>,
     counts: Arc<LinkCounts>,
 }
 
 impl Side {
     fn new(stream: Stream, rate: Option<Rate>) -> Self {
-        let (to_inbound, inbound) = mpsc::channel(16);
         let counts = Arc::new(LinkCounts::default());
-        let setting = LinkSetting { link: LinkId(1), rate, counts: Arc::clone(&counts) };
-        let (sender, task) = link(stream, setting, to_inbound);
-        tokio::spawn(task);
-        Self { sender: Some(sender), inbound, counts }
+        let mut links = Links::new(rate, Arc::clone(&counts));
+        links.insert(LINK, stream);
+        Self { links, counts }
     }
 
-    async fn send(&self, frame: Frame) {
-        self.sender.as_ref().unwrap().send(frame).await.unwrap();
+    fn send(&mut self, frame: &Frame) {
+        self.links.send(LINK, frame).unwrap();
+        self.links.flush();
     }
 
     async fn frame(&mut self) -> Frame {
-        match self.inbound.recv().await.unwrap() {
+        match self.links.next().await {
             FromLink::Frame(_, frame) => frame,
             FromLink::Ended(_, end) => panic!("the link ended: {end}"),
         }
     }
 
     async fn end(&mut self) -> End {
-        match self.inbound.recv().await.unwrap() {
+        match self.links.next().await {
             FromLink::Ended(_, end) => end,
             FromLink::Frame(_, frame) => panic!("a frame came: {frame:?}"),
         }
@@ -77,22 +75,28 @@ async fn frames_of_all_sizes_pass_both_ways() {
     for transport in BOTH {
         let Pair { dialler, listener, tasks: _tasks } = connect(HOME, HOME, transport).await;
         let mut dialler = Side::new(dialler.await.unwrap(), None);
-        dialler.send(small(0)).await;
+        dialler.send(&small(0));
         let mut listener = Side::new(listener.await.unwrap(), None);
         assert_eq!(listener.frame().await, small(0));
         let sent = |id: u64| if id.is_multiple_of(7) { large(id) } else { small(id) };
-        let talk = async |side: &mut Side| {
-            let sender = side.sender.clone().unwrap();
-            tokio::spawn(async move {
-                for id in 1..100 {
-                    sender.send(sent(id)).await.unwrap();
+        for id in 1..100 {
+            dialler.send(&sent(id));
+            listener.send(&sent(id));
+        }
+        // An owner writes while it waits, so both wait until both have everything.
+        let (mut there, mut here) = (1, 1);
+        while there < 100 || here < 100 {
+            tokio::select! {
+                frame = listener.frame() => {
+                    assert_eq!(frame, sent(there), "{transport:?}");
+                    there += 1;
                 }
-            });
-            for id in 1..100 {
-                assert_eq!(side.frame().await, sent(id), "{transport:?}");
+                frame = dialler.frame() => {
+                    assert_eq!(frame, sent(here), "{transport:?}");
+                    here += 1;
+                }
             }
-        };
-        tokio::join!(talk(&mut dialler), talk(&mut listener));
+        }
         assert_eq!(dialler.counts.frames_sent.load(Ordering::Relaxed), 100);
         assert_eq!(listener.counts.frames_received.load(Ordering::Relaxed), 100);
         let (sent, received) = (&dialler.counts.bytes_sent, &listener.counts.bytes_received);
@@ -102,21 +106,22 @@ async fn frames_of_all_sizes_pass_both_ways() {
 
 #[tokio::test]
 async fn what_was_queued_arrives_before_a_link_closes() {
-    // Goal: dropping the sender loses nothing. Method: queue many frames, drop the sender at once, count
-    // what arrives before the end.
+    // Goal: closing loses nothing. Method: queue many frames, close at once, count what arrives before
+    // the end.
     for transport in BOTH {
         let Pair { dialler, listener, tasks: _tasks } = connect(HOME, HOME, transport).await;
         let mut dialler = Side::new(dialler.await.unwrap(), None);
         for id in 0..300 {
-            dialler.send(small(id)).await;
+            dialler.links.send(LINK, &small(id)).unwrap();
         }
-        dialler.sender = None;
+        dialler.links.close(LINK);
+        let dialler = tokio::spawn(async move { dialler.end().await });
         let mut listener = Side::new(listener.await.unwrap(), None);
         for id in 0..300 {
             assert_eq!(listener.frame().await, small(id), "{transport:?}");
         }
         assert!(matches!(listener.end().await, End::Closed), "{transport:?}");
-        assert!(matches!(dialler.end().await, End::Finished), "{transport:?}");
+        assert!(matches!(dialler.await.unwrap(), End::Finished), "{transport:?}");
     }
 }
 
@@ -155,9 +160,11 @@ async fn a_peer_that_does_not_read_is_still_read() {
         deaf.flush().await.unwrap();
         let mut listener = Side::new(listener.await.unwrap(), None);
         assert_eq!(listener.frame().await, small(3));
-        let sender = listener.sender.take().unwrap();
-        while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(500), sender.send(large(1))).await {
-        }
+        let full = (0..1_000).find_map(|_| {
+            listener.links.flush();
+            listener.links.send(LINK, &large(1)).err()
+        });
+        assert_eq!(full, Some(Full), "{transport:?}");
         for _ in 0..100 {
             deaf.write_all(&frame).await.unwrap();
             deaf.flush().await.unwrap();
@@ -174,7 +181,7 @@ async fn networks_do_not_meet() {
         let Pair { dialler, mut listener, tasks: _tasks } = connect(HOME, ABROAD, transport).await;
         if let Some(stream) = dialler.await {
             let mut dialler = Side::new(stream, None);
-            dialler.send(small(1)).await;
+            dialler.send(&small(1));
             dialler.end().await;
         }
         assert!(futures::poll!(&mut listener).is_pending(), "{transport:?}");
@@ -225,9 +232,9 @@ async fn a_link_above_its_rate_waits() {
     // Goal: the rate holds a link back and loses nothing. Method: a burst of 5 at a high rate; ten frames
     // arrive, and the waits were counted.
     let Pair { dialler, listener, tasks: _tasks } = connect(HOME, HOME, Transport::Tcp).await;
-    let dialler = Side::new(dialler.await.unwrap(), None);
+    let mut dialler = Side::new(dialler.await.unwrap(), None);
     for id in 0..10 {
-        dialler.send(small(id)).await;
+        dialler.send(&small(id));
     }
     let rate = Rate { frames_per_second: 100.try_into().unwrap(), burst: 5 };
     let mut listener = Side::new(listener.await.unwrap(), Some(rate));

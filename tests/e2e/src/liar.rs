@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use callbook_net::{Event, FromLink, LinkSetting, Neighbours, address_of, link, multiaddr};
+use callbook_net::{Event, FromLink, Links, Neighbours, address_of, multiaddr};
 use callbook_overlay::api::{Address, LinkId, Transport};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::{Digest, Key};
@@ -19,7 +19,6 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
 use libp2p::{Multiaddr, Swarm};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
 
 use crate::stranger::{hello, open, stranger_key, stranger_swarm};
 use crate::{Authority, Network};
@@ -128,19 +127,18 @@ async fn drive(mut swarm: Swarm<Neighbours>, addresses: Vec<Multiaddr>, said: Sa
 }
 
 async fn serve(stream: Stream, said: Said) {
-    let (to_inbound, mut inbound) = mpsc::channel(64);
-    let setting = LinkSetting { link: LinkId(1), rate: None, counts: Arc::default() };
-    let (sender, task) = link(stream, setting, to_inbound);
-    tokio::spawn(task);
+    const LINK: LinkId = LinkId(1);
+    let mut links = Links::new(None, Arc::default());
+    links.insert(LINK, stream);
     let greeting = Message::Open(open(&said.facts, Some(said.hint.clone())));
     let mut next = Some(Frame { id: 0, message: greeting });
     loop {
         if let Some(frame) = next.take()
-            && sender.send(frame).await.is_err()
+            && links.send(LINK, &frame).is_err()
         {
             return;
         }
-        let Some(FromLink::Frame(_, Frame { id, message })) = inbound.recv().await else { return };
+        let FromLink::Frame(_, Frame { id, message }) = links.next().await else { return };
         next = said.answer(message).map(|message| Frame { id, message });
     }
 }

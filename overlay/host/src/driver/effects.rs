@@ -13,7 +13,7 @@ impl Driver {
     pub(super) fn perform(&mut self, mut effects: vec::IntoIter<Effect>) {
         while let Some(effect) = effects.next() {
             match effect {
-                Effect::Send { link, frame } => self.send(link, frame),
+                Effect::Send { link, frame } => self.send(link, &frame),
                 Effect::Reply { command, reply } => {
                     // The reply to a watch is its end.
                     drop(self.watches.remove(&command));

@@ -1,13 +1,14 @@
 //! The one task that owns swarm and overlay.
 //!
 //! ```text
-//!                 local requests ─┐                        ┌─► link tasks (bounded queues)
-//!  link tasks ─frames (bounded) ──┼─► driver: a turn of ───┼─► swarm: dial, close, login
+//!                 local requests ─┐                        ┌─► links (bounded queues)
+//!       links ── frames ──────────┼─► driver: a turn of ───┼─► swarm: dial, close, login
 //!       timer ── next deadline ───┤   the overlay for each ├─► store's thread
 //!       swarm ── its events ──────┘                        └─► replies, notices
 //! ```
 //! What waits is taken in this order: local requests, finished commits, frames, the timer, the swarm.
-//! After a wake up to [`BATCH`] of a kind are taken in one go, so that a frame costs no wake of its own;
+//! After a wake up to [`BATCH`] of a kind are taken in one go, so that a frame costs no wake of its own,
+//! and what they cause is written in one go;
 //! under constant load others still get their turn: the timer after each batch, the swarm after
 //! [`BATCHES_PER_SWARM_POLL`], other tasks after each full one.
 //!
@@ -26,12 +27,12 @@ use std::sync::Arc;
 use std::vec;
 
 use callbook_net::limits::Rate;
-use callbook_net::{FromLink, LinkCounts};
+use callbook_net::{FromLink, LinkCounts, Links};
 use callbook_overlay::api::{Command, CommandId, Effect, Effects, Input, LinkId, Notice, Reply};
 use callbook_overlay::time::Instant;
 use callbook_overlay::{Overlay, Username};
 use libp2p::Swarm;
-use libp2p::swarm::ConnectionId;
+use libp2p::swarm::{ConnectionId, Stream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
@@ -40,8 +41,7 @@ use crate::clock::Clock;
 use crate::doorbell::Doorbell;
 use crate::handle::{Facts, Local, Watcher};
 use crate::limits::{
-    BATCH, BATCHES_PER_SWARM_POLL, CLOSE_TIMEOUT, HOUSEKEEPING, INBOUND_FRAMES_MAX, LEAVE_TIMEOUT,
-    SWARM_EVENTS,
+    BATCH, BATCHES_PER_SWARM_POLL, CLOSE_TIMEOUT, HOUSEKEEPING, LEAVE_TIMEOUT, SWARM_EVENTS,
 };
 use crate::metrics::HostMetrics;
 use crate::settings::Transports;
@@ -76,9 +76,7 @@ pub(crate) struct Driver {
     /// Rests of lists that wait for a commit.
     parked: HashMap<Token, vec::IntoIter<Effect>>,
 
-    inbound: mpsc::Receiver<FromLink>,
-    to_inbound: mpsc::Sender<FromLink>,
-    batch: Vec<FromLink>,
+    streams: Links<Stream>,
     full_batches: u32,
     local_closed: bool,
 
@@ -102,7 +100,7 @@ pub(crate) struct Driver {
 enum Wake {
     Local(Option<Local>),
     Committed(Token),
-    Frames(usize),
+    Frame(FromLink),
     Timer,
     Swarm,
     LoginAnswer(logins::Answer),
@@ -118,7 +116,7 @@ enum Flow {
 
 impl Driver {
     pub(crate) fn new(mut parts: Parts) -> Self {
-        let (to_inbound, inbound) = mpsc::channel(INBOUND_FRAMES_MAX);
+        let streams = Links::new(parts.rate, Arc::clone(&parts.links));
         let mut housekeeping = interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let logins = Logins::new(parts.serving.take());
@@ -127,9 +125,7 @@ impl Driver {
             doorbell: Doorbell::new(),
             inputs: VecDeque::new(),
             parked: HashMap::new(),
-            inbound,
-            to_inbound,
-            batch: Vec::with_capacity(BATCH),
+            streams,
             full_batches: 0,
             local_closed: false,
             replies: HashMap::new(),
@@ -157,7 +153,9 @@ impl Driver {
             }
         };
         self.leave(&mut waiting).await;
-        let Self { parts, .. } = self;
+        let Self { parts, streams, .. } = self;
+        // Those that have not closed in time are reset.
+        drop(streams);
         let Parts { store, swarm, .. } = parts;
         drop(swarm);
         if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
@@ -177,7 +175,7 @@ impl Driver {
             biased;
             local = self.parts.local.recv(), if !self.local_closed => Wake::Local(local),
             Some(token) = self.parts.committed.recv() => Wake::Committed(token),
-            count = self.inbound.recv_many(&mut self.batch, BATCH) => Wake::Frames(count),
+            told = self.streams.next() => Wake::Frame(told),
             () = self.timer.as_mut(), if self.armed.is_some() => Wake::Timer,
             () = self.doorbell.rung() => Wake::Swarm,
             Some(answer) = self.logins.next_answer(), if self.logins.has_calls() => Wake::LoginAnswer(answer),
@@ -186,7 +184,7 @@ impl Driver {
         match wake {
             Wake::Local(first) => return self.take_local(first).await,
             Wake::Committed(token) => self.resume(token),
-            Wake::Frames(count) => self.take_frames(count).await,
+            Wake::Frame(first) => self.take_frames(first).await,
             Wake::Timer => {
                 self.armed = None;
                 self.tick_if_due();
@@ -227,10 +225,10 @@ impl Driver {
         Flow::On
     }
 
-    async fn take_frames(&mut self, count: usize) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for message in batch.drain(..) {
-            match message {
+    async fn take_frames(&mut self, first: FromLink) {
+        let (mut next, mut taken) = (Some(first), 0);
+        while let Some(told) = next {
+            match told {
                 FromLink::Frame(link, frame) => {
                     if self.is_open(link) {
                         self.turn(Input::Received { link, frame });
@@ -238,10 +236,11 @@ impl Driver {
                 }
                 FromLink::Ended(link, end) => self.link_ended(link, &end),
             }
+            taken += 1;
+            next = if taken < BATCH { self.streams.take() } else { None };
         }
-        self.batch = batch;
         self.tick_if_due();
-        if count < BATCH {
+        if taken < BATCH {
             self.full_batches = 0;
             return;
         }
@@ -250,6 +249,7 @@ impl Driver {
             self.full_batches = 0;
             self.take_swarm_events();
         }
+        self.streams.flush();
         tokio::task::yield_now().await;
     }
 
@@ -345,7 +345,6 @@ impl Driver {
                 flow = self.step() => waiting.extend(more(flow)),
             }
         }
-        self.abort_all_links();
     }
 }
 

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use callbook_net::{End, Event, LinkSetting, address_of, link, multiaddr, overlay_peer, transport_peer};
+use callbook_net::{End, Event, Full, address_of, multiaddr, overlay_peer, transport_peer};
 use callbook_overlay::api::{Address, Input, LinkId, Transport};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::wire::Frame;
@@ -23,8 +23,6 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
 use libp2p::{Multiaddr, Swarm};
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::Driver;
@@ -47,10 +45,8 @@ pub(super) struct Connection {
 pub(super) struct Link {
     peer: libp2p::PeerId,
     connection: ConnectionId,
-    /// `None` once it was told to close.
-    sender: Option<mpsc::Sender<Frame>>,
+    /// Since when it has been told to close.
     closing: Option<Instant>,
-    task: AbortHandle,
 }
 
 /// A dial that the overlay asked for.
@@ -193,41 +189,33 @@ impl Driver {
         }
         self.next_link += 1;
         let id = LinkId(self.next_link);
-        let setting =
-            LinkSetting { link: id, rate: self.parts.rate, counts: std::sync::Arc::clone(&self.parts.links) };
-        let (sender, task) = link(stream, setting, self.to_inbound.clone());
-        let task = tokio::spawn(task).abort_handle();
-        self.links.insert(id, Link { peer, connection, sender: Some(sender), closing: None, task });
+        self.streams.insert(id, stream);
+        self.links.insert(id, Link { peer, connection, closing: None });
         tracing::debug!(link = id.0, peer = %neighbour, dialled, "link opened");
         self.inputs.push_back(Input::Connected { link: id, peer: neighbour, dialled });
     }
 
     /// Whether the overlay still knows the link.
     pub(super) fn is_open(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|link| link.sender.is_some())
+        self.links.get(&link).is_some_and(|link| link.closing.is_none())
     }
 
-    pub(super) fn send(&mut self, id: LinkId, frame: Frame) {
-        let Some(sender) = self.links.get(&id).and_then(|link| link.sender.as_ref()) else { return };
-        match sender.try_send(frame) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                tracing::debug!(link = id.0, "dropped a link whose queue is full");
-                self.parts.metrics.link_ended("full");
-                self.cut(id);
-                self.inputs.push_back(Input::Disconnected { link: id });
-            }
-            // Its end is on the way to us.
-            Err(mpsc::error::TrySendError::Closed(_)) => {}
+    pub(super) fn send(&mut self, id: LinkId, frame: &Frame) {
+        if let Err(Full) = self.streams.send(id, frame) {
+            tracing::debug!(link = id.0, "dropped a link whose queue is full");
+            self.parts.metrics.link_ended("full");
+            self.cut(id);
+            self.inputs.push_back(Input::Disconnected { link: id });
         }
     }
 
     pub(super) fn close_link(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id)
-            && link.sender.take().is_some()
+            && link.closing.is_none()
         {
             link.closing = Some(Clock::monotonic());
             self.closing += 1;
+            self.streams.close(id);
         }
     }
 
@@ -237,7 +225,7 @@ impl Driver {
         self.parts.metrics.link_ended(end.word());
         self.unlink(&link);
         // The overlay has forgotten a link that it closed.
-        if link.sender.is_some() {
+        if link.closing.is_none() {
             self.turn(Input::Disconnected { link: id });
         }
     }
@@ -245,7 +233,7 @@ impl Driver {
     /// Ends a link without waiting for anything.
     fn cut(&mut self, id: LinkId) {
         if let Some(link) = self.links.remove(&id) {
-            link.task.abort();
+            self.streams.cut(id);
             self.unlink(&link);
         }
     }
@@ -269,14 +257,8 @@ impl Driver {
     }
 
     pub(super) fn close_all_links(&mut self) {
-        for link in self.links.values_mut() {
-            link.sender = None;
-        }
-    }
-
-    pub(super) fn abort_all_links(&mut self) {
-        for (_, link) in self.links.drain() {
-            link.task.abort();
+        for id in self.links.keys().copied().collect::<Vec<_>>() {
+            self.close_link(id);
         }
     }
 
