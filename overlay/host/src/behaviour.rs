@@ -19,8 +19,15 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     pub(crate) neighbours: Neighbours,
-    identify: Drowsy<identify::Behaviour>,
-    pub(crate) login: Drowsy<login::Behaviour>,
+    /// Under one alarm: a connection asks it with every packet.
+    rare: Drowsy<Rare>,
+}
+
+/// What happens rarely on a connection.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Rare {
+    identify: identify::Behaviour,
+    login: login::Behaviour,
 }
 
 impl Behaviour {
@@ -38,8 +45,14 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
             neighbours: Neighbours::new(network),
-            identify: Drowsy(identify::Behaviour::new(identify)),
-            login: Drowsy(login::behaviour(network, serves_login)),
+            rare: Drowsy(Rare {
+                identify: identify::Behaviour::new(identify),
+                login: login::behaviour(network, serves_login),
+            }),
         }
+    }
+
+    pub(crate) fn login(&mut self) -> &mut login::Behaviour {
+        &mut self.rare.0.login
     }
 }

@@ -68,7 +68,7 @@ impl Driver {
             reply.send(Err(error)).ok();
             return;
         }
-        let id = self.swarm().behaviour_mut().login.0.send_request(&server, request);
+        let id = self.swarm().behaviour_mut().login().send_request(&server, request);
         self.logins.asked.insert(id, Asked { server, reply });
     }
 
@@ -139,7 +139,7 @@ impl Driver {
     pub(super) fn answer_login(&mut self, (channel, connection, answer): Answer) {
         self.used(connection);
         if let Some(answer) = answer
-            && self.swarm().behaviour_mut().login.0.send_response(channel, answer).is_err()
+            && self.swarm().behaviour_mut().login().send_response(channel, answer).is_err()
         {
             tracing::debug!("a login request was given up before its answer");
         }

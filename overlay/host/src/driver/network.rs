@@ -26,7 +26,7 @@ use libp2p::{Multiaddr, Swarm};
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::behaviour::{Behaviour, BehaviourEvent};
+use crate::behaviour::{Behaviour, BehaviourEvent, RareEvent};
 use crate::clock::Clock;
 use crate::limits::{CLOSE_TIMEOUT, UNLINKED_IDLE};
 
@@ -125,7 +125,7 @@ impl Driver {
         self.parts.metrics.record(&event);
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Neighbours(event)) => self.neighbour_event(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Login(event)) => self.login_event(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Rare(RareEvent::Login(event))) => self.login_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 let connection = Connection {
                     peer: peer_id,
