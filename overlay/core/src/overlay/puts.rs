@@ -86,7 +86,8 @@ impl Overlay {
 
     /// The walk is over: these are the closest that answered.
     pub(super) fn put_targets(&mut self, id: u64, targets: Vec<PeerId>) {
-        let of = self.replicas().max(targets.len());
+        // Who has just started and reached none of those that it knows of is not most of them.
+        let of = self.replicas().max(targets.len()) + usize::from(self.has_met_nobody());
         let Some(run) = self.puts.get_mut(&id) else { return };
         (run.of, run.waiting) = (of, targets.len());
         let (record, key) = (run.record.clone(), run.record.header().key);
