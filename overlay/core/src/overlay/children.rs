@@ -201,7 +201,7 @@ impl Overlay {
         }
         // Dear, so only where it matters.
         let vouched = !known && self.guests_are_many();
-        if vouched && !attach.voucher.as_ref().is_some_and(|voucher| self.is_vouched(&peer, voucher)) {
+        if vouched && !self.has_account(&peer, attach.voucher.as_ref()) {
             return self.full(&peer);
         }
         let until = self.now.instant + agreed.life;
@@ -294,8 +294,18 @@ impl Overlay {
         !self.is_lab() && self.children.guests >= (self.children_max / GUESTS_SHARE).max(1)
     }
 
-    /// Whether a peer has shown that it has an account: a device of it has signed that it is to be our
-    /// child.
+    /// Whether a peer has shown that it has an account. To look costs three signatures: who shows what is
+    /// wrong again and again is left.
+    fn has_account(&mut self, peer: &PeerId, voucher: Option<&Voucher>) -> bool {
+        let Some(voucher) = voucher else { return false };
+        let right = self.is_vouched(peer, voucher);
+        if let (false, Some(link)) = (right, self.links.to(peer)) {
+            self.bad_hint(link);
+        }
+        right
+    }
+
+    /// Whether a device of an account has signed that the peer is to be our child.
     fn is_vouched(&mut self, peer: &PeerId, voucher: &Voucher) -> bool {
         let [login, device] = &voucher.chain[..] else { return false };
         let (network, now) = (&self.network, self.now.unix);

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use callbook_overlay::api::{Hellos, Parallelism};
+use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::network::Limits;
-use callbook_overlay::wire::{Digests, Frame, Item, Message, Range, Reason, Refused};
+use callbook_overlay::wire::{Digests, Frame, Item, Message, Range, Reason, Refused, Voucher};
 
 use crate::network::network;
 use crate::world::World;
@@ -305,4 +306,46 @@ fn only_those_with_an_account_find_more_places_than_guests_have() {
             world.run_for(seconds(1));
         }
     }
+}
+
+/// Goal: who shows an account that is not its own costs a superpeer little. Method: the only place for guests
+/// is taken; another peer asks for one two hundred times, with somebody's certificates and a signature
+/// that is wrong.
+#[test]
+fn who_shows_a_false_account_again_and_again_loses_its_link() {
+    let mut world = World::new(8, 1, Parallelism::Hedged);
+    world.authority.network.limits = Limits::Normal;
+    world.children_max = 4;
+    (0..3).for_each(|index| assert_eq!(world.add(index < 1), index));
+    world.start(0, &[]);
+    world.run_for(seconds(5));
+    world.start(1, &[0]);
+    world.run_for(seconds(5));
+    let asked: Rc<RefCell<Option<Frame>>> = Rc::default();
+    let log = Rc::clone(&asked);
+    world.tamper = Some(Box::new(move |from, _, frame| {
+        if from == 2 && matches!(frame.message, Message::Attach(_)) {
+            *log.borrow_mut() = Some(frame.clone());
+        }
+        Some(frame)
+    }));
+    world.start(2, &[0]);
+    world.run_for(seconds(1));
+    assert_eq!((world.parent(1), world.parent(2)), (Some(0), None));
+    let (held, _) = world.authority.held("alice");
+    let mut frame = asked.borrow().clone().expect("it asks for a place");
+    let Message::Attach(attach) = &mut frame.message else { panic!("an attach") };
+    let chain = held.chain.iter().cloned().map(Blob).collect();
+    attach.voucher = Some(Voucher { chain, signature: attach.signature });
+    let before = world.overlay(0).counters().verifications;
+    for _ in 0..200 {
+        if world.linked(2, 0) {
+            world.say(2, 0, &frame);
+        }
+        world.run_for(Duration::from_millis(1));
+    }
+    let counters = world.overlay(0).counters();
+    let cost = counters.verifications - before;
+    assert!((17..=100).contains(&cost) && counters.bad_links > 0, "{cost} signatures are looked at");
+    assert_eq!(counters.children, 1);
 }
