@@ -266,9 +266,11 @@ impl Overlay {
         Some(Ok(record))
     }
 
-    /// What tells a parent-to-be that we have an account: a certificate of any name that we hold.
+    /// What tells a parent-to-be that we have an account: the certificate of a name that we hold which
+    /// lives longest.
     pub(super) fn voucher(&self, parent: &PeerId) -> Option<Voucher> {
-        let held = &self.publishing.names.values().next()?.held;
+        let names = self.publishing.names.values();
+        let held = &names.max_by_key(|name| name.certificate.not_after)?.held;
         let message = to_sign(Tag::Register, &self.network.id, &register_body(parent, &self.me));
         let chain = held.chain.iter().cloned().map(Blob).collect();
         Some(Voucher { chain, signature: held.device.sign(&message) })

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callbook_overlay::api::{Hellos, Parallelism};
+use callbook_overlay::api::{Command, Hellos, Parallelism};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::network::Limits;
@@ -306,6 +306,35 @@ fn only_those_with_an_account_find_more_places_than_guests_have() {
             world.run_for(seconds(1));
         }
     }
+}
+
+/// Goal: who holds several names is let in beyond the guests' places as long as one of them is certified.
+/// Method: a superpeer with one place for guests, which is taken; a child with two names is cut off until the
+/// certificate of the first one has ended.
+#[test]
+fn a_name_whose_certificate_has_ended_does_not_make_a_guest_of_who_has_another() {
+    let mut world = World::new(7, 1, Parallelism::Hedged);
+    world.authority.network.limits = Limits::Normal;
+    world.children_max = 4;
+    (0..3).for_each(|index| assert_eq!(world.add(index < 1), index));
+    world.start(0, &[]);
+    world.run_for(seconds(5));
+    world.part([1].into());
+    let mut names = ["alice", "bob"];
+    names.sort_by_key(|name| world.key(name));
+    let (_, serial) = world.authority.held(names[0]);
+    let short = world.authority.held_again(names[0], serial, seconds(900));
+    let (long, _) = world.authority.held(names[1]);
+    world.start(1, &[0]);
+    for held in [short, long] {
+        world.tell(1, Command::Register(Box::new(held)));
+    }
+    world.start(2, &[0]);
+    world.run_for(seconds(3_600));
+    assert_eq!((world.parent(1), world.parent(2)), (None, Some(0)));
+    world.heal();
+    world.run_for(seconds(900));
+    assert_eq!((world.parent(1), world.parent(2)), (Some(0), Some(0)));
 }
 
 /// Goal: who shows an account that is not its own costs a superpeer little. Method: the only place for guests
