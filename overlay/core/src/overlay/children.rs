@@ -10,9 +10,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::serve::register_body;
 use super::{Overlay, Timer};
 use crate::api::Slot;
+use crate::cbor::Blob;
 use crate::certificate::{DeviceCertificate, valid_at};
 use crate::group::Caps;
 use crate::invalid::Subject;
@@ -205,7 +208,9 @@ impl Overlay {
             return self.full(&peer);
         }
         let until = self.now.instant + agreed.life;
-        let word = Attach { voucher: None, ..attach.clone() };
+        // What is kept must not hold the whole frame in memory.
+        let body = Blob(Bytes::copy_from_slice(&attach.body.0));
+        let word = Attach { body, signature: attach.signature, voucher: None };
         if let Some(former) = self.children.attach(peer, until, (word, vouched)) {
             self.cancel(former, Timer::Child(peer));
         }
