@@ -220,6 +220,9 @@ pub const HELLO_YIELD: Duration = Duration::from_secs(1);
 /// if there are. *Guess*: six hellos.
 pub const INTRODUCE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A hello tells a child the same others again after this. *Guess*: the life of an attachment.
+pub const INTRODUCE_AGAIN: Duration = Duration::from_secs(600);
+
 /// Silence after which a link is dead, on a young link. *Specification* (DESIGN §4).
 pub const DEAD_AFTER: Duration = Duration::from_secs(40);
 

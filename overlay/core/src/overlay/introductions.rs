@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use super::Overlay;
 use crate::api::LinkId;
 use crate::key::PeerId;
-use crate::limits::{HINTS_FOR_CHILDREN, INTRODUCE_INTERVAL};
-use crate::time::Instant;
+use crate::limits::{HINTS_FOR_CHILDREN, INTRODUCE_AGAIN, INTRODUCE_INTERVAL};
+use crate::time::{Instant, Unix};
 use crate::wire::Hint;
 
 /// The hints that were told on a link, so that no hello repeats them without need.
@@ -18,14 +18,17 @@ use crate::wire::Hint;
 pub(super) struct Introduced {
     /// When our own was, if it is still what we would say.
     own: Option<Instant>,
-    /// Which others were last, and when it was last seen to that they are.
-    others: Vec<PeerId>,
+    /// Which others were last, with the end of their certificates, and when it was last seen to that they
+    /// are.
+    others: Vec<(PeerId, Unix)>,
     others_at: Option<Instant>,
+    /// When a hello told of them.
+    others_told: Option<Instant>,
 }
 
 impl Introduced {
-    pub(super) const fn by_open(now: Instant) -> Self {
-        Self { own: Some(now), others: Vec::new(), others_at: None }
+    pub(super) fn by_open(now: Instant) -> Self {
+        Self { own: Some(now), ..Self::default() }
     }
 }
 
@@ -44,27 +47,38 @@ impl Overlay {
     }
 
     /// A child that loses us has to know others: it is told again when one of them is not to be had any
-    /// more, and of better ones after a while.
+    /// more, or is back (the child may have given it up), when it was told of too few, and of better ones, or
+    /// newer certificates, after a while.
     pub(super) fn others_for_child(&mut self, id: LinkId, child: &PeerId) -> Vec<Hint> {
         let now = self.now.instant;
         let Some(Introduced { others, others_at, .. }) = self.links.get(id).map(|link| &link.introduced)
         else {
             return Vec::new();
         };
+        let stays = |(other, _): &(PeerId, Unix)| {
+            let link = self.links.to(other).and_then(|link| self.links.get(link));
+            link.is_some_and(|link| others_at.is_some_and(|told| link.since <= told))
+        };
+        let stay = others.iter().all(stays);
         let recent = others_at.is_some_and(|told| now.since(told) < INTRODUCE_INTERVAL);
-        if recent && others.iter().all(|other| self.links.to(other).is_some()) {
+        if recent && stay && others.len() >= HINTS_FOR_CHILDREN {
             return Vec::new();
         }
         let mut hints = self.candidates_for(child);
         hints.truncate(HINTS_FOR_CHILDREN);
-        let mut peers: Vec<PeerId> = hints.iter().map(Hint::peer).collect();
-        peers.sort_unstable();
-        let Some(link) = self.links.get_mut(id).filter(|_| !peers.is_empty()) else { return Vec::new() };
-        link.introduced.others_at = Some(now);
-        if link.introduced.others == peers {
+        let mut told: Vec<(PeerId, Unix)> =
+            hints.iter().map(|hint| (hint.peer(), hint.certificate.not_after)).collect();
+        told.sort_unstable();
+        let Some(link) = self.links.get_mut(id) else { return Vec::new() };
+        let known = &mut link.introduced;
+        // The child may have given up some that we have not.
+        let long_ago = known.others_told.is_none_or(|at| now.since(at) >= INTRODUCE_AGAIN);
+        let same = stay && known.others == told && !long_ago;
+        (known.others, known.others_at) = (told, Some(now));
+        if same {
             return Vec::new();
         }
-        link.introduced.others = peers;
+        known.others_told = Some(now);
         hints
     }
 
