@@ -12,7 +12,7 @@ use serde_json::Value;
 const LINES_MAX: usize = 700;
 
 /// Which of our crates a crate may name, in any kind of dependency (STYLE.md *Shape*).
-const MAY_NAME: [(&str, &[&str]); 8] = [
+const MAY_NAME: [(&str, &[&str]); 9] = [
     ("callbook-overlay", &[]),
     ("callbook-net", &["callbook-overlay"]),
     ("callbook-host", &["callbook-net", "callbook-overlay"]),
@@ -34,6 +34,7 @@ const MAY_NAME: [(&str, &[&str]); 8] = [
         ],
     ),
     ("callbook-e2e", &["callbook-login", "callbook-net", "callbook-overlay"]),
+    ("callbook-sim", &["callbook-overlay"]),
 ];
 
 fn cargo(arguments: &[&str]) -> String {

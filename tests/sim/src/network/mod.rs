@@ -1,0 +1,292 @@
+//! The network between peers: how long a frame takes, what it costs, and whether it arrives.
+//!
+//! Peers have places in a plane; a round trip is in proportion to their distance ([`plane`]). A link is a
+//! stream over TCP or QUIC, or, as p2psim has it, nothing but datagrams. On a stream a packet that is lost
+//! is sent again after a timeout that doubles, and what was sent later waits for it; a late packet holds up
+//! the others, a duplicate only costs. Datagrams are lost, late or doubled as they are. A sender with a cap
+//! sends one packet after the other. Slow peers take their time with all they send and receive.
+//!
+//! *Not here*: which links exist ([`links`]), who runs, and what is said.
+
+pub(crate) mod links;
+mod plane;
+
+use callbook_overlay::api::Transport;
+
+use self::plane::Place;
+use crate::random::Random;
+use crate::time::{MILLISECOND, Micros, SECOND};
+
+/// Payload of one packet. *Guess*: what QUIC sends on most paths.
+const PACKET_BYTES: u32 = 1_200;
+
+/// A packet is sent again so many times at most, then it is said to arrive: connections that break are
+/// faults of their own.
+const SENT_AGAIN_MAX: u32 = 8;
+
+/// Shortest retransmission timeout. *Paper*: 200 ms as Linux has it; RFC 6298 asks for a second.
+const RESEND_MIN: Micros = 200 * MILLISECOND;
+
+/// Who waits for somebody that does not answer waits this long. *Measured*: as `overlay/host` has it.
+pub(crate) const DIAL_TIMEOUT: Micros = 5 * SECOND;
+
+/// A silent QUIC connection ends after this. *Specification* (DETAILS *Links*).
+pub(crate) const IDLE_TIMEOUT: Micros = 30 * SECOND;
+
+/// What carries frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carriage {
+    /// TCP and QUIC, with what their connections cost.
+    Streams,
+    /// Datagrams without connections, 20 bytes a packet: what p2psim charges.
+    Datagrams,
+}
+
+/// How the network behaves.
+#[derive(Debug, Clone)]
+pub struct Conditions {
+    /// What carries frames.
+    pub carriage: Carriage,
+    /// Mean round trip between two peers.
+    pub round_trip: Micros,
+    /// The share of a latency that varies.
+    pub jitter: f64,
+    /// Packets that are lost.
+    pub loss: f64,
+    /// Packets that are late by up to a round trip.
+    pub late: f64,
+    /// Packets that come twice.
+    pub doubled: f64,
+    /// Bytes a second that a peer can send; `None`: any number.
+    pub uplink: Option<u64>,
+    /// Share of peers that are slow.
+    pub slow: f64,
+    /// What a slow peer adds to each packet, either way.
+    pub slow_by: Micros,
+}
+
+impl Default for Conditions {
+    /// Mean round trip 180 ms as in p2psim's runs (directories.md §3.5), a jitter of 5 % (guess), no faults.
+    fn default() -> Self {
+        Self {
+            carriage: Carriage::Streams,
+            round_trip: 180 * MILLISECOND,
+            jitter: 0.05,
+            loss: 0.0,
+            late: 0.0,
+            doubled: 0.0,
+            uplink: None,
+            slow: 0.0,
+            slow_by: 300 * MILLISECOND,
+        }
+    }
+}
+
+/// What a connection costs to set up, both ways together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SetUp {
+    /// Round trips before the dialler may send.
+    pub(crate) trips: u64,
+    /// Bytes.
+    pub(crate) bytes: u32,
+}
+
+impl Carriage {
+    /// Source: issue 4, after baselines.md (*measured*: 18,611 and 1,895 bytes for a dial).
+    pub(crate) fn set_up(self, transport: Transport) -> SetUp {
+        match (self, transport) {
+            (Self::Datagrams, _) => SetUp { trips: 0, bytes: 0 },
+            (Self::Streams, Transport::Quic) => SetUp { trips: 1, bytes: 18_000 },
+            (Self::Streams, Transport::Tcp) => SetUp { trips: 3, bytes: 2_000 },
+        }
+    }
+
+    /// Bytes around the payload of a packet, of IP and all above.
+    ///
+    /// Source: baselines.md (*measured*: a ping-pong of 2 × 300 bytes takes 656 bytes over UDP, whose
+    /// headers are 28, 772 over QUIC and 789 over TCP with Noise and Yamux); p2psim charges 20.
+    fn header(self, transport: Transport) -> u32 {
+        match (self, transport) {
+            (Self::Datagrams, _) => 20,
+            (Self::Streams, Transport::Quic) => 28 + (772 - 656) / 2,
+            (Self::Streams, Transport::Tcp) => 28 + (789 - 656) / 2,
+        }
+    }
+}
+
+/// Where a peer is, and how well it is connected.
+#[derive(Debug, Clone)]
+struct Site {
+    place: Place,
+    slow: bool,
+    /// Its last packet has left by then.
+    free: Micros,
+    /// Between different sides of a partition nothing passes.
+    side: u8,
+}
+
+/// When copies of a frame arrive, and what sending it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Passage {
+    pub(crate) arrivals: [Option<Micros>; 2],
+    pub(crate) bytes: u32,
+}
+
+/// The network.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) conditions: Conditions,
+    sites: Vec<Site>,
+    random: Random,
+}
+
+impl Network {
+    pub(crate) fn new(conditions: Conditions, seed: u64) -> Self {
+        Self { conditions, sites: Vec::new(), random: Random::of(seed, "network") }
+    }
+
+    /// A place for one more peer. Drawn for itself, so that one peer more does not shift others.
+    pub(crate) fn settle(&mut self, random: &mut Random) {
+        let place = Place::drawn(random);
+        let slow = random.unit() < self.conditions.slow;
+        self.sites.push(Site { place, slow, free: 0, side: 0 });
+    }
+
+    /// Puts a peer on a side of a partition; all begin on side 0.
+    pub(crate) fn put_aside(&mut self, peer: u32, side: u8) {
+        self.sites[peer as usize].side = side;
+    }
+
+    pub(crate) fn parted(&self, one: u32, other: u32) -> bool {
+        self.sites[one as usize].side != self.sites[other as usize].side
+    }
+
+    /// One way between two peers, without what varies.
+    pub(crate) fn one_way(&self, from: u32, to: u32) -> Micros {
+        let (from, to) = (&self.sites[from as usize], &self.sites[to as usize]);
+        let slow = (u64::from(from.slow) + u64::from(to.slow)) * self.conditions.slow_by;
+        from.place.one_way(&to.place, self.conditions.round_trip) + slow
+    }
+
+    /// How long it takes to set a connection up, lost packets included.
+    pub(crate) fn set_up_time(&mut self, from: u32, to: u32, trips: u64) -> Micros {
+        let base = self.one_way(from, to);
+        (0..2 * trips).map(|_| self.passed(base).0).sum()
+    }
+
+    /// Sends a frame of so many bytes; `together` if it shares a packet with what was sent just before.
+    pub(crate) fn pass(
+        &mut self,
+        now: Micros,
+        ends: (u32, u32),
+        transport: Transport,
+        frame: (u32, bool),
+    ) -> Passage {
+        let (from, to) = ends;
+        let (payload, together) = frame;
+        let carriage = self.conditions.carriage;
+        let packets = if together { payload / PACKET_BYTES } else { payload.div_ceil(PACKET_BYTES).max(1) };
+        let mut bytes = payload + packets * carriage.header(transport);
+        let leaves = self.leaves(now, from, bytes);
+        if self.parted(from, to) {
+            return Passage { arrivals: [None; 2], bytes };
+        }
+        let base = self.one_way(from, to);
+        if carriage == Carriage::Datagrams {
+            let lost = self.random.chance(self.conditions.loss);
+            let first = leaves + self.late(base);
+            let again = self.random.chance(self.conditions.doubled).then(|| leaves + self.late(base));
+            return Passage { arrivals: [(!lost).then_some(first), again], bytes };
+        }
+        let (mut slowest, mut sent_again) = (0, 0);
+        for _ in 0..packets.max(1) {
+            let (took, again) = self.passed(base);
+            slowest = slowest.max(took);
+            sent_again += again + u32::from(self.random.chance(self.conditions.doubled));
+        }
+        bytes += sent_again * (payload.min(PACKET_BYTES) + carriage.header(transport));
+        Passage { arrivals: [Some(leaves + slowest), None], bytes }
+    }
+
+    /// When the last byte has left the sender.
+    fn leaves(&mut self, now: Micros, from: u32, bytes: u32) -> Micros {
+        let Some(rate) = self.conditions.uplink else { return now };
+        let site = &mut self.sites[from as usize];
+        site.free = site.free.max(now) + u64::from(bytes) * SECOND / rate.max(1);
+        site.free
+    }
+
+    /// One way of one packet that is sent until it arrives, and how often it was sent again.
+    fn passed(&mut self, base: Micros) -> (Micros, u32) {
+        let (mut waited, mut again) = (0, 0);
+        while again < SENT_AGAIN_MAX && self.random.chance(self.conditions.loss) {
+            waited += RESEND_MIN.max(3 * base) << again.min(5);
+            again += 1;
+        }
+        (waited + self.late(base), again)
+    }
+
+    fn late(&mut self, base: Micros) -> Micros {
+        let varies = (base as f64 * self.conditions.jitter) as u64;
+        let jitter = if varies == 0 { 0 } else { self.random.below(varies + 1) };
+        let late = if self.random.chance(self.conditions.late) { self.random.below(2 * base + 1) } else { 0 };
+        (base + jitter + late).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callbook_overlay::api::Transport;
+
+    use super::{Carriage, Conditions, Network};
+    use crate::random::Random;
+    use crate::time::{MILLISECOND, SECOND};
+
+    fn network(conditions: Conditions) -> Network {
+        let mut network = Network::new(conditions, 1);
+        let mut random = Random::of(1, "places");
+        (0..100).for_each(|_| network.settle(&mut random));
+        network
+    }
+
+    /// Goal: what a stream loses is sent again and costs time and bytes; what a datagram loses is lost.
+    /// Method: many frames at a loss of a fifth, each way of carrying them, beside none.
+    #[test]
+    fn a_loss_is_a_delay_on_a_stream_and_a_loss_among_datagrams() {
+        let mean = |carriage, loss| {
+            let mut network = network(Conditions { carriage, loss, ..Conditions::default() });
+            let passages: Vec<_> =
+                (0..5_000).map(|_| network.pass(0, (0, 1), Transport::Quic, (100, false))).collect();
+            let arrived: Vec<u64> = passages.iter().filter_map(|passage| passage.arrivals[0]).collect();
+            let bytes: u32 = passages.iter().map(|passage| passage.bytes).sum();
+            (arrived.len(), arrived.iter().sum::<u64>() / arrived.len() as u64, bytes / 5_000)
+        };
+        let (all, calm, bytes) = mean(Carriage::Streams, 0.0);
+        assert_eq!((all, bytes), (5_000, 186));
+        let (all, rough, bytes) = mean(Carriage::Streams, 0.2);
+        assert_eq!(all, 5_000);
+        assert!(rough > calm + 40 * MILLISECOND && (225..240).contains(&bytes), "{rough} µs, {bytes} B");
+        let (some, same, bytes) = mean(Carriage::Datagrams, 0.2);
+        assert!(some.abs_diff(4_000) < 150 && same.abs_diff(calm) < MILLISECOND && bytes == 120);
+    }
+
+    /// Goal: a capped sender sends one after the other. Method: ten kilobytes at a thousand a second.
+    #[test]
+    fn a_cap_delays_what_comes_later() {
+        let mut network = network(Conditions { uplink: Some(1_000), ..Conditions::default() });
+        let passages = (0..10).map(|_| network.pass(0, (0, 1), Transport::Tcp, (906, false)));
+        let last = passages.last().and_then(|passage| passage.arrivals[0]).expect("it arrives");
+        assert!((10 * SECOND..11 * SECOND).contains(&last), "{last}");
+    }
+
+    /// Goal: nothing passes between two sides. Method: part two peers, send, and put them together again.
+    #[test]
+    fn nothing_passes_between_the_sides_of_a_partition() {
+        let mut network = network(Conditions::default());
+        let mut passes = |side| {
+            network.put_aside(1, side);
+            network.pass(0, (0, 1), Transport::Quic, (10, false)).arrivals[0].is_some()
+        };
+        assert!(passes(0) && !passes(1) && passes(0));
+    }
+}

@@ -1,0 +1,148 @@
+//! What a peer has on disk.
+//!
+//! A durable write takes all earlier ones with it; others are committed in groups, so that a crash loses
+//! those of the last moment: in their order, none before one that stays. *Not here*: how long it takes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use callbook_overlay::api::{Restored, Slot, Write};
+use callbook_overlay::key::{Key, PeerId, PublicKey};
+
+use crate::time::Micros;
+
+/// One peer's disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    records: BTreeMap<Slot, Bytes>,
+    sequences: Vec<(Key, PublicKey, u64)>,
+    contacts: VecDeque<(PeerId, Bytes)>,
+    anchors: Vec<PeerId>,
+    /// Written and not committed yet, with the time of writing.
+    fresh: VecDeque<(Micros, Write)>,
+}
+
+/// How a disk behaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habits {
+    /// How long a write that is not durable may wait for its commit.
+    pub(crate) commit: Micros,
+    /// So many superpeers of the host cache are kept; the oldest go first.
+    pub(crate) contacts: usize,
+}
+
+impl Disk {
+    pub(crate) fn write(&mut self, now: Micros, writes: Vec<Write>, durable: bool, habits: Habits) {
+        if self.fresh.is_empty() && (durable || habits.commit == 0) {
+            return writes.into_iter().for_each(|write| self.apply(write, habits));
+        }
+        self.fresh.extend(writes.into_iter().map(|write| (now, write)));
+        self.commit_until(if durable { Micros::MAX } else { now.saturating_sub(habits.commit) }, habits);
+    }
+
+    /// Everything that was written before `time` is safe.
+    pub(crate) fn commit_until(&mut self, time: Micros, habits: Habits) {
+        while let Some((_, write)) = self.fresh.pop_front_if(|(at, _)| *at <= time) {
+            self.apply(write, habits);
+        }
+    }
+
+    /// How many writes a crash now may lose.
+    pub(crate) fn uncommitted(&self) -> usize {
+        self.fresh.len()
+    }
+
+    /// A crash: the first `kept` of what was not committed is there, the rest is lost.
+    pub(crate) fn crash(&mut self, kept: usize, habits: Habits) {
+        self.fresh.truncate(kept);
+        self.commit_until(Micros::MAX, habits);
+        self.fresh.shrink_to_fit();
+    }
+
+    /// Whether there is a record under a key, committed or not.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        let here = |slot: &Slot| slot.key == *key;
+        let fresh = self.fresh.iter().rev().find_map(|(_, write)| match write {
+            Write::Record { slot, .. } if here(slot) => Some(true),
+            Write::Forget(slot) if here(slot) => Some(false),
+            Write::Record { .. }
+            | Write::Forget(_)
+            | Write::Sequence { .. }
+            | Write::Contact { .. }
+            | Write::ForgetContact(_)
+            | Write::Anchors(_) => None,
+        });
+        let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
+        fresh.unwrap_or_else(|| self.records.range(first..).next().is_some_and(|(slot, _)| here(slot)))
+    }
+
+    /// What the next run begins with.
+    pub(crate) fn restored(&self) -> Restored {
+        Restored {
+            records: self.records.values().cloned().collect(),
+            sequences: self.sequences.clone(),
+            contacts: self.contacts.iter().map(|(_, bytes)| bytes.clone()).collect(),
+            anchors: self.anchors.clone(),
+        }
+    }
+
+    fn apply(&mut self, write: Write, habits: Habits) {
+        match write {
+            Write::Record { slot, bytes } => {
+                self.records.insert(slot, bytes);
+            }
+            Write::Forget(slot) => {
+                self.records.remove(&slot);
+            }
+            Write::Sequence { key, device, seq } => self.number(key, device, seq),
+            Write::Contact { peer, bytes } => {
+                self.contacts.retain(|(known, _)| *known != peer);
+                if self.contacts.len() >= habits.contacts {
+                    self.contacts.pop_front();
+                }
+                self.contacts.push_back((peer, bytes));
+            }
+            Write::ForgetContact(peer) => self.contacts.retain(|(known, _)| *known != peer),
+            Write::Anchors(anchors) => self.anchors = anchors,
+        }
+    }
+
+    fn number(&mut self, key: Key, device: PublicKey, seq: u64) {
+        let known = self.sequences.iter_mut().find(|(of, by, _)| *of == key && *by == device);
+        match known {
+            Some((_, _, last)) => {
+                assert!(*last < seq, "a sequence number never goes down");
+                *last = seq;
+            }
+            None => self.sequences.push((key, device, seq)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callbook_overlay::api::Write;
+    use callbook_overlay::key::{Key, PublicKey};
+
+    use super::{Disk, Habits};
+
+    #[test]
+    fn a_crash_loses_the_last_writes_and_a_durable_one_takes_all_before_it_along() {
+        // Goal: the order of commits. Method: numbers, some durable; crash at once and later.
+        let habits = Habits { commit: 200, contacts: 4 };
+        let (key, device) = (Key::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
+        let number = |seq| vec![Write::Sequence { key, device, seq }];
+        let newest = |disk: &Disk| disk.restored().sequences.first().map(|(_, _, seq)| *seq);
+        let mut disk = Disk::default();
+        disk.write(0, number(1), false, habits);
+        disk.write(10, number(2), true, habits);
+        disk.write(20, number(3), false, habits);
+        disk.write(30, number(4), false, habits);
+        assert_eq!((newest(&disk), disk.uncommitted()), (Some(2), 2));
+        disk.crash(1, habits);
+        assert_eq!((newest(&disk), disk.uncommitted()), (Some(3), 0));
+        disk.write(40, number(5), false, habits);
+        disk.write(300, number(6), false, habits);
+        assert_eq!(newest(&disk), Some(5));
+    }
+}

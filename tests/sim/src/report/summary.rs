@@ -1,0 +1,172 @@
+//! The figures that every run has.
+//!
+//! *Not here*: bars (`scenario`).
+
+use super::{Figure, memory};
+use crate::measures::{Group, SOURCES, USERS, kind_word, quantile};
+use crate::oracle::Verdict;
+use crate::peers::Kind;
+use crate::world::{Load, World};
+
+/// Kinds of messages that are listed, those with most bytes.
+const KINDS: usize = 8;
+
+/// How a run went as a program.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cost {
+    /// Seconds of real time.
+    pub seconds: f64,
+    /// Bytes in memory before the first peer, with all superpeers, and with all peers.
+    pub memory: [u64; 3],
+    /// Superpeers and children that ran at the latter two moments.
+    pub peers: [u64; 2],
+}
+
+/// All that is worth telling of a run.
+#[must_use]
+pub fn figures(world: &World, cost: &Cost) -> Vec<Figure> {
+    let mut all = Vec::new();
+    look_ups(world, &mut all);
+    bytes(world, &mut all);
+    peers(world, &mut all);
+    loads(&world.loads(), &mut all);
+    program(world, cost, &mut all);
+    all
+}
+
+fn millis(micros: u32) -> f64 {
+    f64::from(micros) / 1_000.0
+}
+
+/// p50, p90 and p99 of a sample of times.
+pub fn times(what: &str, mut sample: Vec<u32>, all: &mut Vec<Figure>) {
+    if sample.is_empty() {
+        return;
+    }
+    for (word, share) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
+        all.push(Figure::number(format!("{what} {word}"), millis(quantile(&mut sample, share)), "ms"));
+    }
+}
+
+fn look_ups(world: &World, all: &mut Vec<Figure>) {
+    let measures = &world.measures;
+    let users: &Group = &measures.groups[usize::from(USERS)];
+    all.push(Figure::share("look-ups right", users.first()));
+    let (existing, absent) = (users.existing, users.absent);
+    all.push(Figure::share("existing names right", (existing.right, existing.all())));
+    all.push(Figure::share("existing names stale", (existing.stale, existing.all())));
+    all.push(Figure::share("existing names wrong", (existing.wrong, existing.all())));
+    all.push(Figure::share("existing names unknown", (existing.unknown, existing.all())));
+    all.push(Figure::share("absent names right", (absent.right, absent.all())));
+    all.push(Figure::number("look-ups whose asker stopped", users.void as f64, ""));
+    times("look-up of a child", users.times[1].clone(), all);
+    times("look-up of a superpeer", users.times[0].clone(), all);
+    let found: u64 = measures.sources.iter().sum();
+    for (word, count) in SOURCES.iter().zip(measures.sources) {
+        all.push(Figure::share(format!("answers from {word}"), (count, found)));
+    }
+    let walked: u64 = measures.hops.iter().sum();
+    let hops: u64 = measures.hops.iter().enumerate().map(|(hops, count)| hops as u64 * count).sum();
+    all.push(Figure::number("hops in the overlay", hops as f64 / walked.max(1) as f64, ""));
+    times("start to first parent", measures.attached.clone(), all);
+}
+
+/// Bytes a second that a live peer sends, all peers together.
+#[must_use]
+pub fn sent_per_peer(world: &World) -> f64 {
+    let measures = &world.measures;
+    let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
+    (measures.bytes[0] + measures.bytes[1]) as f64 / seconds.max(1.0)
+}
+
+/// Bytes a second that a live peer of a kind sends.
+#[must_use]
+pub fn sent_by(world: &World, kind: Kind) -> f64 {
+    let bytes = world.measures.bytes[crate::measures::of(kind)];
+    bytes as f64 / world.measures.seconds(kind, world.now()).max(1.0)
+}
+
+fn bytes(world: &World, all: &mut Vec<Figure>) {
+    let measures = &world.measures;
+    all.push(Figure::number("sent by a peer", sent_per_peer(world), "B/s"));
+    all.push(Figure::number("sent by a superpeer", sent_by(world, Kind::Superpeer), "B/s"));
+    all.push(Figure::number("sent by a child", sent_by(world, Kind::Child), "B/s"));
+    let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
+    all.push(Figure::number("of it for connections", measures.dials.bytes as f64 / seconds.max(1.0), "B/s"));
+    let mut kinds: Vec<_> = measures.kinds.iter().enumerate().filter(|(_, sent)| sent.count > 0).collect();
+    kinds.sort_by_key(|(_, sent)| core::cmp::Reverse(sent.bytes));
+    for (kind, sent) in kinds.into_iter().take(KINDS) {
+        let mean = sent.bytes as f64 / sent.count as f64;
+        let what = format!("of it {} ({:.0} B each)", kind_word(kind), mean);
+        all.push(Figure::number(what, sent.bytes as f64 / seconds.max(1.0), "B/s"));
+    }
+}
+
+fn peers(world: &World, all: &mut Vec<Figure>) {
+    let (measures, length) = (&world.measures, world.measures.length(world.now()).max(1.0));
+    for (what, kind) in [("superpeers", Kind::Superpeer), ("children", Kind::Child)] {
+        all.push(Figure::number(format!("{what} there"), measures.seconds(kind, world.now()) / length, ""));
+    }
+    all.push(Figure::number("starts", measures.started as f64 / length, "/s"));
+    all.push(Figure::number("stops", measures.stopped as f64 / length, "/s"));
+    all.push(Figure::number("dials", measures.dials.count as f64 / length, "/s"));
+    all.push(Figure::number("parents lost", measures.detached as f64 / length, "/s"));
+    all.push(Figure::number("registrations acknowledged", measures.registered as f64 / length, "/s"));
+    all.push(Figure::number("registrations failed at first", measures.registrations_failed as f64, ""));
+}
+
+/// The greatest of a sample over its mean.
+#[must_use]
+pub fn unevenness(sample: impl Iterator<Item = f64>) -> f64 {
+    let (mut most, mut sum, mut count) = (0.0f64, 0.0, 0.0);
+    for value in sample {
+        most = most.max(value);
+        sum += value;
+        count += 1.0;
+    }
+    if sum > 0.0 { most * count / sum } else { 0.0 }
+}
+
+fn loads(loads: &[Load], all: &mut Vec<Figure>) {
+    let of = |value: fn(&Load) -> f64| unevenness(loads.iter().map(value));
+    all.push(Figure::number("children, most/mean", of(|load| load.children as f64), ""));
+    all.push(Figure::number("requests served, most/mean", of(|load| f64::from(load.served)), ""));
+    all.push(Figure::number("bytes sent, most/mean", of(|load| load.sent as f64), ""));
+    all.push(Figure::number("records, most/mean", of(|load| load.records as f64), ""));
+}
+
+fn program(world: &World, cost: &Cost, all: &mut Vec<Figure>) {
+    let seconds = cost.seconds.max(1e-9);
+    all.push(Figure::number("real time", cost.seconds, "s"));
+    all.push(Figure::number("events", world.events() as f64, ""));
+    all.push(Figure::number("turns a second", world.turns() as f64 / seconds, "/s"));
+    let per = |bytes: u64, before: u64, count: u64| bytes.saturating_sub(before) as f64 / count.max(1) as f64;
+    let [none, superpeers, everybody] = cost.memory;
+    all.push(Figure::number("memory of a superpeer", per(superpeers, none, cost.peers[0]) / 1_024.0, "KiB"));
+    let what = "memory of a child and of its parent for it";
+    all.push(Figure::number(what, per(everybody, superpeers, cost.peers[1]) / 1_024.0, "KiB"));
+    all.push(Figure::number("memory at most", memory::peak() as f64 / 1_048_576.0, "MiB"));
+}
+
+/// The first mistakes of the network, one a line.
+#[must_use]
+pub fn mistakes(world: &World) -> Vec<String> {
+    let shown = world.mistakes.iter().take(12);
+    let line = |mistake: &crate::world::Mistake| {
+        let word = match mistake.verdict {
+            Verdict::Stale => String::from("stale"),
+            Verdict::Wrong(wrong) => format!("{wrong:?}"),
+            Verdict::Right | Verdict::Unknown => String::from("?"),
+        };
+        format!(
+            "{:.3} s: {word}: {:?} told to {}; acknowledged at {:.3} s; {} superpeers hold it, {} of the closest",
+            crate::time::secs(mistake.at),
+            mistake.wanted,
+            mistake.asker,
+            crate::time::secs(mistake.since),
+            mistake.held_by,
+            mistake.held_by_closest
+        )
+    };
+    shown.map(line).collect()
+}

@@ -1,0 +1,326 @@
+//! Commands and their answers: look-ups, registrations, goodbyes.
+//!
+//! *Not here*: what an answer is worth (`oracle`).
+
+use callbook_overlay::api::{Command, CommandId, How, Input, Notice, Reply};
+
+use super::World;
+use crate::measures::USERS;
+use crate::oracle::{Oracle, Verdict, Wanted};
+use crate::peers::authority::{name_of, nobody};
+use crate::peers::{Departure, LOGIN, NOBODY};
+use crate::time::{MILLISECOND, Micros, from_secs, secs};
+use crate::workload::{Zipf, at_rank};
+
+use super::Event;
+
+/// Mistakes that are kept.
+const MISTAKES_MAX: usize = 64;
+
+/// Who asks again at once does so after this: users and programs take a moment.
+const AGAIN: Micros = 10 * MILLISECOND;
+
+/// A command that waits for its answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    peer: u32,
+    what: What,
+}
+
+/// What was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum What {
+    /// A name.
+    LookUp(LookUp),
+    /// The peer's own name is to be held.
+    Register,
+    /// It is to say goodbye.
+    Leave,
+    /// Nothing that is measured.
+    Other,
+}
+
+/// A look-up under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LookUp {
+    wanted: Wanted,
+    /// The least that is right.
+    floor: u32,
+    /// When it was asked first.
+    first: Micros,
+    /// How often it came to nothing.
+    failed: u32,
+    /// With which others it is counted.
+    group: u8,
+    /// Whether it is asked again when it came to nothing.
+    again: bool,
+}
+
+/// An answer that was not right though it was no silence.
+#[derive(Debug, Clone, Copy)]
+pub struct Mistake {
+    /// When it was given.
+    pub at: Micros,
+    /// To whom.
+    pub asker: u32,
+    /// About which name.
+    pub wanted: Wanted,
+    /// What it is worth.
+    pub verdict: Verdict,
+    /// Superpeers that run and have a record of the name on disk.
+    pub held_by: usize,
+    /// Of the r superpeers that run and are closest.
+    pub held_by_closest: usize,
+    /// Since when the name was acknowledged as it should have been told.
+    pub since: Micros,
+}
+
+impl World {
+    /// Gives a command.
+    pub(super) fn tell(&mut self, peer: u32, command: Command, what: What) {
+        let slot = self.asked_free.pop().unwrap_or_else(|| {
+            self.asked.push((0, None));
+            (self.asked.len() - 1) as u32
+        });
+        let entry = &mut self.asked[slot as usize];
+        entry.0 += 1;
+        entry.1 = Some(Asked { peer, what });
+        let id = CommandId(u64::from(entry.0) << 32 | u64::from(slot));
+        self.peers[peer as usize].open.push(slot);
+        self.input(peer, Input::Command(id, command));
+    }
+
+    /// The asker is gone: nobody waits.
+    pub(super) fn forget_asked(&mut self, slot: u32) {
+        if let Some(asked) = self.asked[slot as usize].1.take() {
+            self.asked_free.push(slot);
+            if let What::LookUp(look_up) = asked.what
+                && look_up.failed == 0
+                && self.measures.counts(look_up.first)
+            {
+                self.measures.groups[usize::from(look_up.group)].void += 1;
+            }
+        }
+    }
+
+    /// Somebody who runs looks a name up, and the next one is on its way.
+    pub(super) fn somebody_looks_up(&mut self) {
+        let Some(every) = self.settings.workload.look_up_every else { return };
+        if let Some(asker) = self.anybody() {
+            let wanted = self.draw_name();
+            self.look_up(asker, wanted, USERS, self.settings.retry);
+        }
+        let wait = self.next_of_many(every);
+        self.queue.push(self.now + wait, Event::LookUp);
+    }
+
+    /// Somebody's address changes, and the next one's will.
+    pub(super) fn somebody_moves(&mut self) {
+        let Some(every) = self.settings.workload.move_every else { return };
+        if let Some(peer) = self.anybody().filter(|peer| *peer != LOGIN) {
+            self.move_peer(peer);
+        }
+        let wait = self.next_of_many(every);
+        self.queue.push(self.now + wait, Event::Move);
+    }
+
+    /// Users begin.
+    pub fn open_for_users(&mut self) {
+        let (look_ups, moves) = (self.settings.workload.look_up_every, self.settings.workload.move_every);
+        if look_ups.is_some() {
+            self.queue.push(self.now + 1, Event::LookUp);
+        }
+        if moves.is_some() {
+            self.queue.push(self.now + 1, Event::Move);
+        }
+    }
+
+    /// The wait until one of all that run does what each does once in a while.
+    fn next_of_many(&mut self, every: Micros) -> Micros {
+        let count = (self.running[0].len() + self.running[1].len()).max(1);
+        from_secs(self.chance.workload.exponential(secs(every) / count as f64))
+    }
+
+    fn anybody(&mut self) -> Option<u32> {
+        let [superpeers, children] = &self.running;
+        let count = superpeers.len() + children.len();
+        if count == 0 {
+            return None;
+        }
+        let index = self.chance.workload.index(count);
+        Some(
+            superpeers
+                .get(index)
+                .or_else(|| children.get(index - superpeers.len()))
+                .copied()
+                .unwrap_or(LOGIN),
+        )
+    }
+
+    fn draw_name(&mut self) -> Wanted {
+        let random = &mut self.chance.workload;
+        if random.chance(self.settings.workload.hot_absent) {
+            return Wanted::Nobody(0);
+        }
+        if random.chance(self.settings.workload.absent) {
+            return Wanted::Nobody(1 + random.below(1_000_000));
+        }
+        let count = self.peers.len() as u64;
+        let zipf = self.zipf.get_or_insert_with(|| Zipf::new(count, self.settings.workload.skewness));
+        // Names that nobody has registered yet would be absent: others are drawn, unless there are none.
+        let mut name = LOGIN;
+        for _ in 0..64 {
+            name = at_rank(zipf.draw(random), count);
+            if self.oracle.floor(Wanted::Of(name)) > 0 {
+                break;
+            }
+        }
+        Wanted::Of(name)
+    }
+
+    /// A name that is looked up as users do.
+    pub fn name_to_look_up(&mut self) -> Wanted {
+        self.draw_name()
+    }
+
+    /// A peer that runs looks a name up, and again as long as it comes to nothing, if it has to.
+    pub fn look_up(&mut self, asker: u32, wanted: Wanted, group: u8, again: bool) {
+        let (floor, first) = (self.oracle.floor(wanted), self.now);
+        self.ask(asker, LookUp { wanted, floor, first, failed: 0, group, again });
+    }
+
+    pub(super) fn ask(&mut self, asker: u32, look_up: LookUp) {
+        let username = match look_up.wanted {
+            Wanted::Of(name) => name_of(name),
+            Wanted::Nobody(number) => nobody(number),
+        };
+        self.note(|world| format!("{} asks for {}", world.called(asker), username.as_str()));
+        self.tell(asker, Command::Resolve { username, how: How::default() }, What::LookUp(look_up));
+    }
+
+    /// A command is answered: exactly once, and by whom it was given to.
+    pub(super) fn replied(&mut self, peer: u32, command: CommandId, reply: &Reply) {
+        let (slot, count) = (command.0 as u32, (command.0 >> 32) as u32);
+        let entry = &mut self.asked[slot as usize];
+        let asked = entry.1.take_if(|asked| entry.0 == count && asked.peer == peer);
+        let Some(asked) = asked else {
+            panic!("peer {peer} answers {command:?}, which waits for no answer: {reply:?}");
+        };
+        self.asked_free.push(slot);
+        let open = &mut self.peers[peer as usize].open;
+        if let Some(at) = open.iter().position(|known| *known == slot) {
+            open.swap_remove(at);
+        }
+        self.trace.add(command.0);
+        match asked.what {
+            What::LookUp(look_up) => self.looked_up(peer, look_up, reply),
+            What::Register => {
+                if matches!(reply, Reply::Failed(_)) && self.measures.since.is_some() {
+                    self.measures.registrations_failed += 1;
+                }
+            }
+            What::Leave => self.end(peer, Departure::Leave),
+            What::Other => {}
+        }
+    }
+
+    fn looked_up(&mut self, peer: u32, mut look_up: LookUp, reply: &Reply) {
+        let holder = match look_up.wanted {
+            Wanted::Of(name) => Some(self.peers[name as usize].id),
+            Wanted::Nobody(_) => None,
+        };
+        let verdict = Oracle::judge(look_up.wanted, look_up.floor, holder, reply);
+        self.trace.add(verdict_code(verdict));
+        self.note(|world| format!("{} is answered: {verdict:?} {}", world.called(peer), short(reply)));
+        let existing = look_up.floor > 0;
+        if look_up.failed == 0 {
+            self.measures.answered(look_up.first, look_up.group, existing, verdict);
+        }
+        match (verdict, reply) {
+            (Verdict::Right, Reply::Resolved(found)) => {
+                if existing && self.measures.counts(look_up.first) {
+                    let of = (look_up.group, self.peers[peer as usize].kind());
+                    self.measures.right(of, self.now - look_up.first, found.source, found.hops);
+                }
+            }
+            (Verdict::Stale | Verdict::Wrong(_), _) => self.mistaken(peer, look_up, verdict),
+            (Verdict::Unknown, _) if look_up.again => {
+                look_up.failed += 1;
+                let life = self.peers[peer as usize].life;
+                self.queue.push(self.now + AGAIN, Event::Ask { peer, life, look_up });
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps what is needed to find out why.
+    fn mistaken(&mut self, asker: u32, look_up: LookUp, verdict: Verdict) {
+        if self.mistakes.len() >= MISTAKES_MAX {
+            return;
+        }
+        let mut mistake = Mistake {
+            at: self.now,
+            asker,
+            wanted: look_up.wanted,
+            verdict,
+            held_by: 0,
+            held_by_closest: 0,
+            since: 0,
+        };
+        if let Wanted::Of(name) = look_up.wanted {
+            mistake.since = self.oracle.since(name);
+            (mistake.held_by, mistake.held_by_closest) = self.held_by(name);
+        }
+        self.mistakes.push(mistake);
+    }
+
+    pub(super) fn noticed(&mut self, peer: u32, notice: &Notice) {
+        self.note(|world| format!("{} notes {notice:?}", world.called(peer)));
+        let counts = self.measures.since.is_some();
+        match notice {
+            Notice::Attached(parent) => {
+                let parent = self.by_id.get(parent).copied().unwrap_or(NOBODY);
+                self.trace.add(u64::from(parent));
+                let known = &mut self.peers[peer as usize];
+                known.parent = parent;
+                if !core::mem::replace(&mut known.attached, true) && counts {
+                    let took = self.now - known.started;
+                    self.measures.attached.push(u32::try_from(took).unwrap_or(u32::MAX));
+                }
+            }
+            Notice::Detached(_) => {
+                self.peers[peer as usize].parent = NOBODY;
+                self.measures.detached += u64::from(counts);
+            }
+            Notice::Registered { .. } => {
+                self.measures.registered += u64::from(counts);
+                let version = self.peers[peer as usize].version;
+                self.oracle.acknowledged(peer, version, self.now);
+            }
+            Notice::Equivocation(slot) => panic!("peer {peer} saw an equivocation of {slot:?}: nobody lies"),
+            Notice::Rejected { username, reason } => {
+                panic!("{} was rejected: {reason}", username.as_str());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn verdict_code(verdict: Verdict) -> u64 {
+    match verdict {
+        Verdict::Right => 1,
+        Verdict::Stale => 2,
+        Verdict::Wrong(_) => 3,
+        Verdict::Unknown => 4,
+    }
+}
+
+fn short(reply: &Reply) -> String {
+    match reply {
+        Reply::Resolved(found) => {
+            format!("{} devices from {:?}, {} denials", found.devices.len(), found.source, found.denials)
+        }
+        Reply::Failed(failure) => failure.to_string(),
+        other => format!("{other:?}"),
+    }
+}

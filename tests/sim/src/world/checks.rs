@@ -1,0 +1,138 @@
+//! What the simulation can see that no peer can: who holds what, who is attached to whom, who is full.
+//!
+//! *Not here*: what is asserted after every turn, which stands where it happens (`world`, `asking`).
+
+use callbook_overlay::api::{Command, CommandId, Effect, Input, Relation, Reply};
+
+use super::World;
+use crate::peers::{Kind, NOBODY};
+
+/// What is wrong in a network that has had time to settle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Children that run and have no parent.
+    pub without_parent: usize,
+    /// Of how many.
+    pub children: usize,
+    /// Superpeers that run and others don't know: pairs.
+    pub unknown_superpeers: usize,
+    /// Superpeers that don't run and others count on: pairs.
+    pub dead_in_maps: usize,
+    /// Superpeers that were looked at.
+    pub maps: usize,
+    /// Acknowledged names of which fewer than ⌈0.7 r⌉ of the r closest that run have a record.
+    pub few_copies: usize,
+    /// Acknowledged names of which no superpeer that runs has a record.
+    pub no_copies: usize,
+    /// Names that were looked at.
+    pub names: usize,
+}
+
+impl World {
+    /// How many superpeers that run have a record of a name on disk, and how many of the r closest.
+    pub(super) fn held_by(&self, name: u32) -> (usize, usize) {
+        let key = self.authority.key_of(name);
+        let holds = |peer: u32| self.peers[peer as usize].disk.as_deref().is_some_and(|disk| disk.has(&key));
+        let running = self.running(Kind::Superpeer);
+        let all = running.iter().filter(|peer| holds(**peer)).count();
+        let mut closest: Vec<_> = running
+            .iter()
+            .filter_map(|peer| {
+                let certificate = self.peers[*peer as usize].certificate.as_deref()?;
+                Some((certificate.node_id(&self.authority.network.id).distance(&key), *peer))
+            })
+            .collect();
+        closest.sort_unstable();
+        closest.truncate(self.settings.parameters.r);
+        (all, closest.iter().filter(|(_, peer)| holds(*peer)).count())
+    }
+
+    /// Looks at a network that has had time to settle: at all of it if it is small, else at a sample.
+    pub fn look_over(&mut self) -> Unsettled {
+        let mut found = Unsettled { children: self.running(Kind::Child).len(), ..Unsettled::default() };
+        let children = self.running(Kind::Child);
+        found.without_parent = children.iter().filter(|peer| self.parent(**peer).is_none()).count();
+        self.look_at_maps(&mut found);
+        let r = self.settings.parameters.r.min(self.running(Kind::Superpeer).len());
+        let step = (self.len() / 500).max(1);
+        for name in (0..self.len()).step_by(step as usize) {
+            if self.oracle.floor(crate::oracle::Wanted::Of(name)) > 0 {
+                let (all, closest) = self.held_by(name);
+                found.names += 1;
+                found.few_copies += usize::from(closest < (r * 7).div_ceil(10));
+                found.no_copies += usize::from(all == 0);
+            }
+        }
+        found
+    }
+
+    fn look_at_maps(&mut self, found: &mut Unsettled) {
+        let running = self.running(Kind::Superpeer).to_vec();
+        let step = (running.len() / 30).max(1);
+        for peer in running.iter().step_by(step).copied() {
+            let Some(known) = self.map_of(peer) else { continue };
+            let alive = known.iter().filter(|known| self.runs(**known)).count();
+            found.maps += 1;
+            found.dead_in_maps += known.len() - alive;
+            found.unknown_superpeers += running.len() - 1 - alive;
+        }
+    }
+
+    /// The superpeers that a superpeer knows, itself left out.
+    fn map_of(&mut self, peer: u32) -> Option<Vec<u32>> {
+        let (now, id) = (self.clock(peer), CommandId(u64::MAX - 1));
+        let overlay = self.peers[peer as usize].overlay.as_mut()?;
+        let effects = overlay.handle(now, Input::Command(id, Command::Peers));
+        let (mut known, mut others) = (None, Vec::new());
+        for effect in effects.0 {
+            match effect {
+                Effect::Reply { command, reply: Reply::Peers(peers) } if command == id => {
+                    let superpeers = peers.iter().filter(|other| other.relation == Relation::Superpeer);
+                    known =
+                        Some(superpeers.filter_map(|other| self.by_id.get(&other.peer).copied()).collect());
+                }
+                other => others.push(other),
+            }
+        }
+        self.perform(peer, callbook_overlay::api::Effects(others));
+        self.set_deadline(peer);
+        known
+    }
+
+    /// A child's parent, if it runs.
+    #[must_use]
+    pub fn parent(&self, child: u32) -> Option<u32> {
+        let parent = self.peers[child as usize].parent;
+        (parent != NOBODY && self.runs(parent)).then_some(parent)
+    }
+
+    /// Children of each superpeer that runs, and what it has served and sent since measuring began.
+    #[must_use]
+    pub fn loads(&self) -> Vec<Load> {
+        let running = self.running(Kind::Superpeer).iter();
+        running
+            .map(|number| {
+                let peer = &self.peers[*number as usize];
+                let counters = peer.overlay.as_ref().map(|overlay| overlay.counters());
+                let children = counters.as_ref().map_or(0, |counters| counters.children);
+                let records = counters.map_or(0, |counters| counters.records);
+                Load { peer: *number, children, records, served: peer.served, sent: peer.sent }
+            })
+            .collect()
+    }
+}
+
+/// What one superpeer bears.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Who.
+    pub peer: u32,
+    /// Children attached.
+    pub children: u64,
+    /// Records stored.
+    pub records: u64,
+    /// Requests served since measuring began, hellos aside.
+    pub served: u32,
+    /// Bytes sent since measuring began.
+    pub sent: u64,
+}

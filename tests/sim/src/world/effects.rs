@@ -1,0 +1,209 @@
+//! What overlays do to the world: frames, dials, ends of links, writes.
+//!
+//! A durable write is complete before later effects of its turn run: here it takes no time. *Not here*:
+//! replies and notices (`asking`).
+
+use callbook_overlay::api::{Address, Effect, Effects, Input, LinkId, Transport};
+use callbook_overlay::key::PeerId;
+use callbook_overlay::wire::Frame;
+
+use super::{Event, World};
+use crate::measures::of;
+use crate::network::{Carriage, DIAL_TIMEOUT};
+use crate::peers::disk::Habits;
+use crate::peers::{Down, Kind, address};
+use crate::time::Micros;
+
+/// Length of a frame on its stream. *Specification* (DETAILS *Links*).
+const LENGTH_BYTES: u32 = 4;
+
+/// What fits into a packet beside the frame that began it.
+const PACKET_ROOM: u32 = 1_200;
+
+impl World {
+    pub(super) fn perform(&mut self, peer: u32, effects: Effects) {
+        for effect in effects.0 {
+            match effect {
+                Effect::Send { link, frame } => self.send(peer, link, frame),
+                Effect::Dial { peer: whom, addresses, first } => self.dial(peer, whom, &addresses, first),
+                Effect::Close { link } => self.close(peer, link),
+                Effect::Persist { writes, durable } => {
+                    self.trace.add(writes.len() as u64);
+                    let (now, habits) = (self.now, self.habits());
+                    let disk = &mut self.peers[peer as usize].disk;
+                    disk.get_or_insert_default().write(now, writes, durable, habits);
+                }
+                Effect::Reply { command, reply } => self.replied(peer, command, &reply),
+                Effect::Changed { outcome, .. } => self.trace.add(u64::from(outcome.is_ok())),
+                Effect::Notice(notice) => self.noticed(peer, &notice),
+            }
+        }
+    }
+
+    pub(super) fn habits(&self) -> Habits {
+        Habits { commit: self.settings.commit, contacts: self.settings.host_cache }
+    }
+
+    fn send(&mut self, peer: u32, link: LinkId, frame: Frame) {
+        let Some(found) = self.links.find(link) else { return };
+        self.scratch.clear();
+        frame.write(&mut self.scratch);
+        let payload = self.scratch.len() as u32 + LENGTH_BYTES;
+        self.trace.add(link.0 ^ u64::from(payload) << 48);
+        if self.settings.codec {
+            self.trace.add_bytes(&self.scratch);
+        }
+        let (now, end) = (self.now, self.links.end(link));
+        let together = end.sent.0 == now && end.sent.1 >= payload;
+        end.sent =
+            if together { (now, end.sent.1 - payload) } else { (now, PACKET_ROOM.saturating_sub(payload)) };
+        let passage = self.network.pass(now, (peer, found.other), found.transport, (payload, together));
+        self.charge(peer, &frame, passage.bytes);
+        self.note(|world| format!("{} → {} {}", world.called(peer), world.called(found.other), said(&frame)));
+        if found.broken || self.links.find(found.other_end).is_none() {
+            return;
+        }
+        let mut frame = if self.settings.codec {
+            let bytes = self.scratch.as_slice().to_vec().into();
+            Some(Frame::read(bytes).expect("our own frames can be read"))
+        } else {
+            Some(frame)
+        };
+        let [first, again] = passage.arrivals;
+        for at in [again, first].into_iter().flatten() {
+            let at = self.in_order(link, at);
+            // The second copy is made only where datagrams double.
+            let frame = if again.is_some() { frame.clone() } else { frame.take() };
+            if let Some(frame) = frame {
+                self.queue.push(at, Event::Received { end: found.other_end, frame });
+            }
+        }
+    }
+
+    /// On a stream nothing overtakes what was sent before.
+    fn in_order(&mut self, link: LinkId, at: Micros) -> Micros {
+        if self.network.conditions.carriage == Carriage::Datagrams {
+            return at;
+        }
+        let end = self.links.end(link);
+        end.arrives = end.arrives.max(at);
+        end.arrives
+    }
+
+    fn charge(&mut self, peer: u32, frame: &Frame, bytes: u32) {
+        let peer = &mut self.peers[peer as usize];
+        if self.measures.since.is_some() {
+            peer.sent += u64::from(bytes);
+            self.measures.sent(peer.kind(), &frame.message, bytes);
+        }
+    }
+
+    /// A request that somebody serves, hellos aside.
+    pub(super) fn serve_counted(&mut self, peer: u32, frame: &Frame) {
+        let kind = frame.message.kind();
+        if (3..128).contains(&kind) {
+            self.peers[peer as usize].served += 1;
+        }
+    }
+
+    fn dial(&mut self, peer: u32, whom: PeerId, addresses: &[Address], first: Transport) {
+        let life = self.peers[peer as usize].life;
+        let other = self.by_id.get(&whom).copied();
+        self.trace.add(u64::from(other.unwrap_or(u32::MAX)));
+        let set_up = self.settings.conditions.carriage.set_up(first);
+        if self.measures.since.is_some() {
+            self.measures.dials.count += 1;
+            self.measures.dials.bytes += u64::from(set_up.bytes);
+        }
+        let reachable = other.filter(|other| {
+            let there = &self.peers[*other as usize];
+            there.kind() == Kind::Superpeer
+                && addresses.contains(&address(*other))
+                && !self.network.parted(peer, *other)
+        });
+        let Some(other) = reachable else {
+            return self.queue.push(self.now + DIAL_TIMEOUT, Event::DialFailed { peer, life, whom });
+        };
+        self.note(|world| format!("{} dials {}", world.called(peer), world.called(other)));
+        if !self.peers[other as usize].runs() {
+            let wait = match self.peers[other as usize].down {
+                Down::Refuses => 2 * self.network.one_way(peer, other),
+                Down::Silent => DIAL_TIMEOUT,
+            };
+            return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom });
+        }
+        // Both sides send half of what it takes.
+        for side in [peer, other] {
+            if self.measures.since.is_some() {
+                let kind = self.peers[side as usize].kind();
+                self.peers[side as usize].sent += u64::from(set_up.bytes / 2);
+                self.measures.bytes[of(kind)] += u64::from(set_up.bytes / 2);
+            }
+        }
+        let up = self.now + self.network.set_up_time(peer, other, set_up.trips);
+        let [ours, theirs] = self.links.open(peer, other, first);
+        self.peers[peer as usize].links.push(ours);
+        self.peers[other as usize].links.push(theirs);
+        // The listener has its stream with the dialler's first packet.
+        let heard = up + self.network.one_way(peer, other);
+        self.queue.push(up, Event::Connected { end: ours, dialled: true });
+        self.queue.push(heard, Event::Connected { end: theirs, dialled: false });
+    }
+
+    pub(super) fn connected(&mut self, end: LinkId, dialled: bool) {
+        let Some(found) = self.links.find(end) else { return };
+        if dialled && self.links.find(found.other_end).is_none() {
+            // It has stopped meanwhile.
+            return self.disconnected(end);
+        }
+        self.links.end(end).up = true;
+        let peer = self.peers[found.other as usize].id;
+        self.input(found.peer, Input::Connected { link: end, peer, dialled });
+    }
+
+    /// One side ends a link: the other one hears of it after all that was sent before.
+    fn close(&mut self, peer: u32, link: LinkId) {
+        self.trace.add(link.0);
+        let Some(found) = self.links.find(link) else { return };
+        let at = self.links.end(link).arrives.max(self.now + self.network.one_way(peer, found.other));
+        self.forget_link(peer, link);
+        if !found.broken && !self.network.parted(peer, found.other) {
+            self.queue.push(at, Event::Disconnected { end: found.other_end });
+        }
+    }
+
+    /// An end hears that its link is over.
+    pub(super) fn disconnected(&mut self, end: LinkId) {
+        let Some(found) = self.links.find(end) else { return };
+        let up = self.links.end(end).up;
+        self.forget_link(found.peer, end);
+        if up {
+            self.input(found.peer, Input::Disconnected { link: end });
+        } else if end.0.is_multiple_of(2) {
+            // The dialler's end was never up.
+            let whom = self.peers[found.other as usize].id;
+            self.input(found.peer, Input::DialFailed { peer: whom });
+        }
+    }
+
+    /// A peer has this end no more.
+    pub(super) fn forget_link(&mut self, peer: u32, link: LinkId) {
+        self.links.finish(link);
+        let links = &mut self.peers[peer as usize].links;
+        if let Some(at) = links.iter().position(|known| *known == link) {
+            links.swap_remove(at);
+        }
+    }
+
+    /// What a peer is called in the log.
+    pub(super) fn called(&self, peer: u32) -> String {
+        match self.peers[peer as usize].kind() {
+            Kind::Superpeer => format!("s{peer}"),
+            Kind::Child => format!("c{peer}"),
+        }
+    }
+}
+
+fn said(frame: &Frame) -> String {
+    format!("{} #{}", crate::measures::kind_word(usize::from(frame.message.kind())), frame.id)
+}

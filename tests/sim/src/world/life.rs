@@ -1,0 +1,289 @@
+//! Peers start, stop, come back and move.
+//!
+//! A start costs what it costs a daemon: what is on disk, the login server's seeds after a connection to it,
+//! and again while too few superpeers are known (as `node` asks). *Not here*: attaching, which is the
+//! overlay's; mass events (`faults`).
+
+use callbook_overlay::Overlay;
+use callbook_overlay::api::{Command, Config, Input, LinkId, Reply, Role, Transport};
+use std::time::Duration;
+
+use super::asking::What;
+use super::{Event, World};
+use crate::measures::STARTERS;
+use crate::measures::of;
+use crate::network::{Carriage, IDLE_TIMEOUT};
+use crate::peers::disk::Disk;
+use crate::peers::{Departure, Down, Kind, LOGIN, NOBODY, address, multiaddr};
+use crate::time::{Micros, SECOND};
+
+/// Seeds at a time. *Measured*: `SEEDS_MAX` of the login server.
+const SEEDS: usize = 20;
+
+/// Seeds were heard within this time. *Specification* (DESIGN §7).
+const SEEDS_FRESH: Duration = Duration::from_secs(300);
+
+/// First and longest pause between two requests for seeds. As `node` has them.
+const SEEDS_RETRY: Micros = SECOND;
+const SEEDS_RETRY_MAX: Micros = 60 * SECOND;
+
+/// With so many superpeers known no more seeds are asked for. As `node` has it.
+const SUPERPEERS_ENOUGH: u64 = 8;
+
+/// Round trips until the seeds are there: three for the connection, one for the question.
+const SEEDS_TRIPS: u64 = 4;
+
+impl World {
+    /// Starts a peer with what its disk holds.
+    pub fn start(&mut self, number: u32) {
+        let seed = self.chance.overlays.seed();
+        let (node, verifier) = (self.authority.node_key(number), self.authority.keys.verifier());
+        let moved = self.chance.workload.chance(self.settings.workload.new_address);
+        let now = self.clock(number);
+        let (network, parallelism) = (self.authority.network.clone(), self.settings.parallelism);
+        let children_max = self.settings.children_max;
+        let peer = &mut self.peers[number as usize];
+        debug_assert!(!peer.runs(), "it is not running");
+        peer.life += 1;
+        peer.version += u32::from(moved && peer.life > 1);
+        peer.attached = false;
+        peer.parent = NOBODY;
+        peer.started = self.now;
+        let config = Config {
+            network,
+            node,
+            seed,
+            role: peer
+                .certificate
+                .as_deref()
+                .map_or(Role::Child, |certificate| Role::Superpeer(certificate.clone())),
+            agent: String::from("sim"),
+            addresses: vec![address(number)],
+            multiaddrs: vec![multiaddr(number, peer.version)],
+            reluctant: number == LOGIN,
+            parallelism,
+            children_max,
+            restored: peer.disk.as_deref().map_or_else(Default::default, Disk::restored),
+        };
+        let (mut overlay, effects) = Overlay::new(config, verifier, now);
+        if let Some((near, warm)) = self.settings.streams {
+            overlay.keep_streams(near, warm);
+        }
+        peer.overlay = Some(Box::new(overlay));
+        let (kind, life) = (peer.kind(), peer.life);
+        self.note(|world| format!("{} starts", world.called(number)));
+        self.enlist(number, kind);
+        self.measures.started += 1;
+        self.perform(number, effects);
+        self.set_deadline(number);
+        let held = self.authority.held(number);
+        self.tell(number, Command::Register(Box::new(held)), What::Register);
+        if number != LOGIN {
+            let wait = 2 * SEEDS_TRIPS * self.network.one_way(number, LOGIN);
+            self.queue.push(self.now + wait, Event::Seeds { peer: number, life, pause: SEEDS_RETRY });
+        }
+        if self.settings.ask_at_start {
+            let wanted = self.name_to_look_up();
+            self.look_up(number, wanted, STARTERS, true);
+        }
+    }
+
+    /// The login server tells whom it has heard lately; again, later, while too few are known.
+    pub(super) fn seeds(&mut self, number: u32, life: u32, pause: Micros) {
+        if !self.lives(number, life) {
+            return;
+        }
+        if pause > SEEDS_RETRY && self.has_enough(number) {
+            // Looks again now and then, as the daemon does.
+            let again = Event::Seeds { peer: number, life, pause: SEEDS_RETRY_MAX };
+            return self.queue.push(self.now + SEEDS_RETRY_MAX, again);
+        }
+        if self.login_up && self.peers[LOGIN as usize].runs() && !self.network.parted(number, LOGIN) {
+            let sample = Command::Sample { count: SEEDS, within: SEEDS_FRESH };
+            let reply = self.ask_login(sample);
+            if let Some(Reply::Seeds(hints)) = reply {
+                self.tell(number, Command::Seeds(hints), What::Other);
+            }
+        }
+        let wait = pause / 2 + self.chance.login.below(pause);
+        let pause = (2 * pause).min(SEEDS_RETRY_MAX);
+        self.queue.push(self.now + wait, Event::Seeds { peer: number, life, pause });
+    }
+
+    fn has_enough(&self, number: u32) -> bool {
+        let peer = &self.peers[number as usize];
+        let attached = peer.attached || peer.kind() == Kind::Superpeer;
+        attached
+            && peer.overlay.as_ref().is_some_and(|overlay| overlay.counters().superpeers >= SUPERPEERS_ENOUGH)
+    }
+
+    fn enlist(&mut self, number: u32, kind: Kind) {
+        let list = &mut self.running[of(kind)];
+        self.peers[number as usize].position = list.len() as u32;
+        list.push(number);
+        let count = list.len();
+        self.measures.there(kind, count, self.now);
+    }
+
+    fn delist(&mut self, number: u32) {
+        let (kind, position) = (self.peers[number as usize].kind(), self.peers[number as usize].position);
+        if position == u32::MAX {
+            return;
+        }
+        let list = &mut self.running[of(kind)];
+        list.swap_remove(position as usize);
+        if let Some(moved) = list.get(position as usize) {
+            self.peers[*moved as usize].position = position;
+        }
+        let count = self.running[of(kind)].len();
+        self.peers[number as usize].position = u32::MAX;
+        self.measures.there(kind, count, self.now);
+    }
+
+    /// Stops a peer that runs.
+    pub fn stop(&mut self, number: u32, departure: Departure) {
+        if !self.peers[number as usize].runs() {
+            return;
+        }
+        self.note(|world| format!("{} stops: {departure:?}", world.called(number)));
+        if departure == Departure::Leave {
+            // It goes once it has said goodbye.
+            self.delist(number);
+            return self.tell(number, Command::Leave, What::Leave);
+        }
+        self.lose_writes(number);
+        self.end(number, departure);
+    }
+
+    /// A crash may lose what was written last.
+    fn lose_writes(&mut self, number: u32) {
+        let (habits, safe) = (self.habits(), self.now.saturating_sub(self.settings.commit));
+        let Some(disk) = self.peers[number as usize].disk.as_deref_mut() else { return };
+        disk.commit_until(safe, habits);
+        let open = disk.uncommitted() as u64;
+        if open > 0 {
+            let kept = self.chance.faults.between(0, open) as usize;
+            disk.crash(kept, habits);
+        }
+    }
+
+    /// The process is no more.
+    pub(super) fn end(&mut self, number: u32, departure: Departure) {
+        self.delist(number);
+        self.measures.stopped += 1;
+        self.trace.add(u64::from(number));
+        let habits = self.habits();
+        let peer = &mut self.peers[number as usize];
+        if let Some(disk) = peer.disk.as_deref_mut() {
+            disk.commit_until(Micros::MAX, habits);
+        }
+        peer.overlay = None;
+        peer.attached = false;
+        peer.parent = NOBODY;
+        peer.down = if departure == Departure::Vanish { Down::Silent } else { Down::Refuses };
+        let (links, open) = (core::mem::take(&mut peer.links), core::mem::take(&mut peer.open));
+        for slot in open {
+            self.forget_asked(slot);
+        }
+        for link in links {
+            self.end_link(number, link, departure);
+        }
+    }
+
+    /// How the other end of a link hears that this one is gone.
+    fn end_link(&mut self, number: u32, link: LinkId, departure: Departure) {
+        let Some(found) = self.links.find(link) else { return };
+        let said = self.links.end(link).arrives.max(self.now + self.network.one_way(number, found.other));
+        self.links.finish(link);
+        let stream = self.settings.conditions.carriage == Carriage::Streams;
+        let heard = match (departure, found.transport) {
+            (Departure::Leave, _) => Some(said),
+            (Departure::Crash, Transport::Tcp) if stream => Some(said),
+            // Nobody closes it: it is idle for as long as the last packet is ago, and a little less.
+            (Departure::Crash | Departure::Vanish, Transport::Quic) if stream => {
+                Some(self.now + IDLE_TIMEOUT - self.chance.faults.below(IDLE_TIMEOUT / 3))
+            }
+            // Only the overlay's own patience ends it.
+            (Departure::Crash | Departure::Vanish, Transport::Tcp | Transport::Quic) => None,
+        };
+        if let Some(at) = heard.filter(|_| !found.broken && !self.network.parted(number, found.other)) {
+            self.queue.push(at, Event::Disconnected { end: found.other_end });
+        }
+    }
+
+    /// A session or an absence is over; the next one begins.
+    pub(super) fn toggle(&mut self, number: u32, life: u32) {
+        let peer = &self.peers[number as usize];
+        if peer.life != life {
+            return;
+        }
+        let Some(churn) = &self.settings.churn else { return };
+        let stay = if peer.runs() {
+            churn.absence(self.now, &mut self.chance.churn)
+        } else {
+            churn.session(f64::from(peer.temper), &mut self.chance.churn)
+        };
+        let was_running = peer.runs();
+        if was_running {
+            self.stop(number, self.settings.departure);
+        } else {
+            self.start(number);
+        }
+        let life = self.peers[number as usize].life;
+        self.queue.push(self.now + stay, Event::Toggle { peer: number, life });
+    }
+
+    /// Starts a peer as churn has it at the beginning of a run, or leaves it for later; who begins now does
+    /// so within `spread`.
+    pub fn begin(&mut self, number: u32, spread: Micros) {
+        let beginning = match &self.settings.churn {
+            Some(churn) if number != LOGIN => Some(churn.begin(&mut self.chance.churn)),
+            Some(_) | None => None,
+        };
+        let life = self.peers[number as usize].life;
+        let wait = if spread == 0 { 1 } else { 1 + self.chance.churn.below(spread) };
+        match beginning {
+            Some(beginning) => {
+                if beginning.up {
+                    self.queue.push(self.now + wait, Event::Start { peer: number, life });
+                }
+                if let Some(left) = beginning.left {
+                    // A start makes it another life.
+                    let life = life + u32::from(beginning.up);
+                    self.queue.push(self.now + wait + left, Event::Toggle { peer: number, life });
+                }
+            }
+            None => self.queue.push(self.now + wait, Event::Start { peer: number, life }),
+        }
+    }
+
+    /// A peer's address changes while it runs.
+    pub(super) fn move_peer(&mut self, number: u32) {
+        let peer = &mut self.peers[number as usize];
+        peer.version += 1;
+        let command = Command::Addresses {
+            addresses: vec![address(number)],
+            multiaddrs: vec![multiaddr(number, peer.version)],
+        };
+        self.tell(number, command, What::Other);
+    }
+
+    /// Gives a peer's overlay something to do that takes part in no measure.
+    pub(super) fn ask_login(&mut self, command: Command) -> Option<Reply> {
+        use callbook_overlay::api::{CommandId, Effect};
+        let now = self.clock(LOGIN);
+        let overlay = self.peers[LOGIN as usize].overlay.as_mut()?;
+        let id = CommandId(u64::MAX);
+        let effects = overlay.handle(now, Input::Command(id, command));
+        let (mut reply, mut others) = (None, Vec::new());
+        for effect in effects.0 {
+            match effect {
+                Effect::Reply { command, reply: told } if command == id => reply = Some(told),
+                other => others.push(other),
+            }
+        }
+        self.perform(LOGIN, callbook_overlay::api::Effects(others));
+        self.set_deadline(LOGIN);
+        reply
+    }
+}
