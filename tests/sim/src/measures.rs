@@ -18,7 +18,9 @@ pub const STEP: Micros = 10 * SECOND;
 pub struct Tally {
     /// As it should be.
     pub right: u64,
-    /// An earlier address.
+    /// An earlier address that a cache may still keep.
+    pub old: u64,
+    /// An earlier address, past its time.
     pub stale: u64,
     /// Not true.
     pub wrong: u64,
@@ -31,16 +33,29 @@ impl Tally {
     pub fn add(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Right => self.right += 1,
+            Verdict::Old => self.old += 1,
             Verdict::Stale => self.stale += 1,
             Verdict::Wrong(_) => self.wrong += 1,
             Verdict::Unknown => self.unknown += 1,
         }
     }
 
+    /// Answers as they may be: right ones, and those that a cache may still give.
+    #[must_use]
+    pub fn good(&self) -> u64 {
+        self.right + self.old
+    }
+
+    /// Earlier addresses, whether a cache may still give them or not.
+    #[must_use]
+    pub fn outdated(&self) -> u64 {
+        self.old + self.stale
+    }
+
     /// All answers.
     #[must_use]
     pub fn all(&self) -> u64 {
-        self.right + self.stale + self.wrong + self.unknown
+        self.right + self.old + self.stale + self.wrong + self.unknown
     }
 }
 
@@ -65,10 +80,10 @@ impl Group {
         self.times.concat()
     }
 
-    /// Right answers of all first answers, whatever was asked for.
+    /// Good answers of all first answers, whatever was asked for.
     #[must_use]
     pub fn first(&self) -> (u64, u64) {
-        (self.existing.right + self.absent.right, self.existing.all() + self.absent.all())
+        (self.existing.good() + self.absent.good(), self.existing.all() + self.absent.all())
     }
 }
 

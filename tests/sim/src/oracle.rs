@@ -4,7 +4,8 @@
 //! right answer tells. Names are sorted into
 //! - *right*: the address that was acknowledged last before the question, or a later one; *absent* for a
 //!   name that nobody had acknowledged by then;
-//! - *stale*: an earlier address;
+//! - *old*: an earlier address that somebody may still have in a cache, by its ttl (DESIGN §3);
+//! - *stale*: an earlier address that nobody may tell any more;
 //! - *wrong*: absent though it was acknowledged, a device for a name that nobody holds, or one that its
 //!   holder never made;
 //! - *unknown*: no answer in time, which is never shown as an absence.
@@ -13,9 +14,10 @@
 
 use callbook_overlay::api::{Device, Reply};
 use callbook_overlay::key::PeerId;
+use callbook_overlay::limits::TTL_DEFAULT;
 
 use crate::peers::read_multiaddr;
-use crate::time::Micros;
+use crate::time::{Micros, SECOND};
 
 /// Whose name is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +33,9 @@ pub enum Wanted {
 pub enum Verdict {
     /// As it should be.
     Right,
-    /// An earlier address.
+    /// An earlier address that a cache may still keep.
+    Old,
+    /// An earlier address, past its time.
     Stale,
     /// Not true.
     Wrong(Wrong),
@@ -50,12 +54,25 @@ pub enum Wrong {
     Forged,
 }
 
+/// How long after an acknowledgement caches may tell what was before: the ttl of all records here, and a
+/// little for a bundle that was on its way.
+const MAY_BE_OLD: Micros = TTL_DEFAULT.as_micros() as u64 + 5 * SECOND;
+
 /// What is known of one name.
 #[derive(Debug, Clone, Copy, Default)]
 struct Name {
     /// The newest address that was acknowledged; 0 for none.
     acknowledged: u32,
     since: Micros,
+}
+
+/// What is right from the moment of a question on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Floor {
+    /// The newest address that was acknowledged; 0 for a name that may be absent.
+    pub(crate) version: u32,
+    /// It was acknowledged so lately that a cache may not have it.
+    pub(crate) fresh: bool,
 }
 
 /// What has been promised.
@@ -81,12 +98,20 @@ impl Oracle {
         }
     }
 
-    /// The least that is right from now on: an address, or 0 for a name that may be absent.
-    pub(crate) fn floor(&self, wanted: Wanted) -> u32 {
+    /// The least that is right from now on.
+    pub(crate) fn floor(&self, wanted: Wanted, now: Micros) -> Floor {
         match wanted {
-            Wanted::Of(name) => self.names[name as usize].acknowledged,
-            Wanted::Nobody(_) => 0,
+            Wanted::Of(name) => {
+                let known = self.names[name as usize];
+                Floor { version: known.acknowledged, fresh: known.since + MAY_BE_OLD > now }
+            }
+            Wanted::Nobody(_) => Floor { version: 0, fresh: false },
         }
+    }
+
+    /// Whether a name was ever acknowledged.
+    pub(crate) fn knows(&self, name: u32) -> bool {
+        self.names[name as usize].acknowledged > 0
     }
 
     /// Since when its newest address is acknowledged.
@@ -95,17 +120,18 @@ impl Oracle {
     }
 
     /// Judges an answer to who asked when [`Self::floor`] was `floor`; `holder` is the name's.
-    pub(crate) fn judge(wanted: Wanted, floor: u32, holder: Option<PeerId>, reply: &Reply) -> Verdict {
+    pub(crate) fn judge(wanted: Wanted, floor: Floor, holder: Option<PeerId>, reply: &Reply) -> Verdict {
         let Reply::Resolved(found) = reply else { return Verdict::Unknown };
         match (wanted, &found.devices[..]) {
-            (_, []) if floor == 0 => Verdict::Right,
+            (_, []) if floor.version == 0 => Verdict::Right,
             (_, []) => Verdict::Wrong(Wrong::CalledAbsent),
             (Wanted::Nobody(_), _) => Verdict::Wrong(Wrong::Invented),
             (Wanted::Of(name), devices) => {
                 let told = devices.iter().map(|device| version(device, name, holder));
                 match told.min().flatten() {
                     None => Verdict::Wrong(Wrong::Forged),
-                    Some(version) if version < floor => Verdict::Stale,
+                    Some(version) if version < floor.version && floor.fresh => Verdict::Old,
+                    Some(version) if version < floor.version => Verdict::Stale,
                     Some(_) => Verdict::Right,
                 }
             }
@@ -128,6 +154,7 @@ mod tests {
 
     use super::{Oracle, Verdict, Wanted, Wrong};
     use crate::peers::multiaddr;
+    use crate::time::SECOND;
 
     const HOLDER: PeerId = PeerId::from_bytes([4; 32]);
 
@@ -155,11 +182,13 @@ mod tests {
         (0..8).for_each(|_| oracle.expect());
         let wanted = Wanted::Of(7);
         let judge = |floor, reply: &Reply| Oracle::judge(wanted, floor, Some(HOLDER), reply);
-        assert_eq!(judge(oracle.floor(wanted), &found(Vec::new())), Verdict::Right);
+        assert_eq!(judge(oracle.floor(wanted, 10), &found(Vec::new())), Verdict::Right);
         oracle.acknowledged(7, 2, 50);
         oracle.acknowledged(7, 1, 60);
-        let floor = oracle.floor(wanted);
-        assert_eq!((floor, oracle.since(7), oracle.registered), (2, 50, 1));
+        let fresh = oracle.floor(wanted, 100);
+        assert_eq!(judge(fresh, &found(vec![device(HOLDER, 7, 1)])), Verdict::Old);
+        let floor = oracle.floor(wanted, 100 * SECOND);
+        assert_eq!((floor.version, oracle.since(7), oracle.registered), (2, 50, 1));
         assert_eq!(judge(floor, &found(Vec::new())), Verdict::Wrong(Wrong::CalledAbsent));
         assert_eq!(judge(floor, &found(vec![device(HOLDER, 7, 2)])), Verdict::Right);
         assert_eq!(judge(floor, &found(vec![device(HOLDER, 7, 3)])), Verdict::Right);
@@ -170,6 +199,9 @@ mod tests {
         }
         assert_eq!(judge(floor, &Reply::Failed(Failure::Detached)), Verdict::Unknown);
         let invented = found(vec![device(HOLDER, 7, 2)]);
-        assert_eq!(Oracle::judge(Wanted::Nobody(1), 0, None, &invented), Verdict::Wrong(Wrong::Invented));
+        assert_eq!(
+            Oracle::judge(Wanted::Nobody(1), oracle.floor(Wanted::Nobody(1), 0), None, &invented),
+            Verdict::Wrong(Wrong::Invented)
+        );
     }
 }

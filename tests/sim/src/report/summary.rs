@@ -54,6 +54,7 @@ fn look_ups(world: &World, all: &mut Vec<Figure>) {
     all.push(Figure::share("look-ups right", users.first()));
     let (existing, absent) = (users.existing, users.absent);
     all.push(Figure::share("existing names right", (existing.right, existing.all())));
+    all.push(Figure::share("existing names old, by a cache", (existing.old, existing.all())));
     all.push(Figure::share("existing names stale", (existing.stale, existing.all())));
     all.push(Figure::share("existing names wrong", (existing.wrong, existing.all())));
     all.push(Figure::share("existing names unknown", (existing.unknown, existing.all())));
@@ -156,7 +157,7 @@ pub fn mistakes(world: &World) -> Vec<String> {
         let word = match mistake.verdict {
             Verdict::Stale => String::from("stale"),
             Verdict::Wrong(wrong) => format!("{wrong:?}"),
-            Verdict::Right | Verdict::Unknown => String::from("?"),
+            Verdict::Right | Verdict::Old | Verdict::Unknown => String::from("?"),
         };
         format!(
             "{:.3} s: {word}: {:?} told to {}; acknowledged at {:.3} s; {} superpeers hold it, {} of the closest",

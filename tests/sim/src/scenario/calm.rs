@@ -20,5 +20,6 @@ fn run(options: &Options) -> Outcome {
         none("superpeers that another doesn't know", unsettled.unknown_superpeers),
         none("names with too few copies", unsettled.few_copies),
     ];
+    stage.remark(format!("at the end: {unsettled:?}"));
     stage.outcome(figures)
 }

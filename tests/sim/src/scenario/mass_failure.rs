@@ -50,6 +50,6 @@ fn fail(options: &Options, share: f64) -> (Told, Stage) {
     let within = times.iter().filter(|took| u64::from(**took) <= MINUTE).count() as u64;
     // A first answer that never came counts as well.
     let asked = lives.existing.all() + others.existing.all();
-    let told = Told { first: (lives.existing.right, lives.existing.all()), within: (within, asked) };
+    let told = Told { first: (lives.existing.good(), lives.existing.all()), within: (within, asked) };
     (told, stage)
 }

@@ -18,7 +18,7 @@ fn run(options: &Options) -> Outcome {
     let existing = stage.users().existing;
     let figures = vec![
         right("look-ups right", stage.users()).at_least(0.9995),
-        Figure::share("stale addresses", (existing.stale, existing.all())).at_most(0.001),
+        Figure::share("stale addresses", (existing.outdated(), existing.all())).at_most(0.001),
         Figure::number("superpeer sends", sent_by(&stage.world, Kind::Superpeer), "B/s").at_most(3_000.0),
     ];
     stage.outcome(figures)

@@ -6,7 +6,7 @@ use callbook_overlay::api::{Command, CommandId, How, Input, Notice, Reply};
 
 use super::World;
 use crate::measures::USERS;
-use crate::oracle::{Oracle, Verdict, Wanted};
+use crate::oracle::{Floor, Oracle, Verdict, Wanted};
 use crate::peers::authority::{name_of, nobody};
 use crate::peers::{Departure, LOGIN, NOBODY};
 use crate::time::{MILLISECOND, Micros, from_secs, secs};
@@ -45,7 +45,7 @@ pub(super) enum What {
 pub(super) struct LookUp {
     wanted: Wanted,
     /// The least that is right.
-    floor: u32,
+    floor: Floor,
     /// When it was asked first.
     first: Micros,
     /// How often it came to nothing.
@@ -171,7 +171,7 @@ impl World {
         let mut name = LOGIN;
         for _ in 0..64 {
             name = at_rank(zipf.draw(random), count);
-            if self.oracle.floor(Wanted::Of(name)) > 0 {
+            if self.oracle.knows(name) {
                 break;
             }
         }
@@ -185,7 +185,7 @@ impl World {
 
     /// A peer that runs looks a name up, and again as long as it comes to nothing, if it has to.
     pub fn look_up(&mut self, asker: u32, wanted: Wanted, group: u8, again: bool) {
-        let (floor, first) = (self.oracle.floor(wanted), self.now);
+        let (floor, first) = (self.oracle.floor(wanted, self.now), self.now);
         self.ask(asker, LookUp { wanted, floor, first, failed: 0, group, again });
     }
 
@@ -232,12 +232,12 @@ impl World {
         let verdict = Oracle::judge(look_up.wanted, look_up.floor, holder, reply);
         self.trace.add(verdict_code(verdict));
         self.note(|world| format!("{} is answered: {verdict:?} {}", world.called(peer), short(reply)));
-        let existing = look_up.floor > 0;
+        let existing = look_up.floor.version > 0;
         if look_up.failed == 0 {
             self.measures.answered(look_up.first, look_up.group, existing, verdict);
         }
         match (verdict, reply) {
-            (Verdict::Right, Reply::Resolved(found)) => {
+            (Verdict::Right | Verdict::Old, Reply::Resolved(found)) => {
                 if existing && self.measures.counts(look_up.first) {
                     let of = (look_up.group, self.peers[peer as usize].kind());
                     self.measures.right(of, self.now - look_up.first, found.source, found.hops);
@@ -312,6 +312,7 @@ fn verdict_code(verdict: Verdict) -> u64 {
         Verdict::Stale => 2,
         Verdict::Wrong(_) => 3,
         Verdict::Unknown => 4,
+        Verdict::Old => 5,
     }
 }
 

@@ -7,6 +7,9 @@ use callbook_overlay::api::{Command, CommandId, Effect, Input, Relation, Reply};
 use super::World;
 use crate::peers::{Kind, NOBODY};
 
+/// Examples of names with too few copies that are kept.
+const EXAMPLES: usize = 12;
+
 /// What is wrong in a network that has had time to settle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unsettled {
@@ -24,6 +27,8 @@ pub struct Unsettled {
     pub few_copies: usize,
     /// Acknowledged names of which no superpeer that runs has a record.
     pub no_copies: usize,
+    /// The first few names of which there are too few: who, how many copies in all, and among the closest.
+    pub examples: Vec<(u32, usize, usize)>,
     /// Names that were looked at.
     pub names: usize,
 }
@@ -56,10 +61,15 @@ impl World {
         let r = self.settings.parameters.r.min(self.running(Kind::Superpeer).len());
         let step = (self.len() / 500).max(1);
         for name in (0..self.len()).step_by(step as usize) {
-            if self.oracle.floor(crate::oracle::Wanted::Of(name)) > 0 {
+            if self.oracle.knows(name) {
                 let (all, closest) = self.held_by(name);
                 found.names += 1;
-                found.few_copies += usize::from(closest < (r * 7).div_ceil(10));
+                if closest < (r * 7).div_ceil(10) {
+                    found.few_copies += 1;
+                    if found.examples.len() < EXAMPLES {
+                        found.examples.push((name, all, closest));
+                    }
+                }
                 found.no_copies += usize::from(all == 0);
             }
         }
