@@ -1,6 +1,5 @@
 //! Arguments of `callbook-sim`. *Not here*: what they mean for a network (`scenario`).
 
-use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::process::Command;
 
@@ -97,7 +96,7 @@ pub(crate) fn replay(row: &Row, options: &Options) -> String {
         format!("cargo run --release --locked -p callbook-sim -- run {} --seed {}", row.letter, options.seed);
     let mut add = |word: &str, value: Option<String>| {
         if let Some(value) = value {
-            let _ = write!(line, " {word} {value}");
+            line.push_str(&format!(" {word} {value}"));
         }
     };
     add("--peers", options.peers.map(|peers| peers.to_string()));

@@ -1,7 +1,5 @@
 //! Outcomes as text, JSON and CSV. *Not here*: plots.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value as Json, json};
 
 use super::{Bar, Figure, Outcome, Value, wilson};
@@ -58,10 +56,10 @@ pub fn text(outcome: &Outcome) -> String {
             (Some(_), false) => "✗ ",
         };
         let line = format!("  {verdict}{:<46} {:<38} {}", figure.what, shown(figure), bar(figure));
-        let _ = writeln!(text, "{}", line.trim_end());
+        text.push_str(&format!("{}\n", line.trim_end()));
     }
     for remark in &outcome.remarks {
-        let _ = writeln!(text, "    ! {remark}");
+        text.push_str(&format!("    ! {remark}\n"));
     }
     text
 }
@@ -71,10 +69,15 @@ pub fn text(outcome: &Outcome) -> String {
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
-        let _ = writeln!(text, "{:<4} {} ({} peers)", outcome.row, outcome.what, outcome.peers);
+        text.push_str(&format!("{:<4} {} ({} peers)\n", outcome.row, outcome.what, outcome.peers));
         for figure in outcome.figures.iter().filter(|figure| figure.bar.is_some()) {
             let verdict = if figure.holds() { "✓" } else { "✗" };
-            let _ = writeln!(text, "   {verdict} {:<46} {:<38} {}", figure.what, shown(figure), bar(figure));
+            text.push_str(&format!(
+                "   {verdict} {:<46} {:<38} {}\n",
+                figure.what,
+                shown(figure),
+                bar(figure)
+            ));
         }
     }
     text
@@ -129,7 +132,7 @@ pub fn csv(outcomes: &[Outcome]) -> String {
             };
             let (row, what) = (outcome.row, figure.what.replace(',', ";"));
             let (seed, peers, holds) = (outcome.seed, outcome.peers, figure.holds());
-            let _ = writeln!(text, "{row},{seed},{peers},{what},{value},{bar},{holds}");
+            text.push_str(&format!("{row},{seed},{peers},{what},{value},{bar},{holds}\n"));
         }
     }
     text

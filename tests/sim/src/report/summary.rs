@@ -160,10 +160,11 @@ pub fn mistakes(world: &World) -> Vec<String> {
             Verdict::Right | Verdict::Old | Verdict::Unknown => String::from("?"),
         };
         format!(
-            "{:.3} s: {word}: {:?} told to {}; acknowledged at {:.3} s; {} superpeers hold it, {} of the closest",
+            "{:.3} s: {word}: {:?} told to {} from {:?}; acknowledged at {:.3} s; {} superpeers hold it, {} of the closest",
             crate::time::secs(mistake.at),
             mistake.wanted,
             mistake.asker,
+            mistake.source,
             crate::time::secs(mistake.since),
             mistake.held_by,
             mistake.held_by_closest

@@ -2,13 +2,13 @@
 //!
 //! *Not here*: what an answer is worth (`oracle`).
 
-use callbook_overlay::api::{Command, CommandId, How, Input, Notice, Reply};
+use callbook_overlay::api::{Command, CommandId, Effect, Effects, How, Input, Notice, Reply, Source, Step};
 
 use super::World;
 use crate::measures::USERS;
 use crate::oracle::{Floor, Oracle, Verdict, Wanted};
 use crate::peers::authority::{name_of, nobody};
-use crate::peers::{Departure, LOGIN, NOBODY};
+use crate::peers::{Departure, LOGIN, NOBODY, read_multiaddr};
 use crate::time::{MILLISECOND, Micros, from_secs, secs};
 use crate::workload::{Zipf, at_rank};
 
@@ -67,6 +67,8 @@ pub struct Mistake {
     pub wanted: Wanted,
     /// What it is worth.
     pub verdict: Verdict,
+    /// Where it came from.
+    pub source: Option<Source>,
     /// Superpeers that run and have a record of the name on disk.
     pub held_by: usize,
     /// Of the r superpeers that run and are closest.
@@ -88,6 +90,23 @@ impl World {
         let id = CommandId(u64::from(entry.0) << 32 | u64::from(slot));
         self.peers[peer as usize].open.push(slot);
         self.input(peer, Input::Command(id, command));
+    }
+
+    /// Asks an overlay what it can answer at once; such a question takes part in no measure.
+    pub(super) fn ask_at_once(&mut self, peer: u32, command: Command) -> Option<Reply> {
+        let (now, id) = (self.clock(peer), CommandId(u64::MAX));
+        let overlay = self.peers[peer as usize].overlay.as_mut()?;
+        let effects = overlay.handle(now, Input::Command(id, command));
+        let (mut reply, mut others) = (None, Vec::new());
+        for effect in effects.0 {
+            match effect {
+                Effect::Reply { command, reply: told } if command == id => reply = Some(told),
+                other => others.push(other),
+            }
+        }
+        self.perform(peer, Effects(others));
+        self.set_deadline(peer);
+        reply
     }
 
     /// The asker is gone: nobody waits.
@@ -195,7 +214,9 @@ impl World {
             Wanted::Nobody(number) => nobody(number),
         };
         self.note(|world| format!("{} asks for {}", world.called(asker), username.as_str()));
-        self.tell(asker, Command::Resolve { username, how: How::default() }, What::LookUp(look_up));
+        // Whoever reads the log wants to know the way.
+        let how = How { trace: self.settings.log, ..How::default() };
+        self.tell(asker, Command::Resolve { username, how }, What::LookUp(look_up));
     }
 
     /// A command is answered: exactly once, and by whom it was given to.
@@ -237,13 +258,13 @@ impl World {
             self.measures.answered(look_up.first, look_up.group, existing, verdict);
         }
         match (verdict, reply) {
-            (Verdict::Right | Verdict::Old, Reply::Resolved(found)) => {
-                if existing && self.measures.counts(look_up.first) {
-                    let of = (look_up.group, self.peers[peer as usize].kind());
-                    self.measures.right(of, self.now - look_up.first, found.source, found.hops);
-                }
+            (Verdict::Right | Verdict::Old, Reply::Resolved(found))
+                if existing && self.measures.counts(look_up.first) =>
+            {
+                let of = (look_up.group, self.peers[peer as usize].kind());
+                self.measures.right(of, self.now - look_up.first, found.source, found.hops);
             }
-            (Verdict::Stale | Verdict::Wrong(_), _) => self.mistaken(peer, look_up, verdict),
+            (Verdict::Stale | Verdict::Wrong(_), _) => self.mistaken(peer, look_up, verdict, reply),
             (Verdict::Unknown, _) if look_up.again => {
                 look_up.failed += 1;
                 let life = self.peers[peer as usize].life;
@@ -254,7 +275,7 @@ impl World {
     }
 
     /// Keeps what is needed to find out why.
-    fn mistaken(&mut self, asker: u32, look_up: LookUp, verdict: Verdict) {
+    fn mistaken(&mut self, asker: u32, look_up: LookUp, verdict: Verdict, reply: &Reply) {
         if self.mistakes.len() >= MISTAKES_MAX {
             return;
         }
@@ -263,6 +284,10 @@ impl World {
             asker,
             wanted: look_up.wanted,
             verdict,
+            source: match reply {
+                Reply::Resolved(found) => Some(found.source),
+                _ => None,
+            },
             held_by: 0,
             held_by_closest: 0,
             since: 0,
@@ -319,7 +344,15 @@ fn verdict_code(verdict: Verdict) -> u64 {
 fn short(reply: &Reply) -> String {
     match reply {
         Reply::Resolved(found) => {
-            format!("{} devices from {:?}, {} denials", found.devices.len(), found.source, found.denials)
+            let step = |step: &Step| format!("{:.8} {:?} {:?}", step.peer.to_hex(), step.asked, step.answer);
+            let steps: Vec<String> = found.trace.iter().map(step).collect();
+            let versions: Vec<Option<(u32, u32)>> = found
+                .devices
+                .iter()
+                .map(|device| device.payload.addresses.first().and_then(|bytes| read_multiaddr(bytes)))
+                .collect();
+            let (source, denials) = (found.source, found.denials);
+            format!("{versions:?} from {source:?}, {denials} denials: {}", steps.join("; "))
         }
         Reply::Failed(failure) => failure.to_string(),
         other => format!("{other:?}"),

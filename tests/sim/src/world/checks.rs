@@ -2,7 +2,7 @@
 //!
 //! *Not here*: what is asserted after every turn, which stands where it happens (`world`, `asking`).
 
-use callbook_overlay::api::{Command, CommandId, Effect, Input, Relation, Reply};
+use callbook_overlay::api::{Command, Relation, Reply};
 
 use super::World;
 use crate::peers::{Kind, NOBODY};
@@ -90,23 +90,9 @@ impl World {
 
     /// The superpeers that a superpeer knows, itself left out.
     fn map_of(&mut self, peer: u32) -> Option<Vec<u32>> {
-        let (now, id) = (self.clock(peer), CommandId(u64::MAX - 1));
-        let overlay = self.peers[peer as usize].overlay.as_mut()?;
-        let effects = overlay.handle(now, Input::Command(id, Command::Peers));
-        let (mut known, mut others) = (None, Vec::new());
-        for effect in effects.0 {
-            match effect {
-                Effect::Reply { command, reply: Reply::Peers(peers) } if command == id => {
-                    let superpeers = peers.iter().filter(|other| other.relation == Relation::Superpeer);
-                    known =
-                        Some(superpeers.filter_map(|other| self.by_id.get(&other.peer).copied()).collect());
-                }
-                other => others.push(other),
-            }
-        }
-        self.perform(peer, callbook_overlay::api::Effects(others));
-        self.set_deadline(peer);
-        known
+        let Some(Reply::Peers(known)) = self.ask_at_once(peer, Command::Peers) else { return None };
+        let superpeers = known.iter().filter(|other| other.relation == Relation::Superpeer);
+        Some(superpeers.filter_map(|other| self.by_id.get(&other.peer).copied()).collect())
     }
 
     /// A child's parent, if it runs.

@@ -5,7 +5,7 @@
 //! overlay's; mass events (`faults`).
 
 use callbook_overlay::Overlay;
-use callbook_overlay::api::{Command, Config, Input, LinkId, Reply, Role, Transport};
+use callbook_overlay::api::{Command, Config, LinkId, Reply, Role, Transport};
 use std::time::Duration;
 
 use super::asking::What;
@@ -71,7 +71,10 @@ impl World {
         }
         peer.overlay = Some(Box::new(overlay));
         let (kind, life) = (peer.kind(), peer.life);
-        self.note(|world| format!("{} starts", world.called(number)));
+        self.note(|world| {
+            let peer = &world.peers[number as usize];
+            format!("{} starts, {:.8}, address {}", world.called(number), peer.id.to_hex(), peer.version)
+        });
         self.enlist(number, kind);
         self.measures.started += 1;
         self.perform(number, effects);
@@ -100,7 +103,7 @@ impl World {
         }
         if self.login_up && self.peers[LOGIN as usize].runs() && !self.network.parted(number, LOGIN) {
             let sample = Command::Sample { count: SEEDS, within: SEEDS_FRESH };
-            let reply = self.ask_login(sample);
+            let reply = self.ask_at_once(LOGIN, sample);
             if let Some(Reply::Seeds(hints)) = reply {
                 self.tell(number, Command::Seeds(hints), What::Other);
             }
@@ -266,24 +269,5 @@ impl World {
             multiaddrs: vec![multiaddr(number, peer.version)],
         };
         self.tell(number, command, What::Other);
-    }
-
-    /// Gives a peer's overlay something to do that takes part in no measure.
-    pub(super) fn ask_login(&mut self, command: Command) -> Option<Reply> {
-        use callbook_overlay::api::{CommandId, Effect};
-        let now = self.clock(LOGIN);
-        let overlay = self.peers[LOGIN as usize].overlay.as_mut()?;
-        let id = CommandId(u64::MAX);
-        let effects = overlay.handle(now, Input::Command(id, command));
-        let (mut reply, mut others) = (None, Vec::new());
-        for effect in effects.0 {
-            match effect {
-                Effect::Reply { command, reply: told } if command == id => reply = Some(told),
-                other => others.push(other),
-            }
-        }
-        self.perform(LOGIN, callbook_overlay::api::Effects(others));
-        self.set_deadline(LOGIN);
-        reply
     }
 }
