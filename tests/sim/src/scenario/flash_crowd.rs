@@ -18,7 +18,7 @@ fn run(options: &Options) -> Outcome {
     plan.superpeers = 2;
     plan.warm_up = 5 * MINUTE;
     plan.settings.ask_at_start = true;
-    // The crowd's own signatures would be all that is measured.
+    plan.settings.workload.absent = 0.0;
     let mut stage = Stage::open(plan);
     stage.warm_up();
     let superpeers = options.superpeers.unwrap_or(superpeers_for(crowd));
