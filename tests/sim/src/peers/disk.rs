@@ -47,6 +47,13 @@ impl Disk {
         }
     }
 
+    /// What is stored for others and who is known is lost; the numbers of own records are kept with the
+    /// device key, without which nothing could be signed.
+    pub(crate) fn wipe(&mut self) {
+        let sequences = core::mem::take(&mut self.sequences);
+        *self = Self { sequences, ..Self::default() };
+    }
+
     /// How many writes a crash now may lose.
     pub(crate) fn uncommitted(&self) -> usize {
         self.fresh.len()

@@ -17,6 +17,7 @@ mod parted;
 mod skype_2007;
 mod skype_2010;
 pub mod stage;
+mod turmoil;
 
 use crate::report::Outcome;
 use crate::time::{MINUTE, Micros};
@@ -76,8 +77,9 @@ pub struct Row {
 }
 
 /// All rows, in the table's order. Of issue 4's, G and N are missing, and A at 100,000.
-pub const ROWS: [&Row; 12] = [
+pub const ROWS: [&Row; 13] = [
     &calm::ROW,
+    &turmoil::ROW,
     &literature::ROW,
     &modern::ROW,
     &file_sharing::ROW,

@@ -24,6 +24,7 @@ const AGAIN: Micros = 10 * MILLISECOND;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     peer: u32,
+    at: Micros,
     what: What,
 }
 
@@ -86,7 +87,7 @@ impl World {
         });
         let entry = &mut self.asked[slot as usize];
         entry.0 += 1;
-        entry.1 = Some(Asked { peer, what });
+        entry.1 = Some(Asked { peer, at: self.now, what });
         let id = CommandId(u64::from(entry.0) << 32 | u64::from(slot));
         self.peers[peer as usize].open.push(slot);
         self.input(peer, Input::Command(id, command));
@@ -107,6 +108,14 @@ impl World {
         self.perform(peer, Effects(others));
         self.set_deadline(peer);
         reply
+    }
+
+    /// Commands that have waited for longer than this.
+    #[must_use]
+    pub fn overdue(&self, longer: Micros) -> Vec<String> {
+        let waiting = self.asked.iter().filter_map(|(_, asked)| asked.as_ref());
+        let late = waiting.filter(|asked| asked.at + longer < self.now);
+        late.map(|asked| format!("{} since {:.1} s: {:?}", asked.peer, secs(asked.at), asked.what)).collect()
     }
 
     /// The asker is gone: nobody waits.

@@ -5,7 +5,7 @@
 use callbook_overlay::api::{LinkId, Transport};
 
 use super::{Event, World};
-use crate::network::{Carriage, IDLE_TIMEOUT};
+use crate::network::{Carriage, Conditions, IDLE_TIMEOUT};
 use crate::peers::{Departure, Kind, LOGIN};
 use crate::time::Micros;
 
@@ -41,10 +41,16 @@ impl World {
         self.peers[peer as usize].runs()
     }
 
-    /// A disk is lost.
+    /// How the network behaves, to be changed.
+    pub fn conditions(&mut self) -> &mut Conditions {
+        &mut self.network.conditions
+    }
+
+    /// The store of a peer that does not run is lost, and its host cache.
     pub fn wipe(&mut self, peer: u32) {
-        if !self.peers[peer as usize].runs() {
-            self.peers[peer as usize].disk = None;
+        let peer = &mut self.peers[peer as usize];
+        if let Some(disk) = peer.disk.as_deref_mut().filter(|_| peer.overlay.is_none()) {
+            disk.wipe();
         }
     }
 

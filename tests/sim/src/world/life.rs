@@ -5,7 +5,7 @@
 //! overlay's; mass events (`faults`).
 
 use callbook_overlay::Overlay;
-use callbook_overlay::api::{Command, Config, LinkId, Reply, Role, Transport};
+use callbook_overlay::api::{Command, Config, Hellos, LinkId, Reply, Role, Transport};
 use std::time::Duration;
 
 use super::asking::What;
@@ -62,6 +62,7 @@ impl World {
             multiaddrs: vec![multiaddr(number, peer.version)],
             reluctant: number == LOGIN,
             parallelism,
+            hellos: Hellos::default(),
             children_max,
             restored: peer.disk.as_deref().map_or_else(Default::default, Disk::restored),
         };
