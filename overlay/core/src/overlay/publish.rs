@@ -165,14 +165,36 @@ impl Overlay {
     /// Signs every held name again: the parent or an address changed.
     pub(super) fn publish_all(&mut self) {
         let keys = self.publishing.names.keys().copied().collect();
-        self.publish_these(keys);
+        self.publish_these(keys, self.is_lonely());
+    }
+
+    /// Puts own records again that went to fewer storers than there ought to be by now: the network was
+    /// smaller then, or we knew less of it.
+    pub(super) fn publish_wider(&mut self) {
+        let replicas = self.replicas();
+        let narrow = |name: &&Name| name.stored.is_some_and(|stored| stored.of < replicas);
+        let names = self.publishing.names.values().filter(narrow);
+        let records: Vec<Record> = names.filter_map(|name| name.record.clone()).collect();
+        let room = PUBLISHING_MAX.saturating_sub(self.publishing.under_way.len());
+        for record in records.into_iter().take(room) {
+            if self.publishing.under_way.insert(record.header().key) {
+                self.put(record, Origin::Own);
+            }
+        }
+    }
+
+    /// Whether we are a superpeer that has not heard of any other: what it stores alone is not published.
+    /// The login server begins alone.
+    fn is_lonely(&self) -> bool {
+        self.is_superpeer() && self.map.len() <= 1 && !self.reluctant
     }
 
     pub(super) fn publish_due(&mut self, key: &Key) {
         let Some(name) = self.publishing.names.get_mut(key) else { return };
         name.wake = None;
         if self.may_publish() {
-            self.publish(key);
+            // By now nobody has come: perhaps there is nobody else.
+            self.publish_these(alloc::vec![*key], false);
         } else {
             self.publish_failed(key, None, Failure::Detached);
         }
@@ -184,14 +206,15 @@ impl Overlay {
     }
 
     pub(super) fn publish(&mut self, key: &Key) {
-        self.publish_these(alloc::vec![*key]);
+        self.publish_these(alloc::vec![*key], self.is_lonely());
     }
 
-    /// Signs and sends as many as may be under way; one commit for all their numbers.
-    fn publish_these(&mut self, keys: Vec<Key>) {
+    /// Signs and sends as many as may be under way, unless they wait for somebody to come; one commit for
+    /// all their numbers.
+    fn publish_these(&mut self, keys: Vec<Key>, wait: bool) {
         let (mut writes, mut records) = (Vec::new(), Vec::new());
         for key in keys {
-            if !self.may_publish() {
+            if wait || !self.may_publish() {
                 // A parent that comes takes them all; who asked is told if none does.
                 self.publish_later(&key, PARENT_TIMEOUT);
             } else if self.skewed {
@@ -228,7 +251,7 @@ impl Overlay {
             let room = PUBLISHING_MAX - publishing.under_way.len();
             let next: Vec<Key> = (0..room).map_while(|_| publishing.queue.pop_first()).collect();
             if !next.is_empty() {
-                self.publish_these(next);
+                self.publish_these(next, false);
             }
         }
     }

@@ -154,6 +154,7 @@ impl Overlay {
                 if self.is_superpeer() {
                     if self.map.len() <= 2 {
                         self.hand_over_again();
+                        self.publish_all();
                     }
                     self.upkeep_again();
                 }
@@ -370,6 +371,7 @@ impl Overlay {
             self.neighbours_sought();
             self.start_walk(own, Goal::Nodes, Owner::Refresh);
             self.survey_somebody();
+            self.publish_wider();
         }
     }
 

@@ -129,7 +129,9 @@ fn what_comes_after_a_comparison_is_seen_by_the_next() {
     world.start(2, &[0]);
     world.run_for(seconds(10));
     assert!(late.iter().all(|name| world.holds(2, &world.key(name))));
-    assert_eq!(world.overlay(2).counters().handed_over, 20);
+    // Some are put there by their owner meanwhile; a hash that had not changed would leave all to it.
+    let handed_over = world.overlay(2).counters().handed_over;
+    assert!((1..=20).contains(&handed_over), "{handed_over} handed over");
 }
 
 /// Another one each time.

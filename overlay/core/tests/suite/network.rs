@@ -27,6 +27,51 @@ pub(crate) fn network(seed: u64, superpeers: usize, children: usize, r: usize) -
     world
 }
 
+/// Goal: the name of a superpeer that registers as soon as it starts is where it belongs. Method: it starts
+/// without seeds beside a network, registers, hears of one of them; until then nobody has acknowledged
+/// anything; after a refresh the name is at all of its storers.
+#[test]
+fn a_newcomer_that_registers_before_it_knows_anybody_is_stored_by_those_it_should_be() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 6, 0, 3);
+        let newcomer = world.add(true);
+        world.start(newcomer, &[]);
+        let (held, _) = world.authority.held("alice");
+        let registering = world.tell(newcomer, Command::Register(Box::new(held)));
+        world.run_for(Duration::from_millis(seed * 25));
+        assert!(world.reply(registering).is_none(), "seed {seed}: who knows nobody has no majority");
+        let hints = world.hint(0).into_iter().collect();
+        world.tell(newcomer, Command::Seeds(hints));
+        world.run_for(Duration::from_secs(100));
+        assert!(matches!(world.reply(registering), Some(Reply::Registered(_))), "seed {seed}");
+        let key = world.key("alice");
+        let closest = world.closest(&key, 3);
+        let stored = closest.iter().filter(|index| world.holds(**index, &key)).count();
+        assert_eq!(stored, 3, "seed {seed}");
+    }
+}
+
+/// Goal: a superpeer that is alone can hold a name, and it spreads as others come. Method: one registers
+/// alone, five join one after the other; the five that are closest hold it.
+#[test]
+fn the_name_of_a_first_superpeer_spreads_as_others_come() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 1, 0, 5);
+        let (held, _) = world.authority.held("alice");
+        world.register(0, held);
+        for _ in 0..5 {
+            let newcomer = world.add(true);
+            world.start(newcomer, &[0]);
+            world.run_for(Duration::from_secs(seed));
+        }
+        world.run_for(Duration::from_secs(100));
+        let key = world.key("alice");
+        let closest = world.closest(&key, 5);
+        let stored = closest.iter().filter(|index| world.holds(**index, &key)).count();
+        assert_eq!(stored, 5, "seed {seed}");
+    }
+}
+
 /// Goal: a name registered at one child is found from every other peer, with its devices complete.
 /// Method: two devices of one name at two children, look-ups past the caches (the first device's parent
 /// may keep what it knew for a ttl) from all peers, several network sizes.
