@@ -1,6 +1,6 @@
 //! What a run measures.
 //!
-//! Counting begins when [`Measures::begin`] is called; look-ups count from when they were asked. *Not here*:
+//! Counting begins when `Measures::begin` is called; look-ups count from when they were asked. *Not here*:
 //! how figures are shown (`report`), which ones have a bar (`scenario`).
 
 use callbook_overlay::api::Source;

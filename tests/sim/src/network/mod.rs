@@ -1,12 +1,12 @@
 //! The network between peers: how long a frame takes, what it costs, and whether it arrives.
 //!
-//! Peers have places in a plane; a round trip is in proportion to their distance ([`plane`]). A link is a
+//! Peers have places in a plane; a round trip is in proportion to their distance (`plane`). A link is a
 //! stream over TCP or QUIC, or, as p2psim has it, nothing but datagrams. On a stream a packet that is lost
 //! is sent again after a timeout that doubles, and what was sent later waits for it; a late packet holds up
 //! the others, a duplicate only costs. Datagrams are lost, late or doubled as they are. A sender with a cap
 //! sends one packet after the other. Slow peers take their time with all they send and receive.
 //!
-//! *Not here*: which links exist ([`links`]), who runs, and what is said.
+//! *Not here*: which links exist (`links`), who runs, and what is said.
 
 pub(crate) mod links;
 mod plane;
