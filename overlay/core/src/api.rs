@@ -165,9 +165,20 @@ pub enum Input {
     DialFailed {
         /// Whom [`Effect::Dial`] named.
         peer: PeerId,
+        /// What became of it.
+        end: DialEnd,
     },
     /// The instant of `next_deadline` has come (or nothing in particular).
     Tick,
+}
+
+/// How a dial failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialEnd {
+    /// The host answers, and nobody listens there: the process is dead.
+    Refused,
+    /// Nothing came, or not what it should be: the way there may be cut.
+    Silent,
 }
 
 /// A local request.

@@ -41,6 +41,8 @@ pub(crate) struct Contact {
     pub(crate) dialled: Option<Instant>,
     /// It said itself where it listens now.
     told: bool,
+    /// It has had a link with us since we started.
+    met: bool,
 }
 
 impl Contact {
@@ -73,6 +75,17 @@ pub(crate) struct Map {
     pub(crate) dropped: u64,
 }
 
+/// Why a superpeer goes out of the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It said goodbye, or may be none any more: no sign of trouble.
+    Left,
+    /// Its host says that nobody listens there.
+    Refused,
+    /// It failed us: dead, or one of us is cut off.
+    Silent,
+}
+
 /// A superpeer that failed us.
 #[derive(Debug)]
 struct Gone {
@@ -84,6 +97,10 @@ struct Gone {
     left: bool,
     /// It had answered at its address.
     verified: bool,
+    /// It had had a link with us.
+    met: bool,
+    /// And then its host refused: no cut is between us and where it was.
+    dead: bool,
 }
 
 impl Map {
@@ -133,7 +150,14 @@ impl Map {
             return Learned::Refused;
         }
         self.gone.remove(&peer);
-        self.insert(Contact { id, hint: hint.clone(), verified: false, dialled: None, told: false });
+        self.insert(Contact {
+            id,
+            hint: hint.clone(),
+            verified: false,
+            dialled: None,
+            told: false,
+            met: false,
+        });
         Learned::New
     }
 
@@ -194,20 +218,19 @@ impl Map {
         }
     }
 
-    /// The superpeer failed us: out of the map, and not back by hearsay for a while.
-    pub(crate) fn bury(&mut self, peer: &PeerId, now: Instant) {
-        self.lay_aside(peer, now, false);
+    /// The superpeer has a link with us.
+    pub(crate) fn meet(&mut self, peer: &PeerId) {
+        if let Some(contact) = self.contact_mut(peer) {
+            contact.met = true;
+        }
     }
 
-    /// The superpeer said goodbye: as [`Self::bury`], but no sign of trouble.
-    pub(crate) fn let_go(&mut self, peer: &PeerId, now: Instant) {
-        self.lay_aside(peer, now, true);
-    }
-
-    fn lay_aside(&mut self, peer: &PeerId, now: Instant, left: bool) {
+    /// The superpeer failed us, or left: out of the map, and not back by hearsay for a while.
+    pub(crate) fn bury(&mut self, peer: &PeerId, now: Instant, cause: Cause) {
         if let Some(gone) = self.gone.get_mut(peer) {
             gone.tried = now;
-            gone.left |= left;
+            gone.left |= cause == Cause::Left;
+            gone.dead |= gone.met && cause == Cause::Refused;
         }
         let Some(contact) = self.remove(peer) else { return };
         self.forget_gone(now);
@@ -216,8 +239,9 @@ impl Map {
         {
             self.gone.remove(&first);
         }
-        let verified = contact.verified;
-        self.gone.insert(*peer, Gone { hint: contact.hint, since: now, tried: now, left, verified });
+        let Contact { hint, verified, met, .. } = contact;
+        let (left, dead) = (cause == Cause::Left, met && cause == Cause::Refused);
+        self.gone.insert(*peer, Gone { hint, since: now, tried: now, left, verified, met, dead });
     }
 
     /// Forgets those that have been gone for a day.
@@ -236,15 +260,24 @@ impl Map {
     }
 
     /// Whether more superpeers have failed us lately than are left: then it is rather we who are cut off.
+    ///
+    /// One whose host refused us after we had met is dead, and no sign of a cut. One that was refused before
+    /// we ever met may not be up yet: after a power cut everybody starts beside others that are to come.
     pub(crate) fn is_cut_off(&self, now: Instant) -> bool {
-        self.lost_lately(now) > self.sorted.len()
+        self.missing(now) > self.sorted.len()
     }
 
     /// As [`Self::is_cut_off`], also if it is half of them: then neither half can speak for the other. One
     /// of two is rather dead.
     pub(crate) fn may_be_cut_off(&self, now: Instant) -> bool {
-        let lost = self.lost_lately(now);
-        lost > self.sorted.len() || lost > 1 && lost == self.sorted.len()
+        let missing = self.missing(now);
+        missing > self.sorted.len() || missing > 1 && missing == self.sorted.len()
+    }
+
+    /// Those that failed us lately and may still be there, where we can't reach them.
+    fn missing(&self, now: Instant) -> usize {
+        let missing = |gone: &&Gone| !gone.left && !gone.dead && now.since(gone.since) < CUT_OFF_FOR;
+        self.gone.values().filter(missing).count()
     }
 
     /// Those that have failed us lately, and did not say goodbye.
@@ -373,10 +406,10 @@ fn descend<'a>(slice: &'a [Contact], key: &Key, bit: usize, count: usize, found:
 mod tests {
     use alloc::vec::Vec;
 
-    use super::{Learned, Map};
+    use super::{Cause, Learned, Map};
     use crate::certificate::NodeCertificate;
     use crate::key::{Key, NetworkId, PeerId};
-    use crate::limits::{GONE_FOR, MAP_MAX};
+    use crate::limits::{CUT_OFF_FOR, GONE_FOR, MAP_MAX};
     use crate::sign::SecretKey;
     use crate::time::{Instant, Unix};
     use crate::wire::Hint;
@@ -443,7 +476,7 @@ mod tests {
         let (mut child, mut superpeer) = (filled(3), filled(3));
         superpeer.stand_at(Some(Key::from_bytes([0; 32])));
         for map in [&mut child, &mut superpeer] {
-            map.bury(&peer, soon);
+            map.bury(&peer, soon, Cause::Silent);
             assert!(map.contact(&peer).is_none());
             assert!(!map.may_try(&peer, soon) && map.may_try(&peer, later));
         }
@@ -462,12 +495,44 @@ mod tests {
         let mut map = filled(3);
         map.stand_at(Some(Key::from_bytes([0; 32])));
         map.confirm(&peer, Instant::default());
-        map.bury(&peer, Instant::default());
+        map.bury(&peer, Instant::default(), Cause::Silent);
         assert!(map.forgive(&peer) && !map.forgive(&peer));
         assert_eq!(map.learn(id, &hint, Instant::default()), Learned::New);
-        map.bury(&peer, Instant::default());
+        map.bury(&peer, Instant::default(), Cause::Silent);
         assert_eq!(map.revive(&peer, &NETWORK, Instant::default()), Learned::New);
         assert!(map.contact(&peer).is_some_and(|contact| contact.id == id && !contact.verified));
+    }
+
+    #[test]
+    fn only_those_that_refuse_after_we_have_met_are_no_sign_of_a_cut() {
+        // Ten known, six of them fail in one way or another: who is left is cut off or is not. The last case:
+        // silent first, refused when tried again.
+        let now = Instant::default();
+        for (met, causes, cut_off) in [
+            (true, &[Cause::Silent][..], true),
+            (true, &[Cause::Refused], false),
+            (false, &[Cause::Refused], true),
+            (false, &[Cause::Left], false),
+            (true, &[Cause::Silent, Cause::Refused], false),
+            (true, &[Cause::Refused, Cause::Silent], false),
+        ] {
+            let mut map = filled(10);
+            for cause in causes {
+                for number in 0..6 {
+                    let peer = hint(number).1.peer();
+                    if met {
+                        map.meet(&peer);
+                    }
+                    map.bury(&peer, now, *cause);
+                }
+            }
+            assert_eq!(
+                (map.is_cut_off(now), map.may_be_cut_off(now)),
+                (cut_off, cut_off),
+                "{met} {causes:?}"
+            );
+            assert!(!map.is_cut_off(now + CUT_OFF_FOR), "it is soon forgotten");
+        }
     }
 
     #[test]

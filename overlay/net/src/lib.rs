@@ -13,6 +13,7 @@
 //! | `link` | frames from and to one stream |
 //! | `tokens` | how fast the other side may send |
 //! | `address` | the core's names for peers and addresses, and libp2p's |
+//! | `refusal` | whether a failed dial was refused |
 //! | `limits` | every bound of this crate |
 //!
 //! *Not here*: dialling, listening, time-outs, decisions.
@@ -23,9 +24,11 @@ mod handler;
 pub mod limits;
 mod link;
 mod links;
+mod refusal;
 mod tokens;
 
 pub use address::{address_of, multiaddr, overlay_peer, transport_peer};
 pub use behaviour::{Event, Neighbours, protocol_name};
 pub use link::{End, Full, LinkCounts};
 pub use links::{FromLink, Links};
+pub use refusal::is_refusal;

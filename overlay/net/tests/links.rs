@@ -9,15 +9,15 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use callbook_net::limits::Rate;
-use callbook_net::{End, FromLink, Full, LinkCounts, Links};
-use callbook_overlay::api::{LinkId, Transport};
+use callbook_net::{End, FromLink, Full, LinkCounts, Links, is_refusal, multiaddr};
+use callbook_overlay::api::{Address, LinkId, Transport};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::{Key, NetworkId};
 use callbook_overlay::wire::{Closest, FRAME_BYTES_MAX, Frame, Message, Put};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::swarm::Stream;
 
-use self::pair::{Pair, connect, connect_twice};
+use self::pair::{Pair, connect, connect_twice, fail_to_dial};
 
 const HOME: NetworkId = NetworkId::from_bytes([1; 32]);
 const ABROAD: NetworkId = NetworkId::from_bytes([2; 32]);
@@ -242,4 +242,19 @@ async fn a_link_above_its_rate_waits() {
         assert_eq!(listener.frame().await, small(id));
     }
     assert!(listener.counts.throttled.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn a_host_where_nobody_listens_refuses_and_one_that_hears_and_says_nothing_does_not() {
+    // A port that was free a moment ago; then one that listens and closes what it accepts. The kinds of errors
+    // are lost in libp2p's layers: this fails if their text changes too.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let address = multiaddr(&Address { ip: address.ip(), port: address.port() }, Transport::Tcp);
+    let closing = std::thread::spawn(move || drop(listener.accept().unwrap()));
+    let closed = fail_to_dial(address.clone()).await;
+    assert!(!is_refusal(&closed), "{closed:?}");
+    closing.join().unwrap();
+    let refused = fail_to_dial(address).await;
+    assert!(is_refusal(&refused), "{refused:?}");
 }

@@ -16,12 +16,13 @@ use core::time::Duration;
 use super::budget::Budget;
 use super::introductions::Introduced;
 use super::{Overlay, Timer};
-use crate::api::{Effect, LinkId, Notice, Role, Write};
+use crate::api::{DialEnd, Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX,
     MOVING_WORK_BURST, MOVING_WORK_PER_SEC, OPEN_TIMEOUT, SKEW_MAX_SECS, WATCHES_BURST, WATCHES_PER_SEC,
 };
+use crate::map::Cause;
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
 
@@ -365,6 +366,7 @@ impl Overlay {
         if let (true, Some(hint)) = (superpeer, &open.hint) {
             back = self.map.forgive(&peer);
             self.learn_from_itself(hint);
+            self.map.meet(&peer);
             let dialled = self.links.get(id).is_some_and(|link| link.dialled);
             if dialled && self.map.contact(&peer).is_some() {
                 self.map.confirm(&peer, self.now.instant);
@@ -443,7 +445,7 @@ impl Overlay {
             }
         }
         if link.greeting.is_none() && link.dialled && self.links.to(&peer).is_none() {
-            self.unreachable(&peer);
+            self.unreachable(&peer, DialEnd::Silent);
             return;
         }
         self.orphan(&peer, id);
@@ -458,17 +460,21 @@ impl Overlay {
         }
     }
 
-    pub(super) fn dial_failed(&mut self, peer: &PeerId) {
+    pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
         self.counters.dials_failed += 1;
         if self.links.to(peer).is_some() {
             self.dial_over(peer);
             return;
         }
-        self.unreachable(peer);
+        self.unreachable(peer, end);
     }
 
-    fn unreachable(&mut self, peer: &PeerId) {
-        self.superpeer_gone(peer, false);
+    fn unreachable(&mut self, peer: &PeerId, end: DialEnd) {
+        let cause = match end {
+            DialEnd::Refused => Cause::Refused,
+            DialEnd::Silent => Cause::Silent,
+        };
+        self.superpeer_gone(peer, cause);
         self.dial_ended(peer);
         self.probe_told(peer, false);
     }

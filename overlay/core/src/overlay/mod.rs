@@ -287,7 +287,7 @@ impl Overlay {
             Input::Connected { link, peer, dialled } => self.connected(link, peer, dialled),
             Input::Received { link, frame } => self.received(link, frame),
             Input::Disconnected { link } => self.disconnected(link),
-            Input::DialFailed { peer } => self.dial_failed(&peer),
+            Input::DialFailed { peer, end } => self.dial_failed(&peer, end),
             Input::Tick => {}
         }
         self.finish()

@@ -27,7 +27,7 @@ use crate::limits::{
     STATEMENTS_PER_HELLO_MAX, STATEMENTS_PER_PEER_MAX, STATEMENTS_REMEMBERED, STATEMENTS_WINDOW,
     SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
 };
-use crate::map::Learned;
+use crate::map::{Cause, Learned};
 use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
 use crate::wire::{Hello, Statement};
@@ -135,7 +135,7 @@ impl Overlay {
         if *alive {
             self.is_alive(*peer);
         } else if !self.links.has_greeted_since(peer, *unix_time) && self.map.contact(peer).is_some() {
-            self.superpeer_gone(peer, true);
+            self.superpeer_gone(peer, Cause::Left);
             self.hurry();
         }
     }

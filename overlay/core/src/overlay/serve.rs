@@ -17,6 +17,7 @@ use crate::cbor::Blob;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
 use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX, WORKING_INTERVAL};
+use crate::map::Cause;
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::store::Kept;
@@ -360,7 +361,7 @@ impl Overlay {
         if self.verifier.verify(&peer.as_public_key(), &message, &signature) {
             self.child_left(&peer, leave);
             self.pass_on_leave(Statement { peer, unix_time, alive: false, signature });
-            self.superpeer_gone(&peer, true);
+            self.superpeer_gone(&peer, Cause::Left);
             self.close(link);
         } else {
             self.bad_hint(link);

@@ -27,7 +27,7 @@ use crate::limits::{
     SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
-use crate::map::{Contact, Learned};
+use crate::map::{Cause, Contact, Learned};
 use crate::network::Scope;
 use crate::wire::Hint;
 
@@ -170,17 +170,14 @@ impl Overlay {
     }
 
     /// A superpeer has failed us, or left: out of the map, and what it held may have to move.
-    pub(super) fn superpeer_gone(&mut self, peer: &PeerId, left: bool) {
+    pub(super) fn superpeer_gone(&mut self, peer: &PeerId, cause: Cause) {
         let place = self.map.contact(peer).map(|contact| contact.id);
-        if left {
-            self.map.let_go(peer, self.now.instant);
-        } else {
-            self.map.bury(peer, self.now.instant);
-            // When many fail it is rather we who are cut off, and nobody's business.
-            if place.is_some() && self.is_superpeer() && !self.map.is_cut_off(self.now.instant) {
-                self.counters.suspects_told += 1;
-                self.gossip.suspect(*peer);
-            }
+        self.map.bury(peer, self.now.instant, cause);
+        // When many fail it is rather we who are cut off, and nobody's business.
+        let failed = place.is_some() && cause != Cause::Left;
+        if failed && self.is_superpeer() && !self.map.is_cut_off(self.now.instant) {
+            self.counters.suspects_told += 1;
+            self.gossip.suspect(*peer);
         }
         if let Some(place) = place {
             self.place_changed(*peer, place);
@@ -400,7 +397,7 @@ impl Overlay {
             .map(crate::map::Contact::peer)
             .collect();
         for peer in ended {
-            self.superpeer_gone(&peer, true);
+            self.superpeer_gone(&peer, Cause::Left);
         }
         self.forget_contacts();
         if let Role::Superpeer(certificate) = &self.role

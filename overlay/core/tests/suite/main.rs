@@ -14,6 +14,7 @@ mod forgery;
 mod hostile;
 mod invariants;
 mod looking;
+mod losing;
 mod mapping;
 mod moving;
 mod neighbours;

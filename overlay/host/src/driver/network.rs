@@ -14,14 +14,14 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use callbook_net::{End, Event, Full, address_of, multiaddr, overlay_peer, transport_peer};
-use callbook_overlay::api::{Address, Input, LinkId, Transport};
+use callbook_net::{End, Event, Full, address_of, is_refusal, multiaddr, overlay_peer, transport_peer};
+use callbook_overlay::api::{Address, DialEnd, Input, LinkId, Transport};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::wire::Frame;
 use libp2p::core::ConnectedPoint;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
+use libp2p::swarm::{ConnectionId, DialError, Stream, SwarmEvent};
 use libp2p::{Multiaddr, Swarm};
 use tokio::time::Instant;
 
@@ -54,6 +54,8 @@ pub(super) struct Dial {
     peer: PeerId,
     /// Addresses to try after those that are being tried.
     then: VecDeque<Vec<Multiaddr>>,
+    /// What it comes to if none of those answers either.
+    end: DialEnd,
 }
 
 impl Driver {
@@ -86,7 +88,7 @@ impl Driver {
             })
             .map(|transport| addresses.iter().map(|address| multiaddr(address, transport)).collect())
             .collect();
-        self.dial_next(Dial { peer, then });
+        self.dial_next(Dial { peer, then, end: DialEnd::Silent });
     }
 
     fn dial_next(&mut self, mut dial: Dial) {
@@ -107,11 +109,15 @@ impl Driver {
                 Err(error) => tracing::debug!(peer = %dial.peer, %error, "cannot dial"),
             }
         }
-        self.inputs.push_back(Input::DialFailed { peer: dial.peer });
+        self.inputs.push_back(Input::DialFailed { peer: dial.peer, end: dial.end });
     }
 
-    fn dial_failed(&mut self, connection: ConnectionId) {
-        if let Some(dial) = self.dials.remove(&connection) {
+    fn dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
+        if let Some(mut dial) = self.dials.remove(&connection) {
+            // A port that nobody has open answers a dial over TCP; over QUIC nothing is heard.
+            if is_refusal(error) {
+                dial.end = DialEnd::Refused;
+            }
             self.dial_next(dial);
             self.take_in_what_followed();
         }
@@ -143,7 +149,7 @@ impl Driver {
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 tracing::debug!(%error, "a dial failed");
-                self.dial_failed(connection_id);
+                self.dial_failed(connection_id, &error);
             }
             SwarmEvent::ListenerClosed { reason: Err(error), .. }
             | SwarmEvent::ListenerError { error, .. } => {
@@ -177,7 +183,7 @@ impl Driver {
     /// The connection was there, but no stream came of it: another transport would not help.
     fn give_up(&mut self, connection: ConnectionId) {
         if let Some(dial) = self.dials.remove(&connection) {
-            self.inputs.push_back(Input::DialFailed { peer: dial.peer });
+            self.inputs.push_back(Input::DialFailed { peer: dial.peer, end: DialEnd::Silent });
             self.take_in_what_followed();
         }
     }

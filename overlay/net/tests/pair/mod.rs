@@ -12,10 +12,12 @@ use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::upgrade::{DeniedUpgrade, ReadyUpgrade, Version};
 use libp2p::core::{Endpoint, transport::PortUse};
 use libp2p::identity::Keypair;
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedOutbound};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
-    Stream, SubstreamProtocol, SwarmEvent, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, DialError, FromSwarm,
+    NetworkBehaviour, Stream, SubstreamProtocol, SwarmEvent, THandler, THandlerInEvent, THandlerOutEvent,
+    ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
 use tokio::sync::mpsc;
@@ -65,6 +67,18 @@ pub(crate) async fn connect_twice(
     (streams, listener, tasks)
 }
 
+/// How a dial of an address ends that nobody answers at.
+pub(crate) async fn fail_to_dial(address: Multiaddr) -> DialError {
+    let mut swarm = swarm(1, Neighbours::new(&NetworkId::from_bytes([1; 32])));
+    let peer = swarm_peer(2);
+    swarm.dial(DialOpts::peer_id(peer).addresses(vec![address]).build()).unwrap();
+    loop {
+        if let SwarmEvent::OutgoingConnectionError { error, .. } = swarm.select_next_some().await {
+            return error;
+        }
+    }
+}
+
 async fn listen(
     network: NetworkId,
     transport: Transport,
@@ -82,6 +96,10 @@ async fn listen(
     let (streams, mut taken) = mpsc::channel(4);
     tasks.spawn(drive(swarm, streams));
     (address, async move { taken.recv().await.flatten() }.boxed())
+}
+
+fn swarm_peer(seed: u8) -> PeerId {
+    Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id()
 }
 
 fn swarm<B: NetworkBehaviour + Send>(seed: u8, behaviour: B) -> Swarm<B> {

@@ -3,7 +3,7 @@
 //! A durable write is complete before later effects of its turn run: here it takes no time. *Not here*:
 //! replies and notices (`asking`).
 
-use callbook_overlay::api::{Address, Effect, Effects, Input, LinkId, Transport};
+use callbook_overlay::api::{Address, DialEnd, Effect, Effects, Input, LinkId, Transport};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::wire::Frame;
 
@@ -122,15 +122,16 @@ impl World {
                 && !self.network.parted(peer, *other)
         });
         let Some(other) = reachable else {
-            return self.queue.push(self.now + DIAL_TIMEOUT, Event::DialFailed { peer, life, whom });
+            let end = DialEnd::Silent;
+            return self.queue.push(self.now + DIAL_TIMEOUT, Event::DialFailed { peer, life, whom, end });
         };
         self.note(|world| format!("{} dials {}", world.called(peer), world.called(other)));
         if !self.peers[other as usize].runs() {
-            let wait = match self.peers[other as usize].down {
-                Down::Refuses => 2 * self.network.one_way(peer, other),
-                Down::Silent => DIAL_TIMEOUT,
+            let (wait, end) = match self.peers[other as usize].down {
+                Down::Refuses => (2 * self.network.one_way(peer, other), DialEnd::Refused),
+                Down::Silent => (DIAL_TIMEOUT, DialEnd::Silent),
             };
-            return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom });
+            return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom, end });
         }
         // Both sides send half of what it takes.
         for side in [peer, other] {
@@ -182,7 +183,7 @@ impl World {
         } else if end.0.is_multiple_of(2) {
             // The dialler's end was never up.
             let whom = self.peers[found.other as usize].id;
-            self.input(found.peer, Input::DialFailed { peer: whom });
+            self.input(found.peer, Input::DialFailed { peer: whom, end: DialEnd::Silent });
         }
     }
 

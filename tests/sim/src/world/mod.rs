@@ -18,7 +18,7 @@ mod life;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use callbook_overlay::api::{Input, LinkId, Parallelism};
+use callbook_overlay::api::{DialEnd, Input, LinkId, Parallelism};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits;
 use callbook_overlay::network::Parameters;
@@ -115,7 +115,7 @@ enum Event {
     /// A link is up at one of its ends.
     Connected { end: LinkId, dialled: bool },
     /// Somebody could not be reached.
-    DialFailed { peer: u32, life: u32, whom: PeerId },
+    DialFailed { peer: u32, life: u32, whom: PeerId, end: DialEnd },
     /// A frame arrives.
     Received { end: LinkId, frame: Frame },
     /// An end hears that its link is over.
@@ -269,9 +269,9 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Connected { end, dialled } => self.connected(end, dialled),
-            Event::DialFailed { peer, life, whom } => {
+            Event::DialFailed { peer, life, whom, end } => {
                 if self.lives(peer, life) {
-                    self.input(peer, Input::DialFailed { peer: whom });
+                    self.input(peer, Input::DialFailed { peer: whom, end });
                 }
             }
             Event::Received { end, frame } => {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use callbook_overlay::api::{Input, LinkId};
+use callbook_overlay::api::{DialEnd, Input, LinkId};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::sign::Signer;
 use callbook_overlay::wire::Frame;
@@ -119,7 +119,10 @@ impl World {
             || other.is_some_and(|other| self.is_frozen(other));
         let Some(other) = other.filter(|_| !fails && !silent) else {
             let wait = if silent { self.conditions.dial_timeout.as_micros() as u64 } else { latency };
-            return self.after(wait, index, Input::DialFailed { peer });
+            // Who is not running, on a host that is there.
+            let refused = there.is_some() && !silent && !fails;
+            let end = if refused { DialEnd::Refused } else { DialEnd::Silent };
+            return self.after(wait, index, Input::DialFailed { peer, end });
         };
         self.count += 2;
         let (ours, theirs) = (LinkId(self.count), LinkId(self.count + 1_000_000_000));
@@ -140,7 +143,7 @@ impl World {
         match input {
             // The link ended before it was up.
             Input::Connected { link, peer, dialled } if !self.links.contains_key(&(index, link)) => {
-                dialled.then_some(Input::DialFailed { peer })
+                dialled.then_some(Input::DialFailed { peer, end: DialEnd::Silent })
             }
             Input::Received { link, frame } => {
                 self.note(|world| {

@@ -1,0 +1,106 @@
+//! Many superpeers that go at once: who is left tells the dead from those that it can't reach.
+//!
+//! *Not here*: one storer that is gone (`looking`), halves that find each other again (`mapping`).
+
+use std::time::Duration;
+
+use callbook_overlay::api::{Failure, Reply};
+
+use crate::network::network;
+use crate::world::World;
+
+const SEEDS: u64 = 12;
+
+/// Superpeers, and how many of them go.
+const LOSSES: [(usize, usize); 3] = [(3, 2), (4, 2), (6, 3)];
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A network with a child, a name of it, and all long enough together to have met.
+fn grown(seed: u64, superpeers: usize) -> World {
+    let mut world = network(seed, superpeers, 1, 3);
+    let (held, _) = world.authority.held("alice");
+    world.register(superpeers, held);
+    world.run_for(seconds(20));
+    world
+}
+
+/// What a look-up comes to, past the caches, at each of these peers.
+fn told(world: &mut World, peers: &[usize], name: &str) -> Vec<&'static str> {
+    let mut tell = |index: &usize| match world.try_resolve(*index, name, true) {
+        Reply::Resolved(found) if found.devices.is_empty() => "absent",
+        Reply::Resolved(_) => "found",
+        Reply::Failed(Failure::Timeout { .. }) => "unknown",
+        other => panic!("{name} at {index}: {other:?}"),
+    };
+    peers.iter().map(&mut tell).collect()
+}
+
+/// Goal: who is left of a network whose processes died can say that a name is absent. Method: half of the
+/// superpeers or more crash at once, their hosts refuse to be dialled; within seconds those that are left, and
+/// the child, call a name absent that nobody has, and find one that is there. Control: the hosts are silent, as
+/// behind a cut; then it is unknown.
+#[test]
+fn those_left_of_a_network_that_died_say_absent_and_those_cut_off_do_not() {
+    for (superpeers, lost) in LOSSES {
+        for seed in 0..SEEDS {
+            for refused in [true, false] {
+                let mut world = grown(seed, superpeers);
+                for index in superpeers - lost..superpeers {
+                    if refused {
+                        world.crash(index);
+                    } else {
+                        world.crash_unanswering(index);
+                    }
+                }
+                world.run_for(seconds(10));
+                let left: Vec<usize> = (0..superpeers - lost).chain([superpeers]).collect();
+                // The first look-up may have to find out for some name's storers.
+                drop(told(&mut world, &left, "nobody"));
+                world.run_for(seconds(5));
+                let nobody = told(&mut world, &left, "nobody");
+                let expected = if refused { "absent" } else { "unknown" };
+                let context = format!("seed {seed}: {lost} of {superpeers} gone, refused: {refused}");
+                assert!(nobody.iter().all(|told| *told == expected), "{context}: {nobody:?}");
+                let alice = told(&mut world, &left, "alice");
+                assert!(!alice.contains(&"absent"), "{context}: {alice:?}");
+                assert!(!refused || alice.iter().all(|told| *told == "found"), "{context}: {alice:?}");
+            }
+        }
+    }
+}
+
+/// Goal: after a power cut those that are up first don't call absent what the others hold. Method: all
+/// superpeers crash; half of them start again, and are refused by the other half, which they know only from
+/// their disks.
+#[test]
+fn those_that_are_up_first_after_a_power_cut_call_nothing_absent() {
+    for seed in 0..SEEDS {
+        let mut world = grown(seed, 6);
+        (0..6).for_each(|index| world.crash(index));
+        let first = [0, 1, 2];
+        first.iter().for_each(|index| world.start(*index, &first));
+        for _ in 0..20 {
+            world.run_for(seconds(2));
+            let told = [told(&mut world, &first, "alice"), told(&mut world, &first, "nobody")].concat();
+            assert!(!told.contains(&"absent"), "seed {seed}: {told:?}");
+        }
+    }
+}
+
+/// Goal: a repair is not put off because many died. Method: three of six superpeers crash; a minute later the
+/// name is at all three that are left.
+#[test]
+fn what_is_left_of_a_network_that_died_repairs_its_records() {
+    for seed in 0..SEEDS {
+        let mut world = grown(seed, 6);
+        let key = world.key("alice");
+        (3..6).for_each(|index| world.crash(index));
+        let there = (0..3).any(|index| world.holds(index, &key));
+        world.run_for(seconds(60));
+        let holders = (0..3).filter(|index| world.holds(*index, &key)).count();
+        assert!(!there || holders == 3, "seed {seed}: {holders}");
+    }
+}
