@@ -89,6 +89,7 @@ pub(crate) enum Cause {
 /// A superpeer that failed us.
 #[derive(Debug)]
 struct Gone {
+    id: Key,
     hint: Hint,
     since: Instant,
     /// When it failed us last.
@@ -239,9 +240,9 @@ impl Map {
         {
             self.gone.remove(&first);
         }
-        let Contact { hint, verified, met, .. } = contact;
+        let Contact { id, hint, verified, met, .. } = contact;
         let (left, dead) = (cause == Cause::Left, met && cause == Cause::Refused);
-        self.gone.insert(*peer, Gone { hint, since: now, tried: now, left, verified, met, dead });
+        self.gone.insert(*peer, Gone { id, hint, since: now, tried: now, left, verified, met, dead });
     }
 
     /// Forgets those that have been gone for a day.
@@ -278,6 +279,15 @@ impl Map {
     fn missing(&self, now: Instant) -> usize {
         let missing = |gone: &&Gone| !gone.left && !gone.dead && now.since(gone.since) < CUT_OFF_FOR;
         self.gone.values().filter(missing).count()
+    }
+
+    /// Whether the `r` that were closest to `key` have all failed us lately, after we had met: what they
+    /// held nobody else may know.
+    pub(crate) fn has_lost_closest(&self, key: &Key, r: usize, now: Instant) -> bool {
+        let nearest = self.closest(key, 1).first().map(|contact| contact.id.distance(key));
+        let lost = |gone: &&Gone| gone.met && !gone.left && now.since(gone.since) < CUT_OFF_FOR;
+        let nearer = |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.id.distance(key) < *nearest);
+        self.gone.values().filter(lost).filter(nearer).count() >= r
     }
 
     /// Those that have failed us lately, and did not say goodbye.
@@ -533,6 +543,23 @@ mod tests {
             );
             assert!(!map.is_cut_off(now + CUT_OFF_FOR), "it is soon forgotten");
         }
+    }
+
+    #[test]
+    fn who_has_lost_all_of_the_closest_to_a_key_knows_it() {
+        // Of ten the three closest to a key fail one by one; then one of them comes back.
+        let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
+        let mut map = filled(10);
+        let closest: Vec<Hint> = map.closest(&key, 3).iter().map(|contact| contact.hint.clone()).collect();
+        for hint in &closest {
+            assert!(!map.has_lost_closest(&key, 3, now));
+            map.meet(&hint.peer());
+            map.bury(&hint.peer(), now, Cause::Refused);
+        }
+        assert!(map.has_lost_closest(&key, 3, now) && !map.has_lost_closest(&key, 4, now));
+        assert!(!map.has_lost_closest(&key, 3, now + CUT_OFF_FOR), "it is soon forgotten");
+        assert_eq!(map.revive(&closest[1].peer(), &NETWORK, now), Learned::New);
+        assert!(!map.has_lost_closest(&key, 3, now));
     }
 
     #[test]

@@ -235,7 +235,10 @@ impl Overlay {
                 }
                 // Those who are left of a network that we lost can't speak for it.
                 let alone = self.map.may_be_cut_off(self.now.instant) || self.has_met_nobody();
-                let absent = verdict == Verdict::Absent && !alone;
+                // Nor those that have just become storers in place of all who were.
+                let r = self.network.parameters.r;
+                let orphaned = self.map.has_lost_closest(&key, r, self.now.instant);
+                let absent = verdict == Verdict::Absent && !alone && !orphaned;
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;
