@@ -95,6 +95,26 @@ fn with_the_login_server_killed_children_fail_over_look_up_and_register_again() 
 }
 
 #[test]
+fn the_last_of_three_superpeers_says_absent_soon_after_the_others_were_killed() {
+    // Goal: those who are left tell the dead from a cut. Method: SIGKILL of two of three superpeers, one of
+    // them the login server; a name that nobody has is absent, one that is there is found, from the third
+    // and from a child, long before the ten minutes that a cut would count.
+    let mut network = Network::start_with(R_OF_THREE);
+    let mut supers: [Peer; 2] = network.superpeers();
+    let [child] = network.children();
+    child.enrol("alice");
+    child.wait("registered");
+    network.kill_server();
+    supers[1].kill();
+    at_once([&child, &supers[0]], |left| {
+        until("a name that nobody has is absent", || {
+            (left.ask(&["lookup", "--fresh", "nobody"]).code == Some(3)).then_some(())
+        });
+        left.find_all(&["alice"]);
+    });
+}
+
+#[test]
 fn after_everything_is_killed_at_once_everything_acknowledged_is_found_again() {
     // Goal: a power cut of the whole house. Method: a register is acknowledged a moment before SIGKILL of every
     // process; all start again on the same folders, at once. (Storers acknowledge from memory and may have
