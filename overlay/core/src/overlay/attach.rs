@@ -99,7 +99,9 @@ impl Overlay {
     /// as failed us before.
     pub(super) fn candidates(&mut self, count: usize) -> Vec<PeerId> {
         let peers = self.map.iter().map(crate::map::Contact::peer);
-        let mut open: Vec<PeerId> = peers.filter(|peer| self.may_ask(peer)).collect();
+        // Who was named is there by somebody's word who has a link to it, also if it failed us before.
+        let named = self.attaching.named.iter().copied().filter(|peer| self.map.is_gone(peer));
+        let mut open: Vec<PeerId> = peers.chain(named).filter(|peer| self.may_ask(peer)).collect();
         if open.is_empty() {
             open = self.map.buried(self.now.instant).filter(|peer| self.may_ask(peer)).collect();
         }
@@ -395,8 +397,10 @@ impl Overlay {
 
     pub(super) fn learn_candidates(&mut self, teller: &PeerId, refused: &Refused) {
         for hint in refused.candidates.iter().take(HINTS_PER_ANSWER_MAX) {
-            if self.learn_told(*teller, hint).is_some() {
-                self.attaching.named.push(hint.peer());
+            let peer = hint.peer();
+            let there = self.learn_told(*teller, hint).is_some() || self.map.is_gone(&peer);
+            if there && !self.attaching.named.contains(&peer) {
+                self.attaching.named.push(peer);
             }
         }
         let old = self.attaching.named.len().saturating_sub(HINTS_PER_ANSWER_MAX);

@@ -24,6 +24,7 @@ mod records;
 mod review;
 mod scenarios;
 mod sealing;
+mod telling;
 mod turmoil;
 mod world;
 mod xor;
