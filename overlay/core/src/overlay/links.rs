@@ -20,7 +20,8 @@ use crate::api::{DialEnd, Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX,
-    MOVING_WORK_BURST, MOVING_WORK_PER_SEC, OPEN_TIMEOUT, SKEW_MAX_SECS, WATCHES_BURST, WATCHES_PER_SEC,
+    MOVING_WORK_BURST, MOVING_WORK_PER_SEC, OPEN_TIMEOUT, REQUEST_TIMEOUT, SKEW_MAX_SECS, WATCHES_BURST,
+    WATCHES_PER_SEC,
 };
 use crate::map::Cause;
 use crate::time::{Instant, Now};
@@ -462,9 +463,16 @@ impl Overlay {
 
     pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
         self.counters.dials_failed += 1;
-        if self.links.to(peer).is_some() {
-            self.dial_over(peer);
-            return;
+        if let Some(link) = self.links.to(peer) {
+            let heard = self.links.unheard(peer, self.now.instant);
+            if end == DialEnd::Silent || heard.is_none_or(|unheard| unheard < REQUEST_TIMEOUT) {
+                return self.dial_over(peer);
+            }
+            // Nothing comes on it, and nobody is there any more: it only was not told to end.
+            self.close(link);
+            if self.links.to(peer).is_some() {
+                return self.dial_over(peer);
+            }
         }
         self.unreachable(peer, end);
     }

@@ -144,7 +144,21 @@ impl Overlay {
         self.try_dial(peer) == Dialled::Begun
     }
 
+    /// Nothing at all has come from a superpeer for as long as a request may take. If its process has
+    /// ended, its host says so over TCP, long before the link is known to be dead.
+    fn knock(&mut self, peer: PeerId) {
+        let silent = self.links.unheard(&peer, self.now.instant);
+        let silent = silent.is_some_and(|unheard| unheard >= REQUEST_TIMEOUT);
+        if silent && self.is_superpeer() && self.map.contact(&peer).is_some() {
+            self.dial_by(peer, Transport::Tcp);
+        }
+    }
+
     fn try_dial(&mut self, peer: PeerId) -> Dialled {
+        self.dial_by(peer, if self.is_superpeer() { Transport::Quic } else { Transport::Tcp })
+    }
+
+    fn dial_by(&mut self, peer: PeerId, first: Transport) -> Dialled {
         if self.requests.is_dialling(&peer) || self.links.is_greeting(&peer) {
             return Dialled::Begun;
         }
@@ -160,7 +174,6 @@ impl Overlay {
         if stranger {
             self.requests.strangers.insert(peer);
         }
-        let first = if self.is_superpeer() { Transport::Quic } else { Transport::Tcp };
         self.requests.dialling.insert(peer);
         self.out.push(Effect::Dial { peer, addresses, first });
         Dialled::Begun
@@ -238,6 +251,7 @@ impl Overlay {
         }
         if let Some(pending) = self.requests.pending.remove(&(peer, id)) {
             self.counters.timeouts += 1;
+            self.knock(peer);
             self.ended(peer, pending.purpose, Outcome::Silent);
         }
     }

@@ -15,8 +15,12 @@ const SEEDS: u64 = 8;
 type Fault = fn(&mut World, usize);
 
 /// How a superpeer goes, and what those that are left make of it.
-const WAYS: [(Fault, &str); 3] =
-    [(World::crash, "absent"), (World::crash_unanswering, "unknown"), (World::vanish, "unknown")];
+const WAYS: [(Fault, &str); 4] = [
+    (World::crash, "absent"),
+    (World::die, "absent"),
+    (World::crash_unanswering, "unknown"),
+    (World::vanish, "unknown"),
+];
 
 /// Superpeers, and how many of them go.
 const LOSSES: [(usize, usize); 3] = [(3, 2), (4, 2), (6, 3)];
@@ -53,7 +57,8 @@ fn told(world: &mut World, peers: &[usize], name: &str) -> Vec<&'static str> {
 }
 
 /// Goal: who is left of a network whose processes died can say that a name is absent. Method: half of the
-/// superpeers or more die at once with their connections, and their hosts refuse to be dialled; within seconds those that are left, and the child, call a name absent that nobody has, and find
+/// superpeers or more die at once, with their connections or without a word on them, and their hosts refuse to
+/// be dialled; within seconds those that are left, and the child, call a name absent that nobody has, and find
 /// one that is there. Control: the hosts are silent, as behind a cut; then it is unknown.
 #[test]
 fn those_left_of_a_network_that_died_say_absent_and_those_cut_off_do_not() {

@@ -41,6 +41,13 @@ impl World {
         }
     }
 
+    /// The process dies, its host stays: over QUIC its links stay open at the other ends until they time
+    /// out, but who dials it is refused.
+    pub(crate) fn die(&mut self, index: usize) {
+        self.vanish(index);
+        self.peers[index].vanished = false;
+    }
+
     /// Says goodbye, waits for the answer, and ends: nothing is lost.
     pub(crate) fn leave(&mut self, index: usize) {
         self.note(|world| format!("{} leaves", world.called(index)));
