@@ -113,7 +113,6 @@ impl World {
         let set_up = self.settings.conditions.carriage.set_up(first);
         if self.measures.since.is_some() {
             self.measures.dials.count += 1;
-            self.measures.dials.bytes += u64::from(set_up.bytes);
         }
         let reachable = other.filter(|other| {
             let there = &self.peers[*other as usize];
@@ -139,6 +138,7 @@ impl World {
                 let kind = self.peers[side as usize].kind();
                 self.peers[side as usize].sent += u64::from(set_up.bytes / 2);
                 self.measures.bytes[of(kind)] += u64::from(set_up.bytes / 2);
+                self.measures.dials.bytes += u64::from(set_up.bytes / 2);
             }
         }
         let up = self.now + self.network.set_up_time(peer, other, set_up.trips);
