@@ -181,6 +181,14 @@ pub const SERVING_MAX: usize = 512;
 /// Hints taken from one answer. *Specification* (k, DESIGN §2).
 pub const HINTS_PER_ANSWER_MAX: usize = 20;
 
+/// Superpeers that a question names as known. *Guess*: those that an answer may name, those beyond them that
+/// the other side may count among them, and those that are gone.
+pub const KNOWN_MAX: usize = 64;
+
+/// Who is gone is named as known for so long: whoever tells of it has not noticed yet. *Guess*: silence is
+/// noticed after [`DEAD_AFTER`].
+pub const KNOWN_GONE: Duration = Duration::from_secs(60);
+
 /// Other superpeers that a hello to a child names. *Guess*: as many as it keeps, a parent and two standbys.
 pub const HINTS_FOR_CHILDREN: usize = 3;
 

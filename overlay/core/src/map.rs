@@ -25,8 +25,9 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::api::Address;
+use crate::certificate::NodeCertificate;
 use crate::key::{Key, NetworkId, PeerId};
-use crate::limits::{CUT_OFF_FOR, GONE_FOR, GONE_MAX, GONE_REMEMBERED, RETRY_GONE};
+use crate::limits::{CUT_OFF_FOR, GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, RETRY_GONE};
 use crate::time::Instant;
 use crate::wire::{Hint, Range};
 
@@ -299,6 +300,12 @@ impl Map {
     /// Those that failed us and are due for another try.
     pub(crate) fn buried(&self, now: Instant) -> impl Iterator<Item = PeerId> {
         self.gone.iter().filter(move |(_, gone)| now.since(gone.tried) >= RETRY_GONE).map(|(peer, _)| *peer)
+    }
+
+    /// The certificates of those that have failed us, or left, so lately that others may still name them.
+    pub(crate) fn gone_lately(&self, now: Instant) -> impl Iterator<Item = &NodeCertificate> {
+        let lately = self.gone.values().filter(move |gone| now.since(gone.tried) < KNOWN_GONE);
+        lately.map(|gone| &gone.hint.certificate)
     }
 
     /// Where a superpeer listens, in the map or gone from it.

@@ -13,7 +13,7 @@ use callbook_net::{End, FromLink, Full, LinkCounts, Links, is_refusal, multiaddr
 use callbook_overlay::api::{Address, LinkId, Transport};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::{Key, NetworkId};
-use callbook_overlay::wire::{Closest, FRAME_BYTES_MAX, Frame, Message, Put};
+use callbook_overlay::wire::{Closest, FRAME_BYTES_MAX, Frame, Known, Message, Put};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::swarm::Stream;
 
@@ -60,7 +60,7 @@ impl Side {
 }
 
 fn small(id: u64) -> Frame {
-    Frame { id, message: Message::Closest(Closest { key: Key::from_bytes([id as u8; 32]), count: 20 }) }
+    Frame { id, message: Message::Closest(Closest { key: Key::from_bytes([id as u8; 32]), count: 20, known: Known::default() }) }
 }
 
 fn large(id: u64) -> Frame {

@@ -4,7 +4,7 @@ use callbook_net::transport_peer;
 use callbook_overlay::Username;
 use callbook_overlay::key::Key;
 use callbook_overlay::network::Network as Facts;
-use callbook_overlay::wire::{Closest, Get, Hint, Message};
+use callbook_overlay::wire::{Closest, Get, Hint, Known, Message};
 use libp2p::Multiaddr;
 
 use crate::{Authority, Network, Peer, Stranger};
@@ -33,7 +33,7 @@ impl Census {
     pub fn take_at(network: &Network, address: &Multiaddr) -> Self {
         let Authority { facts, .. } = Authority::of(network);
         let mut stranger = greeted(&facts, address);
-        let answer = stranger.ask(Message::Closest(Closest { key: Key::from_bytes([0; 32]), count: 20 }));
+        let answer = stranger.ask(Message::Closest(Closest { key: Key::from_bytes([0; 32]), count: 20, known: Known::default() }));
         let Some(Message::Hints(hints)) = answer else { panic!("no hints: {answer:?}") };
         Self { facts, hints: hints.hints }
     }
@@ -119,11 +119,11 @@ impl Poll {
         let key = self.facts.name_key(&Username::parse(name).expect("a username"));
         let mut holders = Vec::new();
         for (id, address, stranger) in &mut self.asked {
-            let mut answer = stranger.ask(Message::Get(Get { key }));
+            let mut answer = stranger.ask(Message::Get(Get { key, known: Known::default() }));
             if answer.is_none() {
                 // A superpeer doesn't keep a stranger for long.
                 *stranger = greeted(&self.facts, address);
-                answer = stranger.ask(Message::Get(Get { key }));
+                answer = stranger.ask(Message::Get(Get { key, known: Known::default() }));
             }
             match answer {
                 Some(Message::Got(got)) if !got.records.is_empty() => holders.push(id.clone()),

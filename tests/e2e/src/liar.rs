@@ -154,7 +154,7 @@ impl Said {
         };
         Some(match message {
             Message::Hello(_) => Message::HelloBack(hello(&self.facts)),
-            Message::Closest(_) => Message::Hints(Hints { hints: Vec::new() }),
+            Message::Closest(_) => Message::Hints(Hints { hints: Vec::new(), shared: None }),
             Message::Get(get) => {
                 let mut served = lock(&self.served);
                 served.asked += 1;

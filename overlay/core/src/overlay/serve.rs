@@ -17,12 +17,12 @@ use crate::cbor::Blob;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
 use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX, WORKING_INTERVAL};
-use crate::map::Cause;
+use crate::map::{Cause, Contact};
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::store::Kept;
 use crate::wire::{
-    Closest, Get, Got, Hint, Hints, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
+    Closest, Get, Got, Hint, Hints, Known, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
     Statement, Working,
 };
 
@@ -189,12 +189,36 @@ impl Overlay {
     }
 
     fn serve_closest(&mut self, closest: &Closest) -> Message {
-        Message::Hints(Hints { hints: self.closest_hints(&closest.key, usize::from(closest.count)) })
+        let count = usize::from(closest.count).min(HINTS_PER_ANSWER_MAX);
+        let all = self.map.closest(&closest.key, count);
+        let farthest = all.last().filter(|_| all.len() == count);
+        let bucket = |contact: &&Contact| contact.id.distance(&closest.key).bucket();
+        let shared = farthest.map(|contact| bucket(contact).map_or(u8::MAX, |bucket| u8::MAX - bucket));
+        Message::Hints(Hints { hints: self.closest_hints(&closest.key, count, &closest.known), shared })
     }
 
-    fn closest_hints(&self, key: &Key, count: usize) -> Vec<Hint> {
-        let closest = self.map.closest(key, count.min(HINTS_PER_ANSWER_MAX));
-        closest.iter().map(|contact| contact.hint.clone()).collect()
+    /// The closest to a key that the asker does not know.
+    fn closest_hints(&self, key: &Key, count: usize, known: &Known) -> Vec<Hint> {
+        let closest = self.map.closest(key, count.min(HINTS_PER_ANSWER_MAX)).into_iter();
+        let news = closest.filter(|contact| !known.has(&contact.id, &contact.hint.certificate));
+        news.map(|contact| contact.hint.clone()).collect()
+    }
+
+    /// Whom we know around a key, or know to be gone from there, for whoever is asked about it.
+    pub(super) fn known_around(&self, key: &Key, count: usize) -> Known {
+        let mut known = Known::default();
+        let closest = self.map.closest(key, count + count / 2);
+        for contact in &closest {
+            known.add(&contact.id, &contact.hint.certificate);
+        }
+        let Some(farthest) = closest.last().map(|contact| contact.id.distance(key)) else { return known };
+        for certificate in self.map.gone_lately(self.now.instant) {
+            let place = certificate.node_id(&self.network.id);
+            if place.distance(key) <= farthest {
+                known.add(&place, certificate);
+            }
+        }
+        known
     }
 
     fn serve_get(&mut self, get: &Get) -> Message {
@@ -203,12 +227,13 @@ impl Overlay {
         }
         let bundle = self.store.bundle(&get.key, self.now.unix);
         let denied = bundle.devices().next().is_none();
-        let closer = if denied { self.closest_hints(&get.key, self.replicas()) } else { Vec::new() };
+        let closer = |overlay: &Self| overlay.closest_hints(&get.key, overlay.replicas(), &get.known);
         if denied && self.is_syncing() || self.is_stale() {
             // Perhaps it is among what we have not taken over yet, or is newer elsewhere.
-            let closer = self.closest_hints(&get.key, self.replicas());
+            let closer = closer(self);
             return self.refuse_with(Reason::Syncing, closer);
         }
+        let closer = if denied { closer(self) } else { Vec::new() };
         let records = bundle.records.iter().map(|record| Blob(record.bytes().clone())).collect();
         Message::Got(Got { records, closer })
     }

@@ -121,7 +121,8 @@ impl Overlay {
         (survey.asked, survey.left) = (part, left);
         self.surveys.of.insert(teller, survey);
         let count = u8::try_from(HINTS_PER_ANSWER_MAX).unwrap_or(u8::MAX);
-        let closest = Message::Closest(Closest { key: part.key, count });
+        let known = self.known_around(&part.key, HINTS_PER_ANSWER_MAX);
+        let closest = Message::Closest(Closest { key: part.key, count, known });
         self.ask(teller, closest, Purpose::Survey, REQUEST_TIMEOUT);
     }
 
@@ -139,11 +140,8 @@ impl Overlay {
         if survey.curious && !found {
             return;
         }
-        if hints.len() == HINTS_PER_ANSWER_MAX {
-            let shared =
-                |id: Key| id.distance(&part.key).bucket().map_or(256, |bucket| 255 - usize::from(bucket));
-            let fewest = hints.iter().map(|hint| shared(hint.certificate.node_id(&self.network.id))).min();
-            survey.waiting.extend(part.rest(fewest.unwrap_or(256)));
+        if let Some(shared) = answer.shared {
+            survey.waiting.extend(part.rest(usize::from(shared)));
         }
         self.ask_on(teller, survey);
     }

@@ -27,7 +27,7 @@ use crate::lookup::{Goal, Verdict, Walk};
 use crate::network::Scope;
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
-use crate::wire::{Closest, FLAG_CROSS_CHECK, FLAG_TRACE, Get, Got, Hint, Message, Reason};
+use crate::wire::{Closest, FLAG_CROSS_CHECK, FLAG_TRACE, Get, Got, Hint, Known, Message, Reason};
 
 /// Who started a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(super) struct WalkRun {
     pub(super) owner: Owner,
     /// Verified epoch records that came with denials.
     epochs: Vec<Record>,
+    /// Whom we knew around the key when it began.
+    known: Known,
     /// Requests beyond what the walk allows: one for each hedge.
     extra: usize,
     hedge: Option<Instant>,
@@ -72,6 +74,7 @@ impl WalkRun {
             walk,
             owner,
             epochs: Vec::new(),
+            known: Known::default(),
             extra: 0,
             hedge: None,
             ends,
@@ -103,6 +106,7 @@ impl Overlay {
         let walk = Walk::new(key, goal, width, self.network.parameters.alpha, parallelism);
         let ends = self.set_timer(WALK_TIMEOUT, Timer::Walk(id));
         let mut run = Box::new(WalkRun::new(walk, owner, ends, (self.now.instant, self.network.scope)));
+        run.known = self.known_around(&key, width);
         self.fill(&mut run, width);
         self.step(id, run);
         id
@@ -177,8 +181,11 @@ impl Overlay {
         }
         let goal = run.walk.goal;
         let message = match goal {
-            Goal::Value => Message::Get(Get { key: run.walk.key }),
-            Goal::Nodes => Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR) }),
+            Goal::Value => Message::Get(Get { key: run.walk.key, known: run.known.clone() }),
+            Goal::Nodes => {
+                let known = run.known.clone();
+                Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR), known })
+            }
         };
         self.walks.insert(id, run);
         for peer in asking {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 
-use super::Hint;
+use super::{Hint, Known};
 use crate::cbor::{Blob, Source};
 use crate::key::{Digest, Key, PeerId};
 use crate::sign::Signature;
@@ -106,15 +106,23 @@ pub struct Closest {
     /// At most so many.
     #[n(1)]
     pub count: u8,
+    /// Whom the asker knows of them.
+    #[n(2)]
+    #[cbor(default)]
+    pub known: Known,
 }
 
 /// Superpeers closest to the asked key, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Hints {
-    /// The superpeers.
+    /// The superpeers that the asker does not know.
     #[n(0)]
     pub hints: Vec<Hint>,
+    /// All that were asked for, known or not, share at least so many bits with the key; `None` if there are
+    /// not so many.
+    #[n(1)]
+    pub shared: Option<u8>,
 }
 
 /// Asks a storer for the bundle under a key.
@@ -124,6 +132,10 @@ pub struct Get {
     /// The key.
     #[n(0)]
     pub key: Key,
+    /// Whom the asker knows around it.
+    #[n(1)]
+    #[cbor(default)]
+    pub known: Known,
 }
 
 /// A storer's bundle; no device record in it is a denial.
@@ -133,7 +145,7 @@ pub struct Got {
     /// The records, as they were signed.
     #[n(0)]
     pub records: Vec<Blob>,
-    /// Superpeers closer to the key, sent along with a denial.
+    /// Superpeers closer to the key that the asker does not know, sent along with a denial.
     #[n(1)]
     pub closer: Vec<Hint>,
 }

@@ -7,6 +7,7 @@
 //! *Not here*: what a message means, and anything that needs a key or a clock.
 
 mod hint;
+mod known;
 mod message;
 
 use alloc::vec::Vec;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 pub use self::hint::Hint;
+pub use self::known::Known;
 pub use self::message::{
     Acknowledgement, Attach, Attached, Changed, Closest, Digests, Get, Got, Hello, Hints, Item, Items, Leave,
     Open, PresenceAsk, PresenceTold, Pulled, Put, PutDone, PutResult, Range, Refused, Register, Registered,

@@ -12,7 +12,7 @@ use callbook_overlay::api::{Command, Failure, Reply};
 use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::record::Record;
 use callbook_overlay::wire::{
-    Acknowledgement, Closest, Frame, Get, Got, Hints, Leave, Message, Put, PutDone, PutResult, Registered,
+    Acknowledgement, Closest, Frame, Get, Got, Hints, Leave, Known, Message, Put, PutDone, PutResult, Registered,
     Reject, Resolve, Resolved,
 };
 
@@ -275,7 +275,7 @@ fn frames_that_make_no_sense_break_nothing() {
         let key = Key::from_bytes([seed as u8; 32]);
         let digest = Digest::from_bytes([1; 32]);
         let odd = |number: u64| match number % 14 {
-            0 => Message::Hints(Hints { hints: Vec::new() }),
+            0 => Message::Hints(Hints { hints: Vec::new(), shared: None }),
             1 => Message::Got(Got { records: Vec::new(), closer: Vec::new() }),
             2 => Message::PutDone(PutDone { results: Vec::new(), others: Vec::new() }),
             3 => Message::Registered(Registered { of: 0, acknowledgements: Vec::new() }),
@@ -294,8 +294,8 @@ fn frames_that_make_no_sense_break_nothing() {
             5 => Message::Unknown { kind: 77 },
             6 => Message::Unknown { kind: 128 },
             7 => Message::Unknown { kind: 9_999 },
-            8 => Message::Closest(Closest { key, count: 255 }),
-            9 => Message::Get(Get { key }),
+            8 => Message::Closest(Closest { key, count: 255, known: Known::default() }),
+            9 => Message::Get(Get { key, known: Known::default() }),
             10 => Message::Put(Put { key, records: Vec::new() }),
             11 => Message::Resolve(Resolve { key, flags: 255 }),
             12 => Message::Reject(Reject { key, digest, reason: 200, newer: None }),
@@ -327,7 +327,7 @@ fn answers_of_another_kind_are_no_answers() {
         world.tamper = Some(Box::new(|_, _, mut frame| {
             match frame.message {
                 Message::Got(_) | Message::PutDone(_) => {
-                    frame.message = Message::Hints(Hints { hints: Vec::new() });
+                    frame.message = Message::Hints(Hints { hints: Vec::new(), shared: None });
                 }
                 Message::Resolved(_) | Message::Registered(_) => {
                     let result = PutResult {

@@ -85,7 +85,7 @@ fn record_at(world: &mut World, storer: usize, name: &str) -> Bytes {
         }
         Some(frame)
     }));
-    let get = callbook_overlay::wire::Get { key: key(world, name) };
+    let get = callbook_overlay::wire::Get { key: key(world, name), known: Default::default() };
     world.say(asker, storer, &Frame { id: 9_000_000, message: Message::Get(get) });
     world.run_for(seconds(1));
     world.tamper = None;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use callbook_overlay::api::{Address, Command, How, Parallelism, Reply};
 use callbook_overlay::key::Key;
 use callbook_overlay::network::Scope;
-use callbook_overlay::wire::{Closest, Frame, Hint, Message};
+use callbook_overlay::wire::{Closest, Frame, Hint, Known, Message};
 use callbook_overlay::{Username, limits::GROUP_NARROW_MAX};
 
 use crate::network::network;
@@ -131,7 +131,7 @@ fn with_a_stranger(seed: u64) -> (World, usize, usize) {
 fn the_idle_link_of_a_stranger_is_closed() {
     for seed in 0..SEEDS {
         let (mut world, superpeer, stranger) = with_a_stranger(seed);
-        let message = Message::Closest(Closest { key: Key::from_bytes([1; 32]), count: 3 });
+        let message = Message::Closest(Closest { key: Key::from_bytes([1; 32]), count: 3, known: Known::default() });
         world.say(stranger, superpeer, &Frame { id: 7_000_000, message });
         world.run_for(seconds(1));
         world.freeze(stranger);

@@ -10,7 +10,7 @@ use callbook_e2e::stranger::{framed, open, stranger_key, stranger_swarm};
 use callbook_e2e::{Authority, Network, PATIENCE, Peer, Stranger, until};
 use callbook_net::protocol_name;
 use callbook_overlay::key::Key;
-use callbook_overlay::wire::{Closest, FRAME_BYTES_MAX, Frame, Get, Leave, Message, Reason};
+use callbook_overlay::wire::{Closest, FRAME_BYTES_MAX, Frame, Get, Known, Leave, Message, Reason};
 use futures::{AsyncWriteExt, StreamExt};
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
@@ -66,7 +66,7 @@ impl Attacked {
 }
 
 fn a_question() -> Message {
-    Message::Closest(Closest { key: Key::from_bytes([7; 32]), count: 20 })
+    Message::Closest(Closest { key: Key::from_bytes([7; 32]), count: 20, known: Known::default() })
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_reader_that_stalls_does_not_stall_anybody_else() {
     let parent = network.children[0].parent().expect("attached");
     let mut stranger = network.stranger(true);
     let question = framed(&Frame { id: 1, message: a_question() });
-    let gets = framed(&Frame { id: 2, message: Message::Get(Get { key: network.authority.key("alice") }) });
+    let gets = framed(&Frame { id: 2, message: Message::Get(Get { key: network.authority.key("alice"), known: Known::default() }) });
     let many: Vec<u8> = [question, gets].concat().repeat(200);
     let flooding = AtomicBool::new(true);
     let (batches, rounds) = std::thread::scope(|scope| {
