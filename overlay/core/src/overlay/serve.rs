@@ -20,7 +20,7 @@ use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_
 use crate::map::{Cause, Contact};
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
-use crate::store::Kept;
+use crate::store::{Kept, item};
 use crate::wire::{
     Closest, Get, Got, Hint, Hints, Known, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
     Statement, Working,
@@ -252,6 +252,8 @@ impl Overlay {
             others.retain(|held| held.digest() != result.digest);
             results.push(result);
         }
+        // What these have replaced, or revoked, is no other.
+        others.retain(|held| self.store.named(&item(held), self.now.unix).is_some());
         let others = others.into_iter().map(|record| Blob(record.bytes().clone())).collect();
         Message::PutDone(PutDone { results, others })
     }
