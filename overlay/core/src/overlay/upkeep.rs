@@ -23,7 +23,7 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_INTERVAL, REDIAL_INTERVAL, REFRESH_INTERVAL,
+    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL, REFRESH_INTERVAL,
     SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
@@ -274,17 +274,24 @@ impl Overlay {
         }
         self.redialled = now;
         let gone: Vec<PeerId> = self.map.buried(now).collect();
+        if !gone.is_empty() && self.may_dial_strangers() {
+            let index = self.pick(gone.len());
+            self.dial(gone[index]);
+        }
+        // A dial that succeeds costs a connection.
+        if now.since(self.probed) < PROBE_EVERY {
+            return;
+        }
+        self.probed = now;
         let unseen = self.map.iter().filter(|contact| {
             let peer = contact.peer();
             let seen = contact.dialled.is_some_and(|at| now.since(at) < PROBE_INTERVAL);
             !seen && peer != self.me && self.links.to(&peer).is_none()
         });
         let unseen: Vec<PeerId> = unseen.map(crate::map::Contact::peer).collect();
-        for peers in [gone, unseen] {
-            if !peers.is_empty() && self.may_dial_strangers() {
-                let index = self.pick(peers.len());
-                self.dial(peers[index]);
-            }
+        if !unseen.is_empty() && self.may_dial_strangers() {
+            let index = self.pick(unseen.len());
+            self.dial(unseen[index]);
         }
     }
 
