@@ -56,6 +56,16 @@ impl Range {
             .flat_map(move |bits| (0..16).map(move |number| self.part(number, bits)))
     }
 
+    /// In which of its sixteenths a key is.
+    pub(crate) fn part_of(&self, key: &Key) -> Option<u8> {
+        let parts = (0..4).map(|bit| self.bits.checked_add(bit));
+        parts.fold(Some(0), |part, at| {
+            let at = at?;
+            let set = key.as_bytes()[usize::from(at / 8)] & (0x80 >> (at % 8)) != 0;
+            Some(part? << 1 | u8::from(set))
+        })
+    }
+
     /// Its halves, in order; a range of two keys is not halved.
     pub(crate) fn halves(&self) -> Option<[Self; 2]> {
         let bits = self.bits.checked_add(1)?;

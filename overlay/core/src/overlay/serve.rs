@@ -80,9 +80,9 @@ impl Overlay {
                 return self
                     .serve_related(link, id, true, |overlay| overlay.serve_presence(link, peer, id, &ask));
             }
-            Message::Digest(range) => {
+            Message::Digest(compare) => {
                 served.digest += 1;
-                self.serve_moving(link, &peer, &Asked::Digest(&range))
+                self.serve_moving(link, &peer, &Asked::Digest(&compare))
             }
             Message::Pull(items) => {
                 served.pull += 1;

@@ -1,17 +1,19 @@
-//! Whom the asker knows already: an answer names only others.
+//! What the asker has already: an answer tells only the rest.
 //!
 //! An answer with twenty hints takes 3 kB, and as a rule tells nothing new. So a question carries three bytes
 //! for each superpeer that its asker knows around the key. They depend on place and certificate: who has a
 //! newer certificate is news. That two superpeers have the same mark hides one of them from an asker who
 //! knows the other; both have to be around one key, and nobody chooses its place, so that is one answer in
-//! forty thousand.
+//! forty thousand. A question for digests carries eight bytes of each hash that the asker has: who holds the
+//! same answers with a bit. To find two that are alike in that takes 2^32 records of one's own, which are
+//! then not repaired.
 
 use alloc::vec::Vec;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::certificate::NodeCertificate;
-use crate::key::Key;
+use crate::key::{Digest, Key};
 use crate::limits::KNOWN_MAX;
 
 /// Marks of superpeers.
@@ -51,5 +53,47 @@ impl<'b, C> Decode<'b, C> for Known {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let (marks, _) = d.bytes()?.as_chunks();
         Ok(Self(marks.iter().take(KNOWN_MAX).copied().collect()))
+    }
+}
+
+/// The beginnings of the hashes of the sixteen parts of a range.
+///
+/// # Shape
+/// On the wire one byte string, eight bytes for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts([[u8; 8]; 16]);
+
+impl Parts {
+    /// Of so many hashes; `None` unless they are sixteen.
+    #[must_use]
+    pub fn of(hashes: &[Digest]) -> Option<Self> {
+        let hashes: &[Digest; 16] = hashes.try_into().ok()?;
+        Some(Self(hashes.each_ref().map(beginning)))
+    }
+
+    /// A bit for each part, the first one lowest, of which the hash begins in the same way.
+    #[must_use]
+    pub fn same(&self, hashes: &[Digest]) -> u16 {
+        let pairs = self.0.iter().zip(hashes).enumerate();
+        pairs.fold(0, |same, (part, (mine, theirs))| same | u16::from(*mine == beginning(theirs)) << part)
+    }
+}
+
+fn beginning(hash: &Digest) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    [a, b, c, d, e, f, g, h]
+}
+
+impl<C> Encode<C> for Parts {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.bytes(self.0.as_flattened())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Parts {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let (parts, _) = d.bytes()?.as_chunks();
+        let parts = parts.try_into().map_err(|_| decode::Error::message("sixteen parts of eight bytes"))?;
+        Ok(Self(parts))
     }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 
-use super::{Hint, Known};
+use super::{Hint, Known, Parts};
 use crate::cbor::{Blob, Source};
 use crate::key::{Digest, Key, PeerId};
 use crate::sign::Signature;
@@ -396,6 +396,35 @@ pub struct Range {
     pub bits: u8,
 }
 
+/// Asks what is held in a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Compare {
+    /// As in [`Range`].
+    #[n(0)]
+    pub prefix: Key,
+    /// As in [`Range`].
+    #[n(1)]
+    pub bits: u8,
+    /// What the asker holds in its parts: of those that are the same nothing has to be told.
+    #[n(2)]
+    pub held: Option<Parts>,
+}
+
+impl Compare {
+    /// The range.
+    #[must_use]
+    pub const fn range(&self) -> Range {
+        Range { prefix: self.prefix, bits: self.bits }
+    }
+}
+
+impl From<Range> for Compare {
+    fn from(Range { prefix, bits }: Range) -> Self {
+        Self { prefix, bits, held: None }
+    }
+}
+
 /// Names a stored record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
@@ -423,6 +452,11 @@ pub struct Digests {
     #[n(2)]
     #[cbor(default)]
     pub syncing: bool,
+    /// A bit for each of the sixteen parts, the first one lowest, that is as the asker said: of these no
+    /// items are told.
+    #[n(3)]
+    #[cbor(default)]
+    pub same: u16,
 }
 
 /// Asks for records by name, or offers them.

@@ -16,9 +16,9 @@ use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 pub use self::hint::Hint;
-pub use self::known::Known;
+pub use self::known::{Known, Parts};
 pub use self::message::{
-    Acknowledgement, Attach, Attached, Changed, Closest, Digests, Get, Got, Hello, Hints, Item, Items, Leave,
+    Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Get, Got, Hello, Hints, Item, Items, Leave,
     Open, PresenceAsk, PresenceTold, Pulled, Put, PutDone, PutResult, Range, Refused, Register, Registered,
     Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
 };
@@ -145,7 +145,7 @@ messages! {
     /// Answered by [`Message::PresenceTold`].
     Presence(PresenceAsk) = 13,
     /// Answered by [`Message::Digests`].
-    Digest(Range) = 14,
+    Digest(Compare) = 14,
     /// Answered by [`Message::Pulled`].
     Pull(Items) = 15,
     /// Answered by [`Message::Wanted`].

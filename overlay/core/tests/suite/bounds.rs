@@ -63,7 +63,7 @@ fn who_asks_for_everything_again_and_again_is_put_off() {
     let mut world = registered(1, 3, 3, 400);
     let told = count_digests(&mut world, 0);
     let ask = |world: &mut World, from: usize, id: u64| {
-        world.say(from, 0, &Frame { id, message: Message::Digest(EVERYTHING) });
+        world.say(from, 0, &Frame { id, message: Message::Digest(EVERYTHING.into()) });
     };
     for number in 0..2_000 {
         ask(&mut world, 1, 1_000_000 + number);
@@ -116,7 +116,7 @@ fn a_newcomer_that_is_put_off_takes_its_range_over_all_the_same() {
 fn what_comes_after_a_comparison_is_seen_by_the_next() {
     let mut world = registered(3, 3, 3, 400);
     for (from, to) in [(0, 1), (1, 0)] {
-        world.say(from, to, &Frame { id: 9, message: Message::Digest(EVERYTHING) });
+        world.say(from, to, &Frame { id: 9, message: Message::Digest(EVERYTHING.into()) });
     }
     world.run_for(seconds(1));
     world.crash(2);

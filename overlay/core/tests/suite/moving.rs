@@ -451,13 +451,13 @@ fn only_superpeers_are_told_what_is_held() {
     let many = Items { items: vec![item; 257] };
     let refused = |world: &World| world.overlay(parent).counters().refused;
     let before = refused(&world);
-    for message in [Message::Digest(all), Message::Pull(many.clone()), Message::Offer(many.clone())] {
+    for message in [Message::Digest(all.into()), Message::Pull(many.clone()), Message::Offer(many.clone())] {
         world.say(3, parent, &Frame { id: 9, message });
     }
     world.run_for(seconds(1));
     assert_eq!(refused(&world).unsupported, before.unsupported + 3);
     let other = (parent + 1) % 3;
-    for message in [Message::Digest(behind), Message::Pull(many.clone()), Message::Offer(many)] {
+    for message in [Message::Digest(behind.into()), Message::Pull(many.clone()), Message::Offer(many)] {
         world.say(other, parent, &Frame { id: 9, message });
     }
     world.run_for(seconds(1));

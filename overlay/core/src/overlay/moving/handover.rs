@@ -246,7 +246,7 @@ impl Overlay {
             let items: Vec<Item> = source.wanted.iter().take(PULL_ITEMS).copied().collect();
             (Message::Pull(Items { items: items.clone() }), Asked::Pull(items))
         } else if let Some(range) = source.ranges.pop() {
-            (Message::Digest(range), Asked::Digest(range))
+            (Message::Digest(self.store.to_compare(range)), Asked::Digest(range))
         } else {
             if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
                 run.finished.insert(source.peer);
@@ -295,7 +295,8 @@ impl Overlay {
             let held = |item: &&Item| self.store.named(item, self.now.unix).is_some();
             let items = digests.items.iter().take(ITEMS_MAX);
             let named: BTreeSet<Item> = items.filter(|item| range.contains(&item.key)).copied().collect();
-            source.promises.prove(named.iter().filter(held).count());
+            let same = self.store.count_in(range, digests.same);
+            source.promises.prove(same + named.iter().filter(held).count());
             source.wanted = named.into_iter().filter(ours).collect();
             return true;
         }

@@ -36,11 +36,11 @@ use crate::key::{Key, PeerId};
 use crate::limits::{ITEMS_MAX, OFFERED_ITEM_WORK, PULLED_BYTES_MAX};
 use crate::range::{concerns, range_of};
 use crate::time::Instant;
-use crate::wire::{Item, Items, Message, Pulled, Range, Reason};
+use crate::wire::{Compare, Item, Items, Message, Pulled, Range, Reason};
 
 /// What another superpeer may ask.
 pub(super) enum Asked<'a> {
-    Digest(&'a Range),
+    Digest(&'a Compare),
     Pull(&'a Items),
     Offer(&'a Items),
 }
@@ -84,7 +84,7 @@ impl Overlay {
             return self.refuse_for(wait);
         }
         match asked {
-            Asked::Digest(range) => self.serve_digest(link, range),
+            Asked::Digest(compare) => self.serve_digest(link, compare),
             Asked::Pull(items) => self.serve_pull(link, items),
             Asked::Offer(items) => self.serve_offer(link, items),
         }
@@ -97,11 +97,11 @@ impl Overlay {
     }
 
     /// What we hold in a range.
-    fn serve_digest(&mut self, link: LinkId, range: &Range) -> Message {
-        if !range.is_valid() {
+    fn serve_digest(&mut self, link: LinkId, compare: &Compare) -> Message {
+        if !compare.range().is_valid() {
             return self.refuse(Reason::Invalid);
         }
-        let (mut digests, read) = self.store.digests(range, self.now.unix);
+        let (mut digests, read) = self.store.digests(compare, self.now.unix);
         self.worked_for(link, read);
         digests.syncing = self.is_syncing();
         Message::Digests(digests)

@@ -218,7 +218,8 @@ impl Overlay {
             check.range = range;
             check.promises.asked();
             let purpose = Purpose::Moving(repair.id);
-            self.ask(peer, Message::Digest(range), purpose, REQUEST_TIMEOUT);
+            let compare = self.store.to_compare(range);
+            self.ask(peer, Message::Digest(compare), purpose, REQUEST_TIMEOUT);
         } else if let Some(check) = repair.asked.remove(&peer) {
             repair.lacking.insert(peer, check.lacks);
         }
@@ -244,7 +245,9 @@ impl Overlay {
         if digests.parts.is_empty() {
             let range = check.range;
             for index in inside(check, &range, records) {
-                let held = digests.items.iter().take(ITEMS_MAX).any(|item| *item == records[index].item);
+                let item = records[index].item;
+                let same = range.part_of(&item.key).is_some_and(|part| digests.same >> part & 1 == 1);
+                let held = same || digests.items.iter().take(ITEMS_MAX).any(|other| *other == item);
                 found(check, &mut records[index], index, held);
             }
             return;
