@@ -27,6 +27,9 @@ use crate::map::Cause;
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
 
+/// [`Open::role`] of a superpeer that takes its range over.
+const TAKES_OVER: u8 = 2;
+
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) peer: PeerId,
@@ -67,6 +70,8 @@ pub(super) struct Link {
 pub(super) struct Greeting {
     pub(super) agent: String,
     pub(super) superpeer: bool,
+    /// It was taking its range over: what it lacks is its own business.
+    pub(super) anew: bool,
     /// 0–255 of the children that it takes, as it said last.
     pub(super) load: u8,
     /// When they last told their wall clock, by both of ours.
@@ -157,6 +162,11 @@ impl Links {
         if let Some(link) = self.to(peer).and_then(|link| self.links.get_mut(&link)) {
             link.used = now;
         }
+    }
+
+    /// Whether the peer was taking its range over when it greeted: it had started anew.
+    pub(super) fn is_anew(&self, peer: &PeerId) -> bool {
+        self.greeting(peer).is_some_and(|greeting| greeting.anew)
     }
 
     /// Whether the peer has opened a link later than this, by its own clock.
@@ -304,7 +314,7 @@ impl Overlay {
             protocol_max: PROTOCOL,
             features: 0,
             agent: self.agent.clone(),
-            role: u8::from(self.is_superpeer()),
+            role: u8::from(self.is_superpeer()) + u8::from(self.is_superpeer() && self.is_syncing()),
             load: self.load(),
             unix_time: self.now.unix.as_secs(),
             network_version: self.network.version,
@@ -356,8 +366,8 @@ impl Overlay {
         let superpeer = open.hint.as_ref().is_some_and(|hint| hint.peer() == peer);
         let (told, skew) = (self.now, skew(self.now, open.unix_time));
         if let Some(link) = self.links.links.get_mut(&id) {
-            let load = open.load;
-            link.greeting = Some(Greeting { agent: open.agent, superpeer, load, told, skew });
+            let (load, anew) = (open.load, superpeer && open.role == TAKES_OVER);
+            link.greeting = Some(Greeting { agent: open.agent, superpeer, anew, load, told, skew });
             link.greeted = open.unix_time;
         }
         self.judge_skew();

@@ -105,6 +105,9 @@ impl Overlay {
     /// we hold, if it is near enough to hold what is ours.
     pub(in crate::overlay) fn compare_with(&mut self, peer: PeerId) {
         let Some(place) = self.place().filter(|_| self.is_superpeer()) else { return };
+        if self.links.is_anew(&peer) {
+            return;
+        }
         let near = self.map.closest(&place, HAND_OVER_TRIES + 1);
         if !near.iter().any(|contact| contact.peer() == peer) {
             return;

@@ -54,6 +54,10 @@ pub(super) struct Moving {
     /// When the timer for the next repair is set.
     repairs_at: Option<Instant>,
     repair: Option<Repair>,
+    /// Who is gone since copies were counted last, and how many that may be before any record can have too
+    /// few of them.
+    worn: BTreeMap<PeerId, Key>,
+    spare: usize,
     pushes: BTreeMap<u64, Push>,
     leaving: Option<Leaving>,
 }

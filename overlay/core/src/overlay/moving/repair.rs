@@ -19,10 +19,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::changed::Place;
 use super::promises::Promises;
 use super::push::Cause;
 use crate::key::{Distance, Key, PeerId};
-use crate::limits::{ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
+use crate::limits::{CHANGED_MAX, ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::overlay::{Overlay, Timer};
 use crate::range::spanning;
@@ -119,8 +120,8 @@ impl Overlay {
                 self.compare_with(*peer);
             }
         }
-        let gone: Vec<Key> = due.iter().filter(|(_, place)| place.gone).map(|(_, place)| place.key).collect();
-        let back = due.iter().filter(|(_, place)| place.back).map(|(_, place)| place.key).collect();
+        let back = self.wear(&due);
+        let gone = self.worn_out();
         let mut items = self.in_question(&gone);
         let missed = self.perhaps_missed(&back);
         items.retain(|item| !missed.contains(item));
@@ -135,6 +136,32 @@ impl Overlay {
             self.check_on(peer);
         }
         self.repair_if_counted();
+    }
+
+    /// Takes down who is gone; returns the places of those that are back and don't take their range over
+    /// themselves.
+    fn wear(&mut self, due: &[(PeerId, Place)]) -> BTreeSet<Key> {
+        let mut back = BTreeSet::new();
+        for (peer, place) in due {
+            if self.map.contact(peer).is_none() {
+                if self.moving.worn.len() < CHANGED_MAX {
+                    self.moving.worn.insert(*peer, place.key);
+                }
+            } else if self.links.is_anew(peer) {
+                self.moving.worn.remove(peer);
+            } else if place.back {
+                back.insert(place.key);
+            }
+        }
+        back
+    }
+
+    /// The places of those who are gone since the last count, if a record can have too few copies by now.
+    fn worn_out(&mut self) -> Vec<Key> {
+        if self.moving.worn.len() <= self.moving.spare {
+            return Vec::new();
+        }
+        core::mem::take(&mut self.moving.worn).into_values().collect()
     }
 
     /// The held records that those who are back ought to hold. Be we near or not: perhaps it is we who
@@ -274,6 +301,11 @@ impl Overlay {
             return;
         }
         let Some(repair) = self.moving.repair.take() else { return };
+        let spare = |record: &Counted| record.copies.saturating_sub(record.needed);
+        let counted = repair.records.iter().filter(|record| record.own.is_some());
+        if let Some(spare) = counted.map(spare).min() {
+            self.moving.spare = spare;
+        }
         for (peer, lacks) in repair.lacking {
             let records = lacks.into_iter().map(|index| &repair.records[index]);
             let scarce = records.filter(|record| !record.nearer && record.copies < record.needed);
