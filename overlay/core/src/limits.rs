@@ -457,6 +457,10 @@ pub const HAND_OVER_SAMPLES: usize = 64;
 /// How long after joining a newcomer still pulls from superpeers that prove to be nearer. *Guess*.
 pub const HAND_OVER_WINDOW: Duration = Duration::from_secs(60);
 
+/// When a newcomer compares once more with its two nearest, after it joined. *Guess*: after a put that was
+/// under way, and when [`HAND_OVER_WINDOW`] is over.
+pub const HAND_OVER_AGAIN: [Duration; 2] = [Duration::from_secs(12), HAND_OVER_WINDOW];
+
 /// Records that a superpeer may name and not give before it is left. *Guess*: some are replaced, or end,
 /// between two messages.
 pub const BROKEN_PROMISES_MAX: usize = 16;

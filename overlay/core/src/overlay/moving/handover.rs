@@ -23,7 +23,7 @@ use rand_core::Rng;
 use super::promises::Promises;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW, ITEMS_MAX, PULL_ITEMS,
+    HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW, ITEMS_MAX, PULL_ITEMS,
     REQUEST_TIMEOUT,
 };
 use crate::overlay::Overlay;
@@ -47,6 +47,8 @@ pub(super) struct HandOver {
     tried: BTreeSet<PeerId>,
     /// Those of them that told all, and had nothing to take over themselves.
     finished: BTreeSet<PeerId>,
+    /// How often we have compared again since we were synced.
+    again: usize,
     /// Those that promised in vain: they may hold what they didn't give.
     vain: BTreeSet<PeerId>,
     source: Option<Source>,
@@ -96,6 +98,7 @@ impl Overlay {
             beside: false,
             tried: BTreeSet::new(),
             finished: BTreeSet::new(),
+            again: 0,
             vain: BTreeSet::new(),
             source: None,
         });
@@ -174,9 +177,13 @@ impl Overlay {
     /// Goes on with the next source, or is done.
     pub(in crate::overlay) fn hand_over(&mut self) {
         let idle = |run: &&HandOver| run.ready && run.source.is_none();
-        let Some(run) = self.moving.hand_over.as_ref().filter(idle) else { return };
+        if !self.moving.hand_over.as_ref().is_some_and(|run| idle(&run)) {
+            return;
+        }
+        self.compare_again();
+        let Some(run) = &self.moving.hand_over else { return };
         let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
-        let over = over || run.beside;
+        let over = over && run.again == HAND_OVER_AGAIN.len() || run.beside;
         let source = self.next_source(run).or_else(|| self.uncovered());
         let (id, place) = (self.number(), self.place());
         let promises = Promises::new(self.now.instant);
@@ -199,11 +206,27 @@ impl Overlay {
         self.pull_on(source);
     }
 
+    /// What was put while we took our range over may have missed us: the two nearest are asked once more, a
+    /// little later and when all know us.
+    fn compare_again(&mut self) {
+        let Some(place) = self.place() else { return };
+        let Some(run) = self.moving.hand_over.as_mut().filter(|run| run.synced && !run.beside) else { return };
+        let due = HAND_OVER_AGAIN.get(run.again).is_some_and(|at| self.now.instant.since(run.began) >= *at);
+        if due {
+            run.again += 1;
+            run.tried.retain(|peer| run.finished.contains(peer));
+            let nearest = self.map.closest(&place, HAND_OVER_SOURCES + 1).into_iter();
+            let nearest = nearest.map(crate::map::Contact::peer).filter(|peer| *peer != self.me);
+            run.back.extend(nearest.filter(|peer| !run.vain.contains(peer)));
+        }
+    }
+
     /// One that is back; else the nearest that has not been tried: until two have told all, and of the
     /// two nearest after that.
     fn next_source(&self, run: &HandOver) -> Option<PeerId> {
         let mut back = run.back.iter().filter(|_| run.tried.len() < HAND_OVER_TRIES);
-        if let Some(peer) = back.find(|peer| self.map.contact(peer).is_some()) {
+        let fits = |peer: &&PeerId| self.map.contact(peer).is_some();
+        if let Some(peer) = back.find(fits) {
             return Some(*peer);
         }
         if self.is_late(run) {
