@@ -302,10 +302,10 @@ impl Map {
         self.gone.iter().filter(move |(_, gone)| now.since(gone.tried) >= RETRY_GONE).map(|(peer, _)| *peer)
     }
 
-    /// The certificates of those that have failed us, or left, so lately that others may still name them.
-    pub(crate) fn gone_lately(&self, now: Instant) -> impl Iterator<Item = &NodeCertificate> {
+    /// The places and certificates of those that have failed us, or left, so lately that others may still name them.
+    pub(crate) fn gone_lately(&self, now: Instant) -> impl Iterator<Item = (&Key, &NodeCertificate)> {
         let lately = self.gone.values().filter(move |gone| now.since(gone.tried) < KNOWN_GONE);
-        lately.map(|gone| &gone.hint.certificate)
+        lately.map(|gone| (&gone.id, &gone.hint.certificate))
     }
 
     /// Where a superpeer listens, in the map or gone from it.

@@ -60,7 +60,14 @@ impl Side {
 }
 
 fn small(id: u64) -> Frame {
-    Frame { id, message: Message::Closest(Closest { key: Key::from_bytes([id as u8; 32]), count: 20, known: Known::default() }) }
+    Frame {
+        id,
+        message: Message::Closest(Closest {
+            key: Key::from_bytes([id as u8; 32]),
+            count: 20,
+            known: Known::default(),
+        }),
+    }
 }
 
 fn large(id: u64) -> Frame {

@@ -33,7 +33,11 @@ impl Census {
     pub fn take_at(network: &Network, address: &Multiaddr) -> Self {
         let Authority { facts, .. } = Authority::of(network);
         let mut stranger = greeted(&facts, address);
-        let answer = stranger.ask(Message::Closest(Closest { key: Key::from_bytes([0; 32]), count: 20, known: Known::default() }));
+        let answer = stranger.ask(Message::Closest(Closest {
+            key: Key::from_bytes([0; 32]),
+            count: 20,
+            known: Known::default(),
+        }));
         let Some(Message::Hints(hints)) = answer else { panic!("no hints: {answer:?}") };
         Self { facts, hints: hints.hints }
     }

@@ -22,8 +22,8 @@ use crate::record::Record;
 use crate::sign::{Tag, to_sign};
 use crate::store::{Kept, item};
 use crate::wire::{
-    Closest, Get, Got, Hint, Hints, Known, Leave, Message, Put, PutDone, PutResult, Reason, Refused, Register,
-    Statement, Working,
+    Closest, Get, Got, Hint, Hints, Known, Leave, Message, Put, PutDone, PutResult, Reason, Refused,
+    Register, Statement, Working,
 };
 
 impl Overlay {
@@ -212,10 +212,9 @@ impl Overlay {
             known.add(&contact.id, &contact.hint.certificate);
         }
         let Some(farthest) = closest.last().map(|contact| contact.id.distance(key)) else { return known };
-        for certificate in self.map.gone_lately(self.now.instant) {
-            let place = certificate.node_id(&self.network.id);
+        for (place, certificate) in self.map.gone_lately(self.now.instant) {
             if place.distance(key) <= farthest {
-                known.add(&place, certificate);
+                known.add(place, certificate);
             }
         }
         known

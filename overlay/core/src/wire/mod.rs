@@ -18,9 +18,9 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 pub use self::hint::Hint;
 pub use self::known::{Known, Parts};
 pub use self::message::{
-    Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Get, Got, Hello, Hints, Item, Items, Leave,
-    Open, PresenceAsk, PresenceTold, Pulled, Put, PutDone, PutResult, Range, Refused, Register, Registered,
-    Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
+    Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Get, Got, Hello, Hints, Item,
+    Items, Leave, Open, PresenceAsk, PresenceTold, Pulled, Put, PutDone, PutResult, Range, Refused, Register,
+    Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
 };
 pub use crate::limits::FRAME_BYTES_MAX;
 

@@ -12,8 +12,8 @@ use callbook_overlay::api::{Command, Failure, Reply};
 use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::record::Record;
 use callbook_overlay::wire::{
-    Acknowledgement, Closest, Frame, Get, Got, Hints, Leave, Known, Message, Put, PutDone, PutResult, Registered,
-    Reject, Resolve, Resolved,
+    Acknowledgement, Closest, Frame, Get, Got, Hints, Known, Leave, Message, Put, PutDone, PutResult,
+    Registered, Reject, Resolve, Resolved,
 };
 
 use crate::network::network;

@@ -135,7 +135,10 @@ fn a_reader_that_stalls_does_not_stall_anybody_else() {
     let parent = network.children[0].parent().expect("attached");
     let mut stranger = network.stranger(true);
     let question = framed(&Frame { id: 1, message: a_question() });
-    let gets = framed(&Frame { id: 2, message: Message::Get(Get { key: network.authority.key("alice"), known: Known::default() }) });
+    let gets = framed(&Frame {
+        id: 2,
+        message: Message::Get(Get { key: network.authority.key("alice"), known: Known::default() }),
+    });
     let many: Vec<u8> = [question, gets].concat().repeat(200);
     let flooding = AtomicBool::new(true);
     let (batches, rounds) = std::thread::scope(|scope| {
