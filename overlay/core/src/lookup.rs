@@ -190,7 +190,13 @@ impl Walk {
         if self.goal == Goal::Value && !found && denials * 3 > storers * 2 {
             return Verdict::Absent;
         }
-        let open = |candidate: &Candidate| matches!(candidate.state, State::Fresh | State::Asked);
+        // Who is late may answer after all, or prove to be dead: then the next one takes its place.
+        let waits = |state: State| match state {
+            State::Fresh | State::Asked => true,
+            State::Late => self.goal == Goal::Value,
+            State::Denied | State::Found | State::Failed => false,
+        };
+        let open = |candidate: &Candidate| waits(candidate.state);
         if self.closest().iter().any(open) {
             return Verdict::Running;
         }

@@ -20,7 +20,7 @@ use crate::api::{DialEnd, Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX,
-    MOVING_WORK_BURST, MOVING_WORK_PER_SEC, OPEN_TIMEOUT, REQUEST_TIMEOUT, SKEW_MAX_SECS, WATCHES_BURST,
+    MOVING_WORK_BURST, MOVING_WORK_PER_SEC, OPEN_TIMEOUT, SKEW_MAX_SECS, STORER_TIMEOUT_MIN, WATCHES_BURST,
     WATCHES_PER_SEC,
 };
 use crate::map::Cause;
@@ -475,7 +475,7 @@ impl Overlay {
         self.counters.dials_failed += 1;
         if let Some(link) = self.links.to(peer) {
             let heard = self.links.unheard(peer, self.now.instant);
-            if end == DialEnd::Silent || heard.is_none_or(|unheard| unheard < REQUEST_TIMEOUT) {
+            if end == DialEnd::Silent || heard.is_none_or(|unheard| unheard < STORER_TIMEOUT_MIN) {
                 return self.dial_over(peer);
             }
             // Nothing comes on it, and nobody is there any more: it only was not told to end.
