@@ -128,6 +128,11 @@ impl Walk {
         ranked.into_iter().map(|(_, _, peer)| peer).collect()
     }
 
+    /// The nearest candidates.
+    pub(crate) fn nearest(&self, count: usize) -> Vec<PeerId> {
+        self.candidates.iter().take(count).map(|candidate| candidate.peer).collect()
+    }
+
     /// A request to `peer` went out.
     pub(crate) fn asked(&mut self, peer: &PeerId) {
         self.mark(peer, State::Asked);

@@ -91,7 +91,8 @@ impl Overlay {
             return Some(self.with_index(key, bundle, Source::Cache));
         }
         let bundle = self.store.bundle(key, self.now.unix);
-        let held = !self.is_stale() && bundle.devices().next().is_some() && self.stores(key);
+        let held = !self.is_stale() && bundle.devices().next().is_some();
+        let held = held && self.is_superpeer() && self.is_among(key, self.inner());
         held.then(|| self.with_index(key, bundle, Source::Store))
     }
 
@@ -127,6 +128,13 @@ impl Overlay {
         bundle.apply_epoch();
         let source = if indexed > 0 && indexed == bundle.devices().count() { Source::Index } else { source };
         Found { bundle, source, hops: 0, trace: Vec::new() }
+    }
+
+    /// So many of the closest to a key are storers of it by everybody's map, give or take a few superpeers that
+    /// some don't know yet, or think alive. Those further out may have been passed over by the last put.
+    pub(super) fn inner(&self) -> usize {
+        let r = self.replicas();
+        if self.map.len() > r { (r * 3).div_ceil(4) } else { r }
     }
 
     /// Whether we are among the storers of a key.

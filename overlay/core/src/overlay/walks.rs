@@ -159,7 +159,11 @@ impl Overlay {
             return self.end_walk(id, run, verdict);
         }
         let now = self.now.instant;
-        let rank = |peer: &PeerId| (self.cache.is_blamed(peer), self.links.rank(peer));
+        let inner = run.walk.nearest(self.inner());
+        let rank = |peer: &PeerId| {
+            let (unlinked, trip) = self.links.rank(peer);
+            (self.cache.is_blamed(peer), unlinked, !inner.contains(peer), trip)
+        };
         let mut asking = Vec::new();
         let room = run.walk.room(0);
         for (index, peer) in run.walk.due(run.extra, rank).into_iter().enumerate() {
