@@ -27,7 +27,7 @@ use crate::map::Cause;
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
 
-/// [`Open::role`] of a superpeer that takes its range over.
+/// [`Open::role`] of a superpeer that has joined lately, and takes its range over.
 const TAKES_OVER: u8 = 2;
 
 #[derive(Debug)]
@@ -314,7 +314,7 @@ impl Overlay {
             protocol_max: PROTOCOL,
             features: 0,
             agent: self.agent.clone(),
-            role: u8::from(self.is_superpeer()) + u8::from(self.is_superpeer() && self.is_syncing()),
+            role: if self.takes_over() { TAKES_OVER } else { u8::from(self.is_superpeer()) },
             load: self.load(),
             unix_time: self.now.unix.as_secs(),
             network_version: self.network.version,

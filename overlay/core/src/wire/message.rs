@@ -29,7 +29,7 @@ pub struct Open {
     /// Software name and version.
     #[n(3)]
     pub agent: String,
-    /// 0 child, 1 superpeer, 2 superpeer that takes its range over.
+    /// 0 child, 1 superpeer, 2 superpeer that has joined lately and takes its range over.
     #[n(4)]
     pub role: u8,
     /// 0–255 of `children_max`.

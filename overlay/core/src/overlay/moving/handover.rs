@@ -88,6 +88,11 @@ impl Overlay {
     }
 
     /// We have become a superpeer.
+    /// Whether we have joined within the last minute: whatever we lack we take over ourselves.
+    pub(in crate::overlay) fn takes_over(&self) -> bool {
+        self.moving.hand_over.as_ref().is_some_and(|run| !run.beside)
+    }
+
     pub(in crate::overlay) fn begin_hand_over(&mut self) {
         self.moving.hand_over = Some(HandOver {
             began: self.now.instant,
