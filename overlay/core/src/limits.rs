@@ -461,6 +461,10 @@ pub const HAND_OVER_WINDOW: Duration = Duration::from_secs(60);
 /// under way, and when [`HAND_OVER_WINDOW`] is over.
 pub const HAND_OVER_AGAIN: [Duration; 2] = [Duration::from_secs(12), HAND_OVER_WINDOW];
 
+/// One of so many nearest is compared with in each [`REFRESH_INTERVAL`]. *Guess*; that it is done again and again
+/// and not only for a reason is Bamboo's answer to churn (paper).
+pub const NEIGHBOURS_COMPARED: usize = 3;
+
 /// Records that a superpeer may name and not give before it is left. *Guess*: some are replaced, or end,
 /// between two messages.
 pub const BROKEN_PROMISES_MAX: usize = 16;

@@ -74,6 +74,8 @@ pub(crate) struct Map {
     own: Option<Key>,
     /// How many were given up at the bound.
     pub(crate) dropped: u64,
+    /// We have started into a network that was there before us.
+    vouched: bool,
 }
 
 /// Why a superpeer goes out of the map.
@@ -103,13 +105,15 @@ struct Gone {
     met: bool,
     /// And then its host refused: no cut is between us and where it was.
     dead: bool,
+    /// Its host refused.
+    refused: bool,
 }
 
 impl Map {
     /// An empty map for at most `bound` superpeers, k of each bucket among them.
     pub(crate) fn new(bound: usize, k: usize) -> Self {
         let (sorted, places, gone) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { sorted, places, gone, bound, k, own: None, dropped: 0 }
+        Self { sorted, places, gone, bound, k, own: None, dropped: 0, vouched: false }
     }
 
     /// From here the map looks at the key space: our place, or none as a child.
@@ -233,6 +237,7 @@ impl Map {
             gone.tried = now;
             gone.left |= cause == Cause::Left;
             gone.dead |= gone.met && cause == Cause::Refused;
+            gone.refused |= cause == Cause::Refused;
         }
         let Some(contact) = self.remove(peer) else { return };
         self.forget_gone(now);
@@ -242,8 +247,10 @@ impl Map {
             self.gone.remove(&first);
         }
         let Contact { id, hint, verified, met, .. } = contact;
-        let (left, dead) = (cause == Cause::Left, met && cause == Cause::Refused);
-        self.gone.insert(*peer, Gone { id, hint, since: now, tried: now, left, verified, met, dead });
+        let (left, refused) = (cause == Cause::Left, cause == Cause::Refused);
+        let dead = met && refused;
+        self.gone
+            .insert(*peer, Gone { id, hint, since: now, tried: now, left, verified, met, dead, refused });
     }
 
     /// Forgets those that have been gone for a day.
@@ -278,15 +285,27 @@ impl Map {
 
     /// Those that failed us lately and may still be there, where we can't reach them.
     fn missing(&self, now: Instant) -> usize {
-        let missing = |gone: &&Gone| !gone.left && !gone.dead && now.since(gone.since) < CUT_OFF_FOR;
+        let dead = |gone: &Gone| gone.dead || gone.refused && self.vouched;
+        let missing = |gone: &&Gone| !gone.left && !dead(gone) && now.since(gone.since) < CUT_OFF_FOR;
         self.gone.values().filter(missing).count()
+    }
+
+    /// We have taken our range over from one who had been there before: whom we remember and who is refused is
+    /// dead, and not merely to start after us.
+    pub(crate) fn vouch(&mut self) {
+        self.vouched = true;
+    }
+
+    pub(crate) fn is_vouched(&self) -> bool {
+        self.vouched
     }
 
     /// Whether the `r` that were closest to `key` have all failed us lately, after we had met: what they
     /// held nobody else may know.
     pub(crate) fn has_lost_closest(&self, key: &Key, r: usize, now: Instant) -> bool {
         let nearest = self.closest(key, 1).first().map(|contact| contact.id.distance(key));
-        let lost = |gone: &&Gone| gone.met && !gone.left && now.since(gone.since) < CUT_OFF_FOR;
+        let lost =
+            |gone: &&Gone| (gone.met || self.vouched) && !gone.left && now.since(gone.since) < CUT_OFF_FOR;
         let nearer = |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.id.distance(key) < *nearest);
         self.gone.values().filter(lost).filter(nearer).count() >= r
     }

@@ -23,8 +23,8 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL, REFRESH_INTERVAL,
-    SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
+    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
+    REFRESH_INTERVAL, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned};
@@ -375,6 +375,7 @@ impl Overlay {
             self.neighbours_sought();
             self.start_walk(own, Goal::Nodes, Owner::Refresh);
             self.survey_somebody();
+            self.compare_with_neighbour();
             self.publish_wider();
         }
     }

@@ -457,6 +457,10 @@ pub struct Digests {
     #[n(3)]
     #[cbor(default)]
     pub same: u16,
+    /// Whether the sender has been there for long, or was told by one that has, when it joined.
+    #[n(4)]
+    #[cbor(default)]
+    pub settled: bool,
 }
 
 /// Asks for records by name, or offers them.

@@ -23,8 +23,8 @@ use rand_core::Rng;
 use super::promises::Promises;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW, ITEMS_MAX, PULL_ITEMS,
-    REQUEST_TIMEOUT,
+    CUT_OFF_FOR, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW,
+    ITEMS_MAX, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
@@ -61,6 +61,7 @@ struct Source {
     id: u64,
     promises: Promises,
     syncing: bool,
+    settled: bool,
     /// What the request in flight asked for.
     asked: Asked,
     /// Ranges to compare, the next one last.
@@ -87,13 +88,14 @@ impl Overlay {
         self.moving.hand_over.as_ref().is_some_and(|run| !run.synced)
     }
 
-    /// We have become a superpeer.
     /// Whether we have joined within the last minute: whatever we lack we take over ourselves.
     pub(in crate::overlay) fn takes_over(&self) -> bool {
         self.moving.hand_over.as_ref().is_some_and(|run| !run.beside)
     }
 
+    /// We have become a superpeer.
     pub(in crate::overlay) fn begin_hand_over(&mut self) {
+        self.moving.since.get_or_insert(self.now.instant);
         self.moving.hand_over = Some(HandOver {
             began: self.now.instant,
             ready: false,
@@ -120,6 +122,10 @@ impl Overlay {
         if !near.iter().any(|contact| contact.peer() == peer) {
             return;
         }
+        self.compare_beside(peer);
+    }
+
+    fn compare_beside(&mut self, peer: PeerId) {
         if self.moving.hand_over.is_none() {
             self.begin_hand_over();
             if let Some(run) = &mut self.moving.hand_over {
@@ -132,6 +138,29 @@ impl Overlay {
             run.back.insert(peer);
         }
         self.upkeep_again();
+    }
+
+    /// Once a minute one of the nearest: what a put passed over, because two superpeers' maps differ, is found
+    /// whatever the reason.
+    pub(in crate::overlay) fn compare_with_neighbour(&mut self) {
+        let now = self.now.instant;
+        let lately = self.moving.compared.is_some_and(|at| now.since(at) < REFRESH_INTERVAL / 2);
+        let Some(place) = self.place().filter(|_| !lately && self.moving.hand_over.is_none()) else { return };
+        let nearest = self.map.closest(&place, NEIGHBOURS_COMPARED + 1).into_iter();
+        let nearest = nearest.map(crate::map::Contact::peer).filter(|peer| self.links.to(peer).is_some());
+        let nearest: Vec<PeerId> = nearest.collect();
+        if !nearest.is_empty() {
+            self.moving.compared = Some(now);
+            let peer = nearest[self.pick(nearest.len())];
+            self.compare_beside(peer);
+        }
+    }
+
+    /// Whether the network that we know was there before us, or has been ours for long: who has just started
+    /// may ask us whether those whom it remembers are dead, or only not up yet.
+    pub(super) fn is_settled(&self) -> bool {
+        let since = self.moving.since.map(|since| self.now.instant.since(since));
+        self.map.is_vouched() || since.is_some_and(|since| since >= CUT_OFF_FOR)
     }
 
     /// Whether we have just joined, know that there are others, and have reached none: we may be alone, but
@@ -201,7 +230,7 @@ impl Overlay {
         };
         let range = self.range_at(&place, self.replicas());
         let (ranges, wanted, asked) = (alloc::vec![range], Vec::new(), Asked::Digest(range));
-        let source = Source { peer, id, promises, syncing: false, asked, ranges, wanted };
+        let source = Source { peer, id, promises, syncing: false, settled: false, asked, ranges, wanted };
         if let Some(run) = &mut self.moving.hand_over {
             // Until now we knew nobody.
             run.synced &= run.beside || !run.finished.is_empty();
@@ -215,11 +244,12 @@ impl Overlay {
     /// little later and when all know us.
     fn compare_again(&mut self) {
         let Some(place) = self.place() else { return };
-        let Some(run) = self.moving.hand_over.as_mut().filter(|run| run.synced && !run.beside) else { return };
+        let Some(run) = self.moving.hand_over.as_mut().filter(|run| run.synced && !run.beside) else {
+            return;
+        };
         let due = HAND_OVER_AGAIN.get(run.again).is_some_and(|at| self.now.instant.since(run.began) >= *at);
         if due {
             run.again += 1;
-            run.tried.retain(|peer| run.finished.contains(peer));
             let nearest = self.map.closest(&place, HAND_OVER_SOURCES + 1).into_iter();
             let nearest = nearest.map(crate::map::Contact::peer).filter(|peer| *peer != self.me);
             run.back.extend(nearest.filter(|peer| !run.vain.contains(peer)));
@@ -281,6 +311,9 @@ impl Overlay {
         } else {
             if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
                 run.finished.insert(source.peer);
+                if source.settled {
+                    self.map.vouch();
+                }
             }
             return self.hand_over();
         };
@@ -320,6 +353,7 @@ impl Overlay {
     fn compare(&mut self, source: &mut Source, digests: Digests) -> bool {
         let (Asked::Digest(range), Some(place)) = (&source.asked, self.place()) else { return false };
         source.syncing |= digests.syncing;
+        source.settled |= digests.settled;
         if digests.parts.is_empty() {
             let ours =
                 |item: &Item| self.stores(&item.key) && self.store.named(item, self.now.unix).is_none();

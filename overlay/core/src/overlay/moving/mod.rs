@@ -49,6 +49,10 @@ pub(super) enum Asked<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Moving {
     hand_over: Option<HandOver>,
+    /// Since when we have been a superpeer.
+    since: Option<Instant>,
+    /// When we last compared with a neighbour for no reason.
+    compared: Option<Instant>,
     /// Who is gone, or back, since the last repair.
     changed: Changed,
     /// When the timer for the next repair is set.
@@ -107,7 +111,7 @@ impl Overlay {
         }
         let (mut digests, read) = self.store.digests(compare, self.now.unix);
         self.worked_for(link, read);
-        digests.syncing = self.is_syncing();
+        (digests.syncing, digests.settled) = (self.is_syncing(), self.is_settled());
         Message::Digests(digests)
     }
 
