@@ -556,9 +556,10 @@ pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
 /// gone on without it. *Guess*: half of what they wait for an answer, at most.
 pub const AWAY: Duration = Duration::from_secs(2);
 
-/// An absence that no standby has confirmed after this is unknown. *Guess*: a look-up's three or four
-/// round trips, and a storer that is given up on the way.
-pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
+/// An absence that no standby has confirmed after this is unknown. *Guess*: what the standby's own look-up may
+/// take; with a fifth of packets lost and a fifth of superpeers slow it often takes more than three seconds
+/// (*measured*, row L).
+pub const CONFIRM_TIMEOUT: Duration = WALK_TIMEOUT;
 
 /// Faults of a parent in a row (no answer though it is heard, answers that don't verify, absences that a
 /// standby refutes) after which its child leaves it. *Guess*.
