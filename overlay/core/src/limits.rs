@@ -163,6 +163,10 @@ pub const PARENT_TIMEOUT: Duration = Duration::from_secs(8);
 /// A look-up or put that has not ended after this answers what it has. *Guess*.
 pub const WALK_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// Storers that are still taking their range over are asked again by a look-up after this, then after twice
+/// as long, and so on. *Guess*: some round trips; it takes that long where nothing was missed.
+pub const UNREADY_PAUSE: Duration = Duration::from_millis(250);
+
 /// A local look-up is answered after this at the latest. *Guess*.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -552,9 +556,9 @@ pub const SILENCE_AGAIN: Duration = Duration::from_secs(1);
 /// How often a parent says that it is still at work. *Specification* (DETAILS *Links*).
 pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A deadline that is overdue by more than this: the process or its machine stood still, and others have
-/// gone on without it. *Guess*: half of what they wait for an answer, at most.
-pub const AWAY: Duration = Duration::from_secs(2);
+/// A deadline that is overdue by as much: the process or its machine stood still, and others have
+/// gone on without it: what they asked has failed, and what they said since may have gone to others.
+pub const AWAY: Duration = REQUEST_TIMEOUT;
 
 /// An absence that no standby has confirmed after this is unknown. *Guess*: what the standby's own look-up may
 /// take; with a fifth of packets lost and a fifth of superpeers slow it often takes more than three seconds

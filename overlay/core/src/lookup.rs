@@ -4,11 +4,13 @@
 //!            ask                 answered, nothing there            enough denials
 //!  fresh ─────────▶ asked ──────────────────────────▶ denied ─────────────────────▶ absent / nodes
 //!                     │ answered with devices ─▶ found
+//!                     │ not ready ─▶ unready ─── nobody left to ask ─▶ waiting ─▶ (as fresh)
 //!                     │ slow ─▶ late ─▶ (as asked) ──┐
 //!                     │ no answer in time ─▶ failed ─┤
-//!                     └ not reachable ─▶ left out    └─ nobody left to ask ────────▶ unknown
+//!                     └ not reachable ─▶ left out    └─ nobody left to ask, none unready ─▶ unknown
 //! ```
-//! Who is late counts as failed until it answers after all.
+//! Who is late counts as failed until it answers after all. Who is unready has not finished taking its
+//! range over, as after a newcomer's start or when its machine stood still: it will answer soon.
 //! Only the `width` closest candidates count and are asked; an answer may name closer ones. The walk
 //! starts narrow (one request, hedged, or α), goes on with α after the first denial and asks all that
 //! are left once α have answered. A candidate that can't be reached is dead and is left out, the next
@@ -39,6 +41,8 @@ pub(crate) enum Verdict {
     Running,
     /// Value: more than two thirds of the closest deny it.
     Absent,
+    /// Value: nobody left to ask for now, but some will answer later.
+    Waiting,
     /// Value: nobody left to ask, and not enough denials.
     Unknown,
     /// Nodes: all that count have answered or failed.
@@ -53,6 +57,8 @@ enum State {
     Late,
     Denied,
     Found,
+    /// Asked, and not ready to answer.
+    Unready,
     Failed,
 }
 
@@ -62,6 +68,8 @@ struct Candidate {
     peer: PeerId,
     state: State,
     depth: u8,
+    /// It was unready once.
+    excused: bool,
 }
 
 #[derive(Debug)]
@@ -88,7 +96,8 @@ impl Walk {
         }
         let place = self.candidates.binary_search_by(|known| known.distance.cmp(&distance));
         if let Some(index) = place.err().filter(|index| *index < CANDIDATES_MAX) {
-            self.candidates.insert(index, Candidate { distance, peer, state: State::Fresh, depth });
+            self.candidates
+                .insert(index, Candidate { distance, peer, state: State::Fresh, depth, excused: false });
             self.candidates.truncate(CANDIDATES_MAX);
         }
     }
@@ -158,6 +167,24 @@ impl Walk {
         }
     }
 
+    /// `peer` can't answer yet. Returns whether it says so for the first time.
+    pub(crate) fn unready(&mut self, peer: &PeerId) -> bool {
+        let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.peer == *peer) else {
+            return false;
+        };
+        candidate.state = State::Unready;
+        !core::mem::replace(&mut candidate.excused, true)
+    }
+
+    /// Those that were not ready can be asked again.
+    pub(crate) fn ask_again(&mut self) {
+        for candidate in &mut self.candidates {
+            if candidate.state == State::Unready {
+                candidate.state = State::Fresh;
+            }
+        }
+    }
+
     /// `peer` did not answer, or not to the point.
     pub(crate) fn failed(&mut self, peer: &PeerId) {
         self.mark(peer, State::Failed);
@@ -205,7 +232,9 @@ impl Walk {
         if self.closest().iter().any(open) {
             return Verdict::Running;
         }
+        let unready = self.closest().iter().any(|candidate| candidate.state == State::Unready);
         match self.goal {
+            Goal::Value if unready && !found => Verdict::Waiting,
             Goal::Value => Verdict::Unknown,
             Goal::Nodes => Verdict::Settled,
         }
@@ -218,7 +247,8 @@ impl Walk {
     }
 
     fn limit(&self) -> usize {
-        let answered = |candidate: &&Candidate| matches!(candidate.state, State::Denied | State::Found);
+        let answered =
+            |candidate: &&Candidate| matches!(candidate.state, State::Denied | State::Found | State::Unready);
         let answered = self.closest().iter().filter(answered).count();
         match (self.parallelism, answered) {
             (Parallelism::Hedged, 0) if self.goal == Goal::Value => 1,
@@ -284,6 +314,24 @@ mod tests {
         dead.add(peer(3), &Key::from_bytes([3; 32]), 2);
         dead.denied(&peer(4));
         assert_eq!(dead.verdict(), Verdict::Absent);
+    }
+
+    #[test]
+    fn who_is_not_ready_is_waited_for_and_asked_again() {
+        // Unready storers keep a walk from ending as unknown, not from ending as absent; each is excused once.
+        let mut walk = walk(Goal::Value, 3, 3);
+        walk.denied(&peer(1));
+        walk.failed(&peer(2));
+        assert!(walk.unready(&peer(3)));
+        assert_eq!(walk.verdict(), Verdict::Waiting);
+        walk.ask_again();
+        assert_eq!(walk.verdict(), Verdict::Running);
+        assert_eq!(walk.due(0, |_| 0), [peer(3)]);
+        assert!(!walk.unready(&peer(3)));
+        walk.denied(&peer(2));
+        assert_eq!(walk.verdict(), Verdict::Waiting);
+        walk.denied(&peer(3));
+        assert_eq!(walk.verdict(), Verdict::Absent);
     }
 
     #[test]

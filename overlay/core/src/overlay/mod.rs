@@ -99,6 +99,8 @@ enum Timer {
     Request(PeerId, u64),
     /// Time for a hedged request.
     Hedge(u64),
+    /// Storers of a look-up that were not ready may be asked again.
+    Again(u64),
     /// A walk has to end.
     Walk(u64),
     /// A put has to end.
@@ -355,6 +357,7 @@ impl Overlay {
         match timer {
             Timer::Request(peer, id) => self.request_timed_out(peer, id),
             Timer::Hedge(walk) => self.hedge(walk),
+            Timer::Again(walk) => self.walk_again(walk),
             Timer::Walk(walk) => self.walk_timed_out(walk),
             Timer::Put(put) => self.put_timed_out(put),
             Timer::Resolve(id) => self.resolve_timed_out(id),

@@ -39,7 +39,8 @@ impl Steps {
     }
 
     pub(super) fn ended(&mut self, peer: &PeerId, now: Instant, answer: Answer) {
-        if let Some(step) = self.steps.iter_mut().find(|step| step.peer == *peer) {
+        // Who was not ready is asked again.
+        if let Some(step) = self.steps.iter_mut().rfind(|step| step.peer == *peer) {
             step.ended = Some((now, answer));
         }
     }

@@ -21,7 +21,7 @@ use crate::group::Caps;
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DEVICES_PER_NAME_MAX, GONE_FOR, HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, STORER_ROUND_TRIPS,
-    STORER_TIMEOUT_MIN, WALK_TIMEOUT,
+    STORER_TIMEOUT_MIN, UNREADY_PAUSE, WALK_TIMEOUT,
 };
 use crate::lookup::{Goal, Verdict, Walk};
 use crate::network::Scope;
@@ -49,6 +49,9 @@ pub(super) struct WalkRun {
     /// Requests beyond what the walk allows: one for each hedge.
     extra: usize,
     hedge: Option<Instant>,
+    /// When storers that were not ready are asked again, and how much later the next time.
+    again: Option<Instant>,
+    pause: Duration,
     ends: Instant,
     /// The owner has its answer; only late answers are awaited.
     over: bool,
@@ -77,6 +80,8 @@ impl WalkRun {
             known: Known::default(),
             extra: 0,
             hedge: None,
+            again: None,
+            pause: UNREADY_PAUSE,
             ends,
             over: false,
             steps: Steps::new(traced, now),
@@ -155,8 +160,12 @@ impl Overlay {
         {
             return self.end_with(id, run, bundle, None);
         }
-        if verdict != Verdict::Running {
-            return self.end_walk(id, run, verdict);
+        match verdict {
+            Verdict::Running => {}
+            Verdict::Waiting => return self.wait_for_unready(id, run),
+            Verdict::Absent | Verdict::Unknown | Verdict::Settled => {
+                return self.end_walk(id, run, verdict);
+            }
         }
         let now = self.now.instant;
         let inner = run.walk.nearest(self.inner());
@@ -216,6 +225,30 @@ impl Overlay {
         self.step(id, run);
     }
 
+    /// Nobody is left to ask but storers that are still taking their range over: they are asked again
+    /// soon, and then less and less often, as long as the look-up has time.
+    fn wait_for_unready(&mut self, id: u64, mut run: Box<WalkRun>) {
+        if run.again.is_none() {
+            let at = self.now.instant + run.pause;
+            if at >= run.ends {
+                return self.end_walk(id, run, Verdict::Unknown);
+            }
+            run.pause *= 2;
+            run.again = Some(at);
+            self.timers.insert((at, Timer::Again(id)));
+        }
+        self.walks.insert(id, run);
+    }
+
+    /// Those that were not ready may be by now.
+    pub(super) fn walk_again(&mut self, id: u64) {
+        if let Some(mut run) = self.walks.remove(&id) {
+            run.again = None;
+            run.walk.ask_again();
+            self.step(id, run);
+        }
+    }
+
     fn put_back(&mut self, id: u64, run: Box<WalkRun>) {
         if run.walk.awaits() {
             self.walks.insert(id, run);
@@ -230,6 +263,9 @@ impl Overlay {
         run.over = true;
         if let Some(at) = run.hedge.take() {
             self.cancel(at, Timer::Hedge(id));
+        }
+        if let Some(at) = run.again.take() {
+            self.cancel(at, Timer::Again(id));
         }
     }
 
@@ -343,11 +379,13 @@ impl Overlay {
                 if Reason::from_wire(refused.reason) == Reason::Syncing =>
             {
                 // No denial; but it knows who else to ask, and who held its range before is asked too.
-                run.walk.failed(&peer);
+                let first = run.walk.unready(&peer);
                 let depth = run.walk.depth(&peer);
-                let width = run.walk.widen_by_one();
                 self.take_hints(&mut run, peer, &refused.candidates, depth);
-                self.fill(&mut run, width);
+                if first {
+                    let width = run.walk.widen_by_one();
+                    self.fill(&mut run, width);
+                }
             }
             (Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Silent, _) => run.walk.failed(&peer),
             (Outcome::Unreachable, _) => {

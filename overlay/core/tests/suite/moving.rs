@@ -289,6 +289,26 @@ fn a_superpeer_that_returns_takes_over_what_it_missed() {
     }
 }
 
+/// Goal: a network that stood still as a whole, as on a machine that slept, answers right from the first
+/// question on. Method: all superpeers stop for ten seconds and go on at one moment; names that are asked
+/// for at once are found, one that nobody has is absent; and storers did say that they weren't ready.
+#[test]
+fn a_network_that_stood_still_answers_right_at_once() {
+    for seed in 0..SEEDS {
+        let all = names(10);
+        let mut world = registered(seed, 7, 3, all.len());
+        (0..7).for_each(|index| world.freeze(index));
+        world.run_for(seconds(10));
+        (0..7).for_each(|index| world.thaw(index));
+        assert_eq!(look_up(&mut world, 5, "nobody"), Some(0), "seed {seed}");
+        for name in &all {
+            assert_eq!(look_up(&mut world, 4, name), Some(1), "seed {seed}: {name}");
+        }
+        let refused: u64 = (0..7).map(|index| world.overlay(index).counters().refused.busy).sum();
+        assert!(refused > 0, "seed {seed}");
+    }
+}
+
 /// Goal: those who leave lose nothing. Method: r = 3; of seven superpeers four leave one after the other
 /// as fast as they can; each time every name is on all of its three closest and found.
 #[test]
