@@ -37,6 +37,27 @@ pub(crate) enum Task {
         #[arg(long, value_enum, default_value_t = Form::Text)]
         form: Form,
     },
+    /// Run other people's directories as models in row A's setting and show their figures.
+    Baselines(Baselines),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Baselines {
+    /// Decides everything that is left to chance.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Peers, of whom half are there at a time.
+    #[arg(long, default_value_t = 1_024)]
+    pub(crate) peers: u32,
+    /// Hours of virtual time, of which the second half counts.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) hours: f64,
+    /// Charge for connections as over QUIC, instead of bare datagrams.
+    #[arg(long)]
+    pub(crate) streams: bool,
+    /// Print a JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -12,6 +12,7 @@
 //! | [`peers`], [`signing`] | disks, certificates, kinds of peers; real and quick signatures |
 //! | [`world`] | the loop, and what can be done to a network |
 //! | [`oracle`], [`measures`] | what is right; what was counted |
+//! | [`baseline`] | other people's directories as models, for comparison |
 //! | [`scenario`], [`report`] | the rows of the table, each in a file; how figures are shown |
 //!
 //! A library first, so that other tests can stand on it; the program is `callbook-sim`.
@@ -21,6 +22,7 @@
     reason = "the simulation names the answers that it expects; all others are the overlay's business"
 )]
 
+pub mod baseline;
 pub mod churn;
 pub mod measures;
 pub mod network;

@@ -5,14 +5,16 @@
 
 mod cli;
 
+use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use callbook_sim::baseline;
 use callbook_sim::report::{self, Outcome};
 use callbook_sim::scenario::{self, Options, Row};
 use clap::Parser;
 
-use crate::cli::{Arguments, Form, Task};
+use crate::cli::{Arguments, Baselines, Form, Task};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -28,7 +30,26 @@ fn main() -> ExitCode {
             }
         }
         Task::Table { ref rows, ref options, form } => table(rows, &options.to_options(), form),
+        Task::Baselines(ref chosen) => baselines(chosen),
     }
+}
+
+/// Runs all models, and says on the terminal which are done.
+fn baselines(chosen: &Baselines) -> ExitCode {
+    let settings = baseline::Settings::literature(chosen.seed, chosen.peers, chosen.hours);
+    let settings = if chosen.streams { settings.over_streams() } else { settings };
+    let quiet = chosen.json || !std::io::stderr().is_terminal();
+    let rows = baseline::run_all(&settings, |row| {
+        if !quiet {
+            eprintln!("{} done", row.name);
+        }
+    });
+    if chosen.json {
+        println!("{:#}", baseline::json(&rows, settings.seed, settings.peers));
+    } else {
+        print!("{}", baseline::table(&rows));
+    }
+    ExitCode::SUCCESS
 }
 
 fn unknown(letter: &str) -> ExitCode {
