@@ -5,7 +5,7 @@
 //! | a name's key | a hash; its holder puts a record at the 20 closest when it comes | the holder's id |
 //! | a look-up ends | when the 20 closest have answered (newest record wins) | when an answer names the holder, which is then pinged |
 //! | a peer is given up | after 5 s and at once | after three round trips, and for good after 5 times |
-//! | upkeep | every 5 min all buckets | every 10 min those that nobody was heard from in |
+//! | upkeep | every 5 min all buckets | every 10 min those that nobody was heard from in, empty ones down to the last bit too |
 //!
 //! Both: k 20, α 3, up to 20 at once when three answers in a row brought nobody closer (libp2p) or in a
 //! refresh (p2psim); who sends anything is put into its bucket if there is room, else kept as a spare.
@@ -230,7 +230,11 @@ impl Kademlia {
     /// Looks random keys up in buckets, all of them or the stale ones.
     fn refresh(&mut self, peer: u32, all: bool, field: &mut Field<Message>) {
         let before = if all { Micros::MAX } else { field.now.saturating_sub(self.refresh_every()) };
-        for bucket in self.tables[peer as usize].stale(before) {
+        let table = &self.tables[peer as usize];
+        // P2psim's tree has all buckets from the beginning, and empty ones are never fresh.
+        let whole = self.ending == Ending::Target && !all;
+        let depth = if whole { table::BUCKETS } else { table.depth() };
+        for bucket in table.stale(before, depth) {
             let random = field.random.bits();
             let key = self.tables[peer as usize].key_in(bucket, random);
             self.walk(peer, key, Aim::Refresh, field);

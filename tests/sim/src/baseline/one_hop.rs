@@ -226,7 +226,7 @@ impl OneHop {
         let slice = self.ring.slice(own);
         let leads = self.resolve(peer, To::SliceLeader(slice)) == own;
         let node = &mut self.nodes[peer as usize];
-        if !leads && !(node.notify.is_empty() && node.outer.is_empty()) {
+        if !(leads || node.notify.is_empty() && node.outer.is_empty()) {
             let mut news = take(&mut node.outer);
             news.extend(take(&mut node.notify));
             self.call(peer, (To::SliceLeader(slice), Body::Notify(news), 0), field);

@@ -83,6 +83,8 @@ pub struct Row {
     pub worst_bytes: f64,
     /// p50 in milliseconds and bytes per second that p2psim found (directories.md §3.5).
     pub published: Option<(f64, f64)>,
+    /// Why it may be far from that.
+    pub why: &'static str,
 }
 
 impl Score {
@@ -221,13 +223,14 @@ impl Score {
             worst_messages: worst(|load| load.messages),
             worst_bytes: worst(|load| load.bytes),
             published: None,
+            why: "",
         }
     }
 }
 
 impl Row {
     /// Beside what p2psim found.
-    pub(super) fn beside(self, p50: f64, sent: f64) -> Self {
-        Self { published: Some((p50, sent)), ..self }
+    pub(super) fn beside(self, p50: f64, sent: f64, why: &'static str) -> Self {
+        Self { published: Some((p50, sent)), why, ..self }
     }
 }

@@ -63,7 +63,7 @@ pub fn table(rows: &[Row]) -> String {
                 row.name, row.latency[0], row.sent
             ));
             if late.abs().max(dear.abs()) > 100.0 * OFF_MAX {
-                text.push_str("  not within 20 %: not explained yet\n");
+                text.push_str(&format!("  not within 20 %: {}\n", row.why));
             }
         }
     }

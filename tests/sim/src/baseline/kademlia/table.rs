@@ -4,8 +4,8 @@ use super::K;
 use crate::random::mix;
 use crate::time::Micros;
 
-/// Common prefixes longer than this are as good as this one.
-const BUCKETS: usize = 32;
+/// As many as an id has bits, which is what p2psim builds at once.
+pub(super) const BUCKETS: usize = 64;
 
 /// The id of a peer.
 pub(super) fn id_of(peer: u32) -> u64 {
@@ -110,11 +110,16 @@ impl Table {
         all.into_iter().map(|(_, peer)| peer).collect()
     }
 
-    /// Buckets in which nobody was heard since then, up to the deepest that has anybody.
-    pub(super) fn stale(&self, since: Micros) -> Vec<usize> {
+    /// How many buckets there are down to the deepest that has anybody.
+    pub(super) fn depth(&self) -> usize {
         let deepest = self.buckets.iter().rposition(|bucket| !bucket.contacts.is_empty());
+        deepest.map_or(0, |deepest| deepest + 1)
+    }
+
+    /// Of the first so many buckets, those in which nobody was heard since then.
+    pub(super) fn stale(&self, since: Micros, depth: usize) -> Vec<usize> {
         let stale = |bucket: &Bucket| bucket.contacts.iter().all(|contact| contact.heard < since);
-        (0..deepest.map_or(0, |deepest| deepest + 1)).filter(|at| stale(&self.buckets[*at])).collect()
+        (0..depth).filter(|at| self.buckets.get(*at).is_none_or(stale)).collect()
     }
 
     /// A key that belongs into a bucket, otherwise of these bits.
