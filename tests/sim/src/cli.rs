@@ -1,10 +1,14 @@
 //! Arguments of `callbook-sim`. *Not here*: what they mean for a network (`scenario`).
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use callbook_sim::churn::trace;
+use callbook_sim::network::trips::Trips;
 use callbook_sim::scenario::{Options, Row};
-use callbook_sim::time::MINUTE;
+use callbook_sim::time::{MINUTE, Micros, SECOND};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Simulates whole networks of the shipped overlay, from one seed.
@@ -23,6 +27,8 @@ pub(crate) enum Task {
         row: String,
         #[command(flatten)]
         options: Chosen,
+        #[command(flatten)]
+        log: Log,
         /// How to print.
         #[arg(long, value_enum, default_value_t = Form::Text)]
         form: Form,
@@ -33,12 +39,81 @@ pub(crate) enum Task {
         rows: Vec<String>,
         #[command(flatten)]
         options: Chosen,
+        /// Rows that run at a time.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
         /// How to print.
         #[arg(long, value_enum, default_value_t = Form::Text)]
         form: Form,
     },
+    /// Run many small networks in which everything fails at random, each from its own seed; fails if a
+    /// promise is broken, and says how to see it again.
+    Soak(Soak),
+    /// Run one seed of a soak again and print everything that happens.
+    Replay {
+        /// The seed.
+        seed: u64,
+        /// Which row.
+        #[arg(long, default_value = "turmoil")]
+        row: String,
+        /// Print from this second on.
+        #[arg(long, default_value_t = 0.0)]
+        from: f64,
+        /// Print up to this second.
+        #[arg(long)]
+        until: Option<f64>,
+        /// Print the way of each answer; answers are longer then, so it may be another run.
+        #[arg(long)]
+        way: bool,
+    },
+    /// Run row B at growing sizes and fit how costs per peer grow.
+    Scale(Scale),
     /// Run other people's directories as models in row A's setting and show their figures.
     Baselines(Baselines),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Soak {
+    /// Which row.
+    #[arg(long, default_value = "turmoil")]
+    pub(crate) row: String,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) from: u64,
+    /// How many seeds; without a number until the time is up.
+    #[arg(long)]
+    pub(crate) count: Option<usize>,
+    /// Begin no run after so many minutes; without count and time a hundred seeds.
+    #[arg(long)]
+    pub(crate) minutes: Option<u64>,
+    /// Seeds from the name of this commit instead, as CI takes them: `HEAD`, or any text.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) of: Option<String>,
+    /// Also the seeds of this file, one at the beginning of each line.
+    #[arg(long)]
+    pub(crate) seeds: Option<PathBuf>,
+    /// Networks that run at a time.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) jobs: usize,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Scale {
+    /// Decides everything that is left to chance.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Sizes to run, in peers that are registered.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000, 100_000, 1_000_000])]
+    pub(crate) peers: Vec<u32>,
+    /// Minutes measured.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) minutes: u64,
+    /// Minutes before that.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) warm_up: u64,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    pub(crate) form: Form,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -83,9 +158,28 @@ pub(crate) struct Chosen {
     /// Every row at a tenth of its size; a table fails only if something is broken.
     #[arg(long)]
     quick: bool,
+    /// Peers come and go as this file says, instead of the row's churn: `seconds,peer,join|leave` a line.
+    #[arg(long, value_name = "FILE")]
+    churn: Option<PathBuf>,
+    /// Round trips from this file, instead of places in a plane: `from,to,milliseconds` a line.
+    #[arg(long, value_name = "FILE")]
+    round_trips: Option<PathBuf>,
+    /// Draw each run into a file of this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) plots: Option<PathBuf>,
+    /// The pictures' form.
+    #[arg(long, value_enum, default_value_t = Picture::Svg)]
+    pub(crate) picture: Picture,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Log {
     /// Print everything that happens.
     #[arg(long)]
     log: bool,
+    /// Print the way of each answer; answers are longer then, so it may be another run.
+    #[arg(long, requires = "log")]
+    way: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,26 +189,74 @@ pub(crate) enum Form {
     Csv,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    Svg,
+    Png,
+}
+
+impl Picture {
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+}
+
+/// Reads a file of the user's.
+fn read<T, E: Display>(file: &Path, read: impl Fn(&str) -> Result<T, E>) -> Result<T, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    read(&text).map_err(|error| format!("{}, {error}", file.display()))
+}
+
 impl Chosen {
-    pub(crate) fn to_options(&self) -> Options {
-        Options {
+    /// What was chosen; the files are read.
+    ///
+    /// # Errors
+    /// The user's: a file can't be read or is not of its shape.
+    pub(crate) fn to_options(&self) -> Result<Options, String> {
+        let changes = self.churn.as_deref().map(|file| read(file, trace::read)).transpose()?;
+        let trips = self.round_trips.as_deref().map(|file| read(file, Trips::read)).transpose()?;
+        Ok(Options {
             seed: self.seed,
             quick: self.quick,
             peers: self.peers,
             superpeers: self.superpeers,
             measured: self.minutes.map(|minutes| minutes * MINUTE),
             warm_up: self.warm_up.map(|minutes| minutes * MINUTE),
-            progress: std::io::stderr().is_terminal() && !self.log,
-            log: self.log,
             real: self.real,
-        }
+            changes: changes.map(Into::into),
+            trips: trips.map(Arc::new),
+            ..Options::default()
+        })
     }
+}
+
+impl Log {
+    /// Between which moments, and whether with ways.
+    pub(crate) fn chosen(&self) -> (Option<(Micros, Micros)>, bool) {
+        (self.log.then_some((0, Micros::MAX)), self.way)
+    }
+}
+
+/// Seconds of virtual time that a user typed.
+pub(crate) fn moment(seconds: f64) -> Micros {
+    (seconds.max(0.0) * SECOND as f64) as Micros
 }
 
 /// The command that runs a row again, with a log.
 pub(crate) fn replay(row: &Row, options: &Options) -> String {
-    let mut line =
-        format!("cargo run --release --locked -p callbook-sim -- run {} --seed {}", row.letter, options.seed);
+    let mut line = String::from("cargo run --release --locked -p callbook-sim -- ");
+    let own = [options.peers, options.superpeers].iter().any(Option::is_some)
+        || [options.measured, options.warm_up].iter().any(Option::is_some)
+        || options.real.is_some()
+        || options.quick;
+    if row.letter == "turmoil" && !own {
+        line.push_str(&format!("replay {}", options.seed));
+        return line;
+    }
+    line.push_str(&format!("run {} --seed {}", row.letter, options.seed));
     let mut add = |word: &str, value: Option<String>| {
         if let Some(value) = value {
             line.push_str(&format!(" {word} {value}"));
@@ -129,9 +271,14 @@ pub(crate) fn replay(row: &Row, options: &Options) -> String {
     line
 }
 
-/// The commit that this is built from, if it can be found out.
+/// What git calls a revision, the commit that is checked out for `HEAD`; nothing where there is no git.
+pub(crate) fn revision(of: &str) -> Option<String> {
+    let output = Command::new("git").args(["rev-parse", "--verify", "--quiet", of]).output();
+    let text = output.ok().filter(|output| output.status.success())?.stdout;
+    Some(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+/// The commit that is checked out, if it can be found out.
 pub(crate) fn commit() -> String {
-    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-    text.map_or_else(|| String::from("unknown"), |text| String::from_utf8_lossy(&text).trim().to_owned())
+    revision("HEAD").map_or_else(|| String::from("unknown"), |full| full.chars().take(10).collect())
 }

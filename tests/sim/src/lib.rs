@@ -14,6 +14,8 @@
 //! | [`oracle`], [`measures`] | what is right; what was counted |
 //! | [`baseline`] | other people's directories as models, for comparison |
 //! | [`scenario`], [`report`] | the rows of the table, each in a file; how figures are shown |
+//! | [`scale`] | how costs per peer grow with their number |
+//! | [`soak`], [`progress`] | many runs at a time and what is broken in them; how far a run is |
 //!
 //! A library first, so that other tests can stand on it; the program is `callbook-sim`.
 
@@ -28,11 +30,14 @@ pub mod measures;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+pub mod progress;
 mod queue;
 pub mod random;
 pub mod report;
+pub mod scale;
 pub mod scenario;
 pub mod signing;
+pub mod soak;
 pub mod time;
 mod trace;
 pub mod workload;

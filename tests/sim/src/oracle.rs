@@ -64,6 +64,8 @@ struct Name {
     /// The newest address that was acknowledged; 0 for none.
     acknowledged: u32,
     since: Micros,
+    /// When anything was acknowledged last.
+    last: Micros,
 }
 
 /// What is right from the moment of a question on.
@@ -94,8 +96,9 @@ impl Oracle {
         let known = &mut self.names[name as usize];
         self.registered += u32::from(known.acknowledged == 0);
         if known.acknowledged < version {
-            *known = Name { acknowledged: version, since: now };
+            (known.acknowledged, known.since) = (version, now);
         }
+        known.last = now;
     }
 
     /// The least that is right from now on.
@@ -112,6 +115,11 @@ impl Oracle {
     /// Whether a name was ever acknowledged.
     pub(crate) fn knows(&self, name: u32) -> bool {
         self.names[name as usize].acknowledged > 0
+    }
+
+    /// When anything of a name was acknowledged last.
+    pub(crate) fn last(&self, name: u32) -> Micros {
+        self.names[name as usize].last
     }
 
     /// Since when its newest address is acknowledged.

@@ -5,6 +5,9 @@
 //! the peer's number from 0, and `join` or `leave`. Empty lines, those that begin with `#` and a heading
 //! are passed over. *Not here*: what a peer does when it joins.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::time::{Micros, SECOND};
 
 /// One line.
@@ -70,10 +73,49 @@ pub fn read(text: &str) -> Result<Vec<Change>, TraceError> {
     Ok(changes)
 }
 
+/// How many peers there are: one more than the greatest number.
+#[must_use]
+pub fn count(changes: &[Change]) -> u32 {
+    changes.iter().map(|change| change.peer + 1).max().unwrap_or(0)
+}
+
+/// The peers that are there longest in all, so many.
+#[must_use]
+pub fn longest(changes: &[Change], count: usize) -> BTreeSet<u32> {
+    let end = changes.last().map_or(0, |change| change.at);
+    let (mut since, mut there): (BTreeMap<u32, Micros>, BTreeMap<u32, Micros>) = Default::default();
+    for change in changes {
+        if change.joins {
+            since.entry(change.peer).or_insert(change.at);
+        } else if let Some(from) = since.remove(&change.peer) {
+            *there.entry(change.peer).or_default() += change.at - from;
+        }
+    }
+    for (peer, from) in since {
+        *there.entry(peer).or_default() += end - from;
+    }
+    let mut ranked: Vec<(Reverse<Micros>, u32)> =
+        there.into_iter().map(|(peer, time)| (Reverse(time), peer)).collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(count).map(|(_, peer)| peer).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Change, read};
+    use super::{Change, count, longest, read};
     use crate::time::SECOND;
+
+    #[test]
+    fn who_is_there_longest_is_told_whether_or_not_it_leaves() {
+        // Goal: superpeers of a file are its stable peers. Method: one that stays, one that comes twice, one
+        // that is there for a moment.
+        let changes =
+            read("0,0,join\n0,4,join\n1,4,leave\n2,2,join\n5,0,leave\n6,0,join\n9,2,join\n9,0,leave\n");
+        let changes = changes.expect("a good file");
+        assert_eq!(count(&changes), 5);
+        assert_eq!(longest(&changes, 1).into_iter().collect::<Vec<_>>(), [0]);
+        assert_eq!(longest(&changes, 2).into_iter().collect::<Vec<_>>(), [0, 2]);
+    }
 
     #[test]
     fn a_file_is_read_or_its_first_bad_line_is_named() {

@@ -10,10 +10,14 @@
 
 pub(crate) mod links;
 mod plane;
+pub mod trips;
+
+use std::sync::Arc;
 
 use callbook_overlay::api::Transport;
 
 use self::plane::Place;
+use self::trips::Trips;
 use crate::random::Random;
 use crate::time::{MILLISECOND, Micros, SECOND};
 
@@ -49,6 +53,8 @@ pub struct Conditions {
     pub carriage: Carriage,
     /// Mean round trip between two peers.
     pub round_trip: Micros,
+    /// Round trips that were measured, instead of a plane.
+    pub trips: Option<Arc<Trips>>,
     /// The share of a latency that varies.
     pub jitter: f64,
     /// Packets that are lost.
@@ -71,6 +77,7 @@ impl Default for Conditions {
         Self {
             carriage: Carriage::Streams,
             round_trip: 180 * MILLISECOND,
+            trips: None,
             jitter: 0.05,
             loss: 0.0,
             late: 0.0,
@@ -118,6 +125,8 @@ impl Carriage {
 #[derive(Debug, Clone)]
 struct Site {
     place: Place,
+    /// Which of the machines that were measured, if any were.
+    machine: u32,
     slow: bool,
     /// Its last packet has left by then.
     free: Micros,
@@ -149,7 +158,9 @@ impl Network {
     pub(crate) fn settle(&mut self, random: &mut Random) {
         let place = Place::drawn(random);
         let slow = random.unit() < self.conditions.slow;
-        self.sites.push(Site { place, slow, free: 0, side: 0 });
+        let machines = self.conditions.trips.as_deref().map_or(0, Trips::count);
+        let machine = if machines == 0 { 0 } else { random.below(u64::from(machines)) as u32 };
+        self.sites.push(Site { place, machine, slow, free: 0, side: 0 });
     }
 
     /// Puts a peer on a side of a partition; all begin on side 0.
@@ -165,7 +176,11 @@ impl Network {
     pub(crate) fn one_way(&self, from: u32, to: u32) -> Micros {
         let (from, to) = (&self.sites[from as usize], &self.sites[to as usize]);
         let slow = (u64::from(from.slow) + u64::from(to.slow)) * self.conditions.slow_by;
-        from.place.one_way(&to.place, self.conditions.round_trip) + slow
+        let way = match &self.conditions.trips {
+            Some(trips) => trips.one_way(from.machine, to.machine),
+            None => from.place.one_way(&to.place, self.conditions.round_trip),
+        };
+        way + slow
     }
 
     /// How long it takes to set a connection up, lost packets included.

@@ -23,12 +23,22 @@ use crate::time::START_UNIX;
 /// Certificates are this old when a run begins: they are renewed daily.
 const AGE: Duration = Duration::from_secs(12 * 3_600);
 
+/// Where certificates are of all ages, those of names are older by up to this: five days. *Guess*: so that
+/// some have less than three days left.
+const DEVICE_AGE_MAX: Duration = Duration::from_secs(108 * 3_600);
+
+/// And those of superpeers by up to this, so that all outlive three days: superpeers are online when they can
+/// renew. *Guess*.
+const NODE_AGE_MAX: Duration = Duration::from_secs(60 * 3_600);
+
 /// Keys of a network and what they certify.
 pub(crate) struct Authority {
     pub(crate) network: Network,
     pub(crate) keys: Keys,
     login: Box<dyn Signer>,
     random: Random,
+    /// Whether certificates are of all ages.
+    pub(crate) aged: bool,
 }
 
 impl Authority {
@@ -50,7 +60,7 @@ impl Authority {
             limits: Limits::Normal,
             parameters,
         };
-        Self { network, keys, login, random }
+        Self { network, keys, login, random, aged: false }
     }
 
     /// The key of a peer.
@@ -62,8 +72,35 @@ impl Authority {
     pub(crate) fn certify_node(&mut self, id: PeerId) -> NodeCertificate {
         let mut nonce = [0; 16];
         nonce.copy_from_slice(&self.random.seed()[..16]);
-        let life = begun()..begun() + NODE_LIFE;
+        let not_before = if self.aged { begun() - self.age(NODE_AGE_MAX) } else { begun() };
+        let life = not_before..not_before + NODE_LIFE;
         NodeCertificate::issue(id, nonce, life, &self.network.id, &*self.login)
+    }
+
+    /// A node certificate that begins now, for somebody who becomes a superpeer.
+    pub(crate) fn certify_node_now(&mut self, id: PeerId, now: Unix) -> NodeCertificate {
+        let mut nonce = [0; 16];
+        nonce.copy_from_slice(&self.random.seed()[..16]);
+        NodeCertificate::issue(id, nonce, now..now + NODE_LIFE, &self.network.id, &*self.login)
+    }
+
+    fn age(&mut self, most: Duration) -> Duration {
+        Duration::from_secs(self.random.below(most.as_secs()))
+    }
+
+    /// When the certificate of a peer's name began: the same at each of its starts.
+    fn device_begun(&self, peer: u32) -> Unix {
+        if !self.aged {
+            return begun();
+        }
+        // Even over all ages, neighbours far apart.
+        let share = f64::from(peer.wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);
+        begun() - Duration::from_secs_f64(share * DEVICE_AGE_MAX.as_secs_f64())
+    }
+
+    /// When the certificate of a peer's name ends.
+    pub(crate) fn device_ends(&self, peer: u32) -> Unix {
+        self.device_begun(peer) + DEVICE_LIFE
     }
 
     /// The name of a peer, as it holds it at each start.
@@ -75,8 +112,8 @@ impl Authority {
             device: device.public(),
             epoch: 1,
             serial: u64::from(peer) + 1,
-            not_before: begun(),
-            not_after: begun() + DEVICE_LIFE,
+            not_before: self.device_begun(peer),
+            not_after: self.device_ends(peer),
         };
         let chain: Vec<Bytes> =
             vec![self.network.login[0].clone(), certificate.issue(&self.network.id, &*self.login)];

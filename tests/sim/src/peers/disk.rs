@@ -1,7 +1,8 @@
 //! What a peer has on disk.
 //!
 //! A durable write takes all earlier ones with it; others are committed in groups, so that a crash loses
-//! those of the last moment: in their order, none before one that stays. *Not here*: how long it takes.
+//! those of the last moment: in their order, none before one that stays. While a disk is full nothing is
+//! committed, and what was written waits. *Not here*: how long it takes, what waits for it (`world`).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -38,6 +39,11 @@ impl Disk {
         }
         self.fresh.extend(writes.into_iter().map(|write| (now, write)));
         self.commit_until(if durable { Micros::MAX } else { now.saturating_sub(habits.commit) }, habits);
+    }
+
+    /// A write to a full disk: it waits for room.
+    pub(crate) fn wait(&mut self, now: Micros, writes: Vec<Write>) {
+        self.fresh.extend(writes.into_iter().map(|write| (now, write)));
     }
 
     /// Everything that was written before `time` is safe.

@@ -58,6 +58,10 @@ pub(crate) struct Peer {
     /// Of superpeers.
     pub(crate) certificate: Option<Box<NodeCertificate>>,
     pub(crate) disk: Option<Box<Disk>>,
+    /// It is a child that can be dialled.
+    pub(crate) volunteers: bool,
+    /// Nothing can be written to it.
+    pub(crate) full: bool,
     /// How often it has started: what was meant for an earlier life is dropped.
     pub(crate) life: u32,
     /// Counts its addresses.
@@ -73,6 +77,8 @@ pub(crate) struct Peer {
     /// Where it stands in the list of those that run.
     pub(crate) position: u32,
     pub(crate) started: Micros,
+    /// This session began afresh, not in the middle as those at the beginning of a run.
+    pub(crate) fresh: bool,
     /// It has had a parent since it started.
     pub(crate) attached: bool,
     /// The parent that it has now.
@@ -90,6 +96,8 @@ impl Peer {
             id,
             certificate: certificate.map(Box::new),
             disk: None,
+            full: false,
+            volunteers: false,
             life: 0,
             version: 1,
             down: Down::Silent,
@@ -99,6 +107,7 @@ impl Peer {
             open: Vec::new(),
             position: u32::MAX,
             started: 0,
+            fresh: false,
             attached: false,
             parent: NOBODY,
             sent: 0,

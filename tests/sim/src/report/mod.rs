@@ -3,12 +3,16 @@
 //! A share of look-ups comes with its Wilson interval: a bar below 100 % holds at the interval's lower end, a
 //! bar of 100 % means no failure (issue 4). *Not here*: which figures a row has (`scenario`).
 
+pub mod curves;
 pub mod memory;
+pub mod plot;
 mod show;
 pub mod summary;
 pub mod wilson;
 
 pub use self::show::{csv, json, table, text};
+
+use self::curves::Curves;
 
 /// What a figure is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,6 +99,8 @@ pub struct Outcome {
     pub figures: Vec<Figure>,
     /// Remarks: mistakes of the network, what is missing in it.
     pub remarks: Vec<String>,
+    /// What is drawn of it.
+    pub curves: Curves,
     /// The hash over all that happened.
     pub trace: u64,
 }

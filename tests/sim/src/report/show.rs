@@ -142,6 +142,7 @@ pub fn csv(outcomes: &[Outcome]) -> String {
 mod tests {
     use super::{Outcome, csv, json, table, text};
     use crate::report::Figure;
+    use crate::report::curves::Curves;
 
     #[test]
     fn an_outcome_is_shown_in_every_form() {
@@ -152,7 +153,9 @@ mod tests {
             Figure::number("dials, all", 3.0, ""),
         ];
         let remarks = vec![String::from("something odd")];
-        let outcome = Outcome { row: "D", what: "brutal", seed: 7, peers: 10, figures, remarks, trace: 255 };
+        let curves = Curves::default();
+        let (row, what) = ("D", "brutal");
+        let outcome = Outcome { row, what, seed: 7, peers: 10, figures, remarks, curves, trace: 255 };
         let text = text(&outcome);
         assert!(text.contains("✓ right") && text.contains("✗ p50") && text.contains("! something odd"));
         assert!(table(std::slice::from_ref(&outcome)).contains("≤ 190.0 ms"));

@@ -141,6 +141,8 @@ fn program(world: &World, cost: &Cost, all: &mut Vec<Figure>) {
     all.push(Figure::number("real time", cost.seconds, "s"));
     all.push(Figure::number("events", world.events() as f64, ""));
     all.push(Figure::number("turns a second", world.turns() as f64 / seconds, "/s"));
+    let turn = 1e6 * seconds / world.turns().max(1) as f64;
+    all.push(Figure::number("microseconds a turn", turn, "µs"));
     let per = |bytes: u64, before: u64, count: u64| bytes.saturating_sub(before) as f64 / count.max(1) as f64;
     let [none, superpeers, everybody] = cost.memory;
     all.push(Figure::number("memory of a superpeer", per(superpeers, none, cost.peers[0]) / 1_024.0, "KiB"));

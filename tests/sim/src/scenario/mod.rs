@@ -8,8 +8,11 @@ mod brutal;
 mod calm;
 mod file_sharing;
 mod flash_crowd;
+mod growth;
 mod hot_absence;
 mod literature;
+mod literature_large;
+mod login_down;
 mod lossy;
 mod mass_failure;
 mod modern;
@@ -19,6 +22,11 @@ mod skype_2010;
 pub mod stage;
 mod turmoil;
 
+use std::sync::Arc;
+
+use crate::churn::trace::Change;
+use crate::network::trips::Trips;
+use crate::progress::Progress;
 use crate::report::Outcome;
 use crate::time::{MINUTE, Micros};
 
@@ -37,10 +45,16 @@ pub struct Options {
     pub measured: Option<Micros>,
     /// Instead of the row's time before that.
     pub warm_up: Option<Micros>,
-    /// Whether to say on the terminal how far it is.
-    pub progress: bool,
-    /// Whether to print what happens.
-    pub log: bool,
+    /// Who hears how far it is.
+    pub progress: Progress,
+    /// Between which moments to print what happens.
+    pub log: Option<(Micros, Micros)>,
+    /// Whether each answer tells its way in the log; answers are longer then, so it is another run.
+    pub way: bool,
+    /// When peers come and go, instead of the row's own churn.
+    pub changes: Option<Arc<[Change]>>,
+    /// How long round trips take, instead of a plane.
+    pub trips: Option<Arc<Trips>>,
     /// Whether signatures are real and frames pass through the codec; `None`: as the size asks for.
     pub real: Option<bool>,
 }
@@ -76,22 +90,28 @@ pub struct Row {
     pub run: fn(&Options) -> Outcome,
 }
 
-/// All rows, in the table's order. Of issue 4's, G and N are missing, and A at 100,000.
-pub const ROWS: [&Row; 13] = [
+/// All rows, in the table's order.
+pub const ROWS: [&Row; 16] = [
     &calm::ROW,
     &turmoil::ROW,
     &literature::ROW,
+    &literature_large::ROW,
     &modern::ROW,
     &file_sharing::ROW,
     &brutal::ROW,
     &skype_2007::ROW,
     &skype_2010::ROW,
     &mass_failure::ROW,
+    &login_down::ROW,
     &parted::ROW,
     &hot_absence::ROW,
     &lossy::ROW,
     &flash_crowd::ROW,
+    &growth::ROW,
 ];
+
+/// Row B, which `scale` runs.
+pub const MODERN: &Row = &modern::ROW;
 
 /// The row of a letter.
 #[must_use]

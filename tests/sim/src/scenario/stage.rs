@@ -3,12 +3,16 @@
 //! The login server starts, superpeers join within a minute, children within the next two; then users begin.
 //! Warm-up counts from the very beginning. *Not here*: what goes wrong (each row's file).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Options, Row, superpeers_for};
 use crate::churn::Churn;
+use crate::churn::trace::{self, Change};
 use crate::measures::{Group, USERS};
 use crate::peers::Kind;
+use crate::progress::{Far, Progress};
+use crate::report::curves::Curves;
 use crate::report::summary::{self, Cost};
 use crate::report::{Figure, Outcome, memory};
 use crate::time::{HOUR, MINUTE, Micros, SECOND};
@@ -34,7 +38,7 @@ pub struct Plan {
     pub measured: Micros,
     /// The world.
     pub settings: Settings,
-    progress: bool,
+    progress: Progress,
 }
 
 impl Plan {
@@ -43,14 +47,18 @@ impl Plan {
     pub fn new(row: &'static Row, options: &Options, peers: u32) -> Self {
         let (warm_up, measured) = options.time(30 * MINUTE, HOUR);
         let mut settings = Settings::of(options.seed, peers);
-        settings.log = options.log;
+        (settings.log, settings.way) = (options.log, options.way);
         if let Some(real) = options.real {
             settings.signing =
                 if real { crate::signing::Signing::Real } else { crate::signing::Signing::Quick };
             settings.codec = real;
         }
+        settings.conditions.trips.clone_from(&options.trips);
+        settings.changes.clone_from(&options.changes);
+        // A file says how many there are.
+        let peers = options.changes.as_deref().map_or(peers, |changes| trace::count(changes) + 1);
         let superpeers = options.superpeers.unwrap_or(superpeers_for(peers)).max(1);
-        Self { row, peers, superpeers, warm_up, measured, settings, progress: options.progress }
+        Self { row, peers, superpeers, warm_up, measured, settings, progress: options.progress.clone() }
     }
 
     /// With churn: of these peers only a share is online, and of superpeers so many more are needed.
@@ -59,7 +67,9 @@ impl Plan {
         let online = churn.always_on + (1.0 - churn.always_on) * churn.availability();
         let wanted = superpeers_for((f64::from(self.peers) * online) as u32);
         self.superpeers = options.superpeers.unwrap_or((f64::from(wanted) / online) as u32).max(1);
-        self.settings.churn = Some(churn);
+        if self.settings.changes.is_none() {
+            self.settings.churn = Some(churn);
+        }
         self
     }
 }
@@ -80,6 +90,9 @@ impl Stage {
     pub fn open(plan: Plan) -> Self {
         let mut cost = Cost { memory: [memory::resident(); 3], ..Cost::default() };
         let mut world = World::new(plan.settings.clone());
+        if let Some(changes) = plan.settings.changes.clone() {
+            return Self::follow(plan, world, changes);
+        }
         let superpeers: Vec<u32> = (1..plan.superpeers).map(|_| world.add(Kind::Superpeer)).collect();
         let children: Vec<u32> = (plan.superpeers..plan.peers).map(|_| world.add(Kind::Child)).collect();
         let began = Instant::now();
@@ -98,6 +111,21 @@ impl Stage {
         stage
     }
 
+    /// A network whose peers come and go as a file says; who is there longest are superpeers.
+    fn follow(plan: Plan, mut world: World, changes: Arc<[Change]>) -> Self {
+        let cost = Cost { memory: [memory::resident(); 3], ..Cost::default() };
+        let longest = trace::longest(&changes, plan.superpeers as usize - 1);
+        for peer in 0..plan.peers - 1 {
+            world.add(if longest.contains(&peer) { Kind::Superpeer } else { Kind::Child });
+        }
+        let began = Instant::now();
+        world.begin(0, 0);
+        world.run_until(5 * SECOND);
+        world.follow(changes);
+        world.open_for_users();
+        Self { world, plan, cost, began, remarks: Vec::new() }
+    }
+
     /// Lets time pass, and says how far it is.
     pub fn run_for(&mut self, time: Micros) {
         let until = self.world.now() + time;
@@ -107,16 +135,16 @@ impl Stage {
         }
     }
 
-    #[expect(clippy::print_stderr, reason = "progress is for the terminal")]
     fn tell_progress(&self) {
-        if self.plan.progress {
-            let world = &self.world;
-            let (now, end) = (world.now() / SECOND, (self.plan.warm_up + self.plan.measured) / SECOND);
-            let rate = world.turns() as f64 / self.began.elapsed().as_secs_f64().max(1e-9);
-            let there = [Kind::Superpeer, Kind::Child].map(|kind| world.running(kind).len());
-            let row = self.plan.row.letter;
-            eprint!("\r{row}: {now} of {end} s, {there:?} peers, {:.0} turns a second   ", rate);
-        }
+        let world = &self.world;
+        self.plan.progress.tell(|| Far {
+            row: self.plan.row.letter,
+            now: world.now(),
+            end: self.plan.warm_up + self.plan.measured,
+            superpeers: world.running(Kind::Superpeer).len(),
+            children: world.running(Kind::Child).len(),
+            turns: world.turns(),
+        });
     }
 
     /// Until measuring may begin.
@@ -156,6 +184,7 @@ impl Stage {
             peers: self.plan.peers,
             figures,
             remarks,
+            curves: Curves::of(&self.world),
             trace: self.world.trace(),
         }
     }

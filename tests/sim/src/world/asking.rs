@@ -9,7 +9,7 @@ use crate::measures::USERS;
 use crate::oracle::{Floor, Oracle, Verdict, Wanted};
 use crate::peers::authority::{name_of, nobody};
 use crate::peers::{Departure, LOGIN, NOBODY, read_multiaddr};
-use crate::time::{MILLISECOND, Micros, from_secs, secs};
+use crate::time::{MILLISECOND, Micros, SECOND, START_UNIX, from_secs, secs};
 use crate::workload::{Zipf, at_rank};
 
 use super::Event;
@@ -169,6 +169,24 @@ impl World {
         from_secs(self.chance.workload.exponential(secs(every) / count as f64))
     }
 
+    /// Somebody who runs.
+    pub fn somebody(&mut self) -> Option<u32> {
+        self.anybody()
+    }
+
+    /// Whether a name's address was acknowledged after this.
+    #[must_use]
+    pub fn acknowledged_since(&self, name: u32, since: Micros) -> bool {
+        self.oracle.knows(name) && self.oracle.last(name) >= since
+    }
+
+    /// For how long a peer's certificate still held when a run was at its beginning.
+    #[must_use]
+    pub fn certified_for(&self, name: u32) -> Micros {
+        let left = self.authority.device_ends(name).as_secs().saturating_sub(START_UNIX);
+        left * SECOND
+    }
+
     fn anybody(&mut self) -> Option<u32> {
         let [superpeers, children] = &self.running;
         let count = superpeers.len() + children.len();
@@ -223,8 +241,7 @@ impl World {
             Wanted::Nobody(number) => nobody(number),
         };
         self.note(|world| format!("{} asks for {}", world.called(asker), username.as_str()));
-        // Whoever reads the log wants to know the way.
-        let how = How { trace: self.settings.log, ..How::default() };
+        let how = How { trace: self.settings.way, ..How::default() };
         self.tell(asker, Command::Resolve { username, how }, What::LookUp(look_up));
     }
 
@@ -271,6 +288,7 @@ impl World {
                 if existing && self.measures.counts(look_up.first) =>
             {
                 let of = (look_up.group, self.peers[peer as usize].kind());
+                self.sampling.right(look_up.first, self.now - look_up.first);
                 self.measures.right(of, self.now - look_up.first, found.source, found.hops);
             }
             (Verdict::Stale | Verdict::Wrong(_), _) => self.mistaken(peer, look_up, verdict, reply),
@@ -321,6 +339,7 @@ impl World {
                     let took = self.now - known.started;
                     self.measures.attached.push(u32::try_from(took).unwrap_or(u32::MAX));
                 }
+                self.volunteer(peer);
             }
             Notice::Detached(_) => {
                 self.peers[peer as usize].parent = NOBODY;

@@ -6,6 +6,7 @@ use callbook_overlay::api::{Command, Relation, Reply};
 
 use super::World;
 use crate::peers::{Kind, NOBODY};
+use crate::time::{Micros, secs};
 
 /// Examples of names with too few copies that are kept.
 const EXAMPLES: usize = 12;
@@ -115,6 +116,25 @@ impl World {
                 Load { peer: *number, children, records, served: peer.served, sent: peer.sent }
             })
             .collect()
+    }
+}
+
+impl World {
+    /// Bytes a second that each peer of a kind that runs has sent since measuring began.
+    pub(crate) fn sent_by_each(&self, kind: Kind) -> Vec<f32> {
+        let since = self.measures.since.unwrap_or(0);
+        let of = |number: &u32| {
+            let peer = &self.peers[*number as usize];
+            let length = secs(self.now - since.max(peer.started)).max(1.0);
+            (peer.sent as f64 / length) as f32
+        };
+        self.running(kind).iter().map(of).collect()
+    }
+
+    /// How long those sessions have lasted that began afresh and go on.
+    pub(crate) fn sessions_under_way(&self) -> impl Iterator<Item = Micros> {
+        let fresh = self.peers.iter().filter(|peer| peer.fresh && peer.runs());
+        fresh.map(|peer| self.now - peer.started)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A durable write is complete before later effects of its turn run: here it takes no time. *Not here*:
 //! replies and notices (`asking`).
 
-use callbook_overlay::api::{Address, DialEnd, Effect, Effects, Input, LinkId, Transport};
+use callbook_overlay::api::{Address, DialEnd, Effect, Effects, Input, LinkId, Transport, Write};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::wire::Frame;
 
@@ -22,22 +22,52 @@ const PACKET_ROOM: u32 = 1_200;
 
 impl World {
     pub(super) fn perform(&mut self, peer: u32, effects: Effects) {
-        for effect in effects.0 {
+        let mut effects = effects.0.into_iter();
+        while let Some(effect) = effects.next() {
             match effect {
                 Effect::Send { link, frame } => self.send(peer, link, frame),
                 Effect::Dial { peer: whom, addresses, first } => self.dial(peer, whom, &addresses, first),
                 Effect::Close { link } => self.close(peer, link),
                 Effect::Persist { writes, durable } => {
-                    self.trace.add(writes.len() as u64);
-                    let (now, habits) = (self.now, self.habits());
-                    let disk = &mut self.peers[peer as usize].disk;
-                    disk.get_or_insert_default().write(now, writes, durable, habits);
+                    if !self.persist(peer, writes, durable) {
+                        // As the driver does: what comes after waits until this is on disk.
+                        self.parked.entry(peer).or_default().extend(effects);
+                        return;
+                    }
                 }
                 Effect::Reply { command, reply } => self.replied(peer, command, &reply),
                 Effect::Changed { outcome, .. } => self.trace.add(u64::from(outcome.is_ok())),
                 Effect::Notice(notice) => self.noticed(peer, &notice),
             }
         }
+    }
+
+    /// Whether what comes after may go on.
+    fn persist(&mut self, peer: u32, writes: Vec<Write>, durable: bool) -> bool {
+        self.trace.add(writes.len() as u64);
+        let (now, habits) = (self.now, self.habits());
+        let peer = &mut self.peers[peer as usize];
+        let disk = peer.disk.get_or_insert_default();
+        if peer.full {
+            disk.wait(now, writes);
+        } else {
+            disk.write(now, writes, durable, habits);
+        }
+        !(peer.full && durable)
+    }
+
+    /// There is room on a disk again: what waited is written, and what waited for that happens.
+    pub fn free_disk(&mut self, number: u32) {
+        let habits = self.habits();
+        let peer = &mut self.peers[number as usize];
+        if !core::mem::take(&mut peer.full) {
+            return;
+        }
+        if let Some(disk) = peer.disk.as_deref_mut() {
+            disk.commit_until(Micros::MAX, habits);
+        }
+        let parked = self.parked.remove(&number).unwrap_or_default();
+        self.perform(number, Effects(parked));
     }
 
     pub(super) fn habits(&self) -> Habits {

@@ -54,6 +54,12 @@ impl World {
         }
     }
 
+    /// A peer's disk is full from now on, until `free_disk`.
+    pub fn fill_disk(&mut self, peer: u32) {
+        self.note(|world| format!("the disk of {} is full", world.called(peer)));
+        self.peers[peer as usize].full = true;
+    }
+
     /// A peer's clock is wrong from now on.
     pub fn set_clock(&mut self, peer: u32, seconds: i32) {
         self.peers[peer as usize].skew = seconds;

@@ -6,10 +6,12 @@
 
 use callbook_overlay::Overlay;
 use callbook_overlay::api::{Command, Config, Hellos, LinkId, Reply, Role, Transport};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::asking::What;
 use super::{Event, World};
+use crate::churn::trace::Change;
 use crate::measures::STARTERS;
 use crate::measures::of;
 use crate::network::{Carriage, IDLE_TIMEOUT};
@@ -30,6 +32,11 @@ const SEEDS_RETRY_MAX: Micros = 60 * SECOND;
 /// With so many superpeers known no more seeds are asked for. As `node` has it.
 const SUPERPEERS_ENOUGH: u64 = 8;
 
+/// A volunteer is of use where there are fewer superpeers than one for so many peers, and fewer than these. As
+/// `node` has it.
+const PEERS_PER_SUPERPEER: usize = 100;
+const VOLUNTEERS_ENOUGH: usize = 24;
+
 /// Round trips until the seeds are there: three for the connection, one for the question.
 const SEEDS_TRIPS: u64 = 4;
 
@@ -49,6 +56,7 @@ impl World {
         peer.attached = false;
         peer.parent = NOBODY;
         peer.started = self.now;
+        peer.fresh = false;
         let config = Config {
             network,
             node,
@@ -121,6 +129,41 @@ impl World {
             && peer.overlay.as_ref().is_some_and(|overlay| overlay.counters().superpeers >= SUPERPEERS_ENOUGH)
     }
 
+    /// A child that others can dial, and that becomes a superpeer if there are too few.
+    pub fn can_be_reached(&mut self, number: u32) {
+        self.peers[number as usize].volunteers = true;
+    }
+
+    /// Once it has a parent, a volunteer looks whether the network needs one more superpeer, and asks the login
+    /// server for a certificate (as `node` has it).
+    pub(super) fn volunteer(&mut self, number: u32) {
+        let peer = &self.peers[number as usize];
+        if !self.settings.volunteers || !peer.volunteers || peer.kind() == Kind::Superpeer {
+            return;
+        }
+        let life = peer.life;
+        let Some(Reply::Status(status)) = self.ask_at_once(number, Command::Status) else { return };
+        let enough = (status.peers / PEERS_PER_SUPERPEER).max(VOLUNTEERS_ENOUGH);
+        let there = self.login_up && self.runs(LOGIN) && !self.network.parted(number, LOGIN);
+        if status.superpeers < enough && there {
+            let wait = 2 * SEEDS_TRIPS * self.network.one_way(number, LOGIN);
+            self.queue.push(self.now + wait, Event::Certified { peer: number, life });
+        }
+    }
+
+    /// A child becomes a superpeer.
+    pub(super) fn act_as_superpeer(&mut self, number: u32) {
+        self.note(|world| format!("{} becomes a superpeer", world.called(number)));
+        self.delist(number);
+        let (id, now) = (self.peers[number as usize].id, self.clock(number));
+        let certificate = self.authority.certify_node_now(id, now.unix);
+        let peer = &mut self.peers[number as usize];
+        peer.certificate = Some(Box::new(certificate.clone()));
+        peer.parent = NOBODY;
+        self.enlist(number, Kind::Superpeer);
+        self.tell(number, Command::Act(Role::Superpeer(certificate)), What::Other);
+    }
+
     fn enlist(&mut self, number: u32, kind: Kind) {
         let list = &mut self.running[of(kind)];
         self.peers[number as usize].position = list.len() as u32;
@@ -162,7 +205,8 @@ impl World {
     /// A crash may lose what was written last.
     fn lose_writes(&mut self, number: u32) {
         let (habits, safe) = (self.habits(), self.now.saturating_sub(self.settings.commit));
-        let Some(disk) = self.peers[number as usize].disk.as_deref_mut() else { return };
+        let peer = &mut self.peers[number as usize];
+        let Some(disk) = peer.disk.as_deref_mut().filter(|_| !peer.full) else { return };
         disk.commit_until(safe, habits);
         let open = disk.uncommitted() as u64;
         if open > 0 {
@@ -178,9 +222,13 @@ impl World {
         self.trace.add(u64::from(number));
         let habits = self.habits();
         let peer = &mut self.peers[number as usize];
-        if let Some(disk) = peer.disk.as_deref_mut() {
-            disk.commit_until(Micros::MAX, habits);
+        if peer.fresh {
+            self.sampling.session(self.now - peer.started);
         }
+        if let Some(disk) = peer.disk.as_deref_mut() {
+            if peer.full { disk.crash(0, habits) } else { disk.commit_until(Micros::MAX, habits) }
+        }
+        self.parked.remove(&number);
         peer.overlay = None;
         peer.attached = false;
         peer.parent = NOBODY;
@@ -232,9 +280,38 @@ impl World {
             self.stop(number, self.settings.departure);
         } else {
             self.start(number);
+            self.peers[number as usize].fresh = true;
         }
         let life = self.peers[number as usize].life;
         self.queue.push(self.now + stay, Event::Toggle { peer: number, life });
+    }
+
+    /// From now on peers come and go as a file says: its peer 0 is the first after the login server.
+    pub fn follow(&mut self, changes: Arc<[Change]>) {
+        if let Some(first) = changes.first() {
+            self.queue.push(self.now + first.at.max(1), Event::Change { index: 0 });
+        }
+        self.followed_from = self.now;
+        self.settings.changes = Some(changes);
+    }
+
+    /// A line of the file: who is there already, or gone, is left as it is.
+    pub(super) fn change(&mut self, index: usize) {
+        let Some(changes) = self.settings.changes.clone() else { return };
+        let Some(change) = changes.get(index) else { return };
+        let peer = change.peer + 1;
+        match (change.joins, self.runs(peer)) {
+            (true, false) => {
+                self.start(peer);
+                self.peers[peer as usize].fresh = true;
+            }
+            (false, true) => self.stop(peer, self.settings.departure),
+            (true, true) | (false, false) => {}
+        }
+        if let Some(next) = changes.get(index + 1) {
+            let at = (self.followed_from + next.at).max(self.now);
+            self.queue.push(at, Event::Change { index: index + 1 });
+        }
     }
 
     /// Starts a peer as churn has it at the beginning of a run, or leaves it for later; who begins now does

@@ -15,10 +15,11 @@ mod effects;
 mod faults;
 mod life;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
-use callbook_overlay::api::{DialEnd, Input, LinkId, Parallelism};
+use callbook_overlay::api::{DialEnd, Effect, Input, LinkId, Parallelism};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits;
 use callbook_overlay::network::Parameters;
@@ -29,6 +30,7 @@ pub use self::asking::Mistake;
 use self::asking::{Asked, LookUp};
 pub use self::checks::{Load, Unsettled};
 use crate::churn::Churn;
+use crate::churn::trace::Change;
 use crate::measures::Measures;
 use crate::network::links::Links;
 use crate::network::{Conditions, Network};
@@ -37,6 +39,7 @@ use crate::peers::authority::Authority;
 use crate::peers::{Departure, Kind, LOGIN, Peer};
 use crate::queue::{Deadlines, Queue};
 use crate::random::Random;
+use crate::report::curves::Sampling;
 use crate::signing::{Keys, Signing};
 use crate::time::{MILLISECOND, Micros, START_UNIX, secs};
 use crate::trace::Trace;
@@ -69,14 +72,22 @@ pub struct Settings {
     pub workload: Workload,
     /// When peers come and go, apart from what a scenario does.
     pub churn: Option<Churn>,
+    /// Joins and leaves from a file, instead of churn.
+    pub changes: Option<Arc<[Change]>>,
+    /// Whether certificates are of all ages when the run begins, instead of half a day old.
+    pub aged: bool,
+    /// Whether those that can be reached become superpeers when there are too few.
+    pub volunteers: bool,
     /// How they go.
     pub departure: Departure,
     /// Whether a look-up that came to nothing is asked again at once.
     pub retry: bool,
     /// Whether everybody looks a name up as soon as it starts.
     pub ask_at_start: bool,
-    /// Whether what happens is printed.
-    pub log: bool,
+    /// Between which moments what happens is printed.
+    pub log: Option<(Micros, Micros)>,
+    /// Whether look-ups ask for their way, which makes answers longer.
+    pub way: bool,
 }
 
 /// Up to this many peers signatures are real and frames pass through the codec. *Specification* (issue 4).
@@ -101,10 +112,14 @@ impl Settings {
             commit: if real { 200 * MILLISECOND } else { 0 },
             workload: Workload::default(),
             churn: None,
+            changes: None,
+            aged: false,
+            volunteers: false,
             departure: Departure::Crash,
             retry: false,
             ask_at_start: false,
-            log: false,
+            log: None,
+            way: false,
         }
     }
 }
@@ -126,6 +141,10 @@ enum Event {
     Start { peer: u32, life: u32 },
     /// The login server's seeds arrive.
     Seeds { peer: u32, life: u32, pause: Micros },
+    /// The next line of a trace file.
+    Change { index: usize },
+    /// A volunteer's node certificate has come.
+    Certified { peer: u32, life: u32 },
     /// Somebody asks again.
     Ask { peer: u32, life: u32, look_up: LookUp },
     /// Somebody looks a name up.
@@ -142,9 +161,13 @@ pub struct World {
     pub measures: Measures,
     /// Answers that were not true, the first of them.
     pub mistakes: Vec<Mistake>,
+    /// What is drawn of the run.
+    pub(crate) sampling: Sampling,
     /// Whether the login server tells seeds.
     pub login_up: bool,
     now: Micros,
+    /// When a trace file began.
+    followed_from: Micros,
     events: u64,
     turns: u64,
     peers: Vec<Peer>,
@@ -158,6 +181,8 @@ pub struct World {
     oracle: Oracle,
     asked: Vec<(u32, Option<Asked>)>,
     asked_free: Vec<u32>,
+    /// What waits for room on a full disk, by peer.
+    parked: BTreeMap<u32, Vec<Effect>>,
     zipf: Option<Zipf>,
     trace: Trace,
     scratch: Vec<u8>,
@@ -188,11 +213,15 @@ impl World {
             login: Random::of(seed, "login"),
             faults: Random::of(seed, "faults"),
         };
+        let mut authority = Authority::new(keys, settings.parameters, seed);
+        authority.aged = settings.aged;
         let mut world = Self {
             measures: Measures::default(),
             mistakes: Vec::new(),
+            sampling: Sampling::default(),
             login_up: true,
             now: 0,
+            followed_from: 0,
             events: 0,
             turns: 0,
             peers: Vec::new(),
@@ -202,10 +231,11 @@ impl World {
             deadlines: Deadlines::default(),
             network: Network::new(settings.conditions.clone(), seed),
             links: Links::default(),
-            authority: Authority::new(keys, settings.parameters, seed),
+            authority,
             oracle: Oracle::default(),
             asked: Vec::new(),
             asked_free: Vec::new(),
+            parked: BTreeMap::new(),
             zipf: None,
             trace: Trace::default(),
             scratch: Vec::new(),
@@ -288,6 +318,12 @@ impl World {
                 }
             }
             Event::Seeds { peer, life, pause } => self.seeds(peer, life, pause),
+            Event::Change { index } => self.change(index),
+            Event::Certified { peer, life } => {
+                if self.lives(peer, life) {
+                    self.act_as_superpeer(peer);
+                }
+            }
             Event::Ask { peer, life, look_up } => {
                 if self.lives(peer, life) {
                     self.ask(peer, look_up);
@@ -400,7 +436,7 @@ impl World {
     /// A line of the log: made only if somebody reads it.
     #[expect(clippy::print_stderr, reason = "the log of a replay is for the terminal")]
     fn note(&self, line: impl FnOnce(&Self) -> String) {
-        if self.settings.log {
+        if self.settings.log.is_some_and(|(from, until)| (from..until).contains(&self.now)) {
             eprintln!("{:>12.6} {}", secs(self.now), line(self));
         }
     }
