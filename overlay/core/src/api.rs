@@ -306,8 +306,42 @@ pub enum Effect {
         /// As the reply to [`Command::Resolve`] would be.
         outcome: Result<Resolution, Failure>,
     },
+    /// A peer came, is there or went: for who measures how long peers stay. Only superpeers see that.
+    Seen {
+        /// Who.
+        peer: PeerId,
+        /// What of it.
+        seen: Seen,
+    },
     /// Something an operator or a waiting program wants to know.
     Notice(Notice),
+}
+
+/// What a superpeer sees of a peer's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It is there: attached to us (also at every renewal), or a superpeer that told us so itself.
+    There(Kin),
+    /// It said goodbye.
+    Left,
+    /// Its link ended and its attachment with it, or nobody answers at its address. Nothing, if it is not
+    /// what we take it for any more.
+    Lost(Kin),
+    /// Another peer has its device key now.
+    Replaced,
+    /// We left it, because too much that it said did not verify.
+    Banned,
+    /// We are a superpeer no more, and see nobody from now on; the peer is ourselves.
+    Blind,
+}
+
+/// What a peer is to a superpeer that sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kin {
+    /// Attached to us.
+    Child,
+    /// A superpeer too.
+    Superpeer,
 }
 
 /// One change of the store on disk.

@@ -1,10 +1,82 @@
 //! What the overlay counts. Plain numbers; `overlay/host` exports them.
 
+/// Upper bounds of [`Times`], in microseconds.
+///
+/// Source: a guess that spans a loopback's answer and the longest that a look-up may take.
+pub const TIMES_MICROS: [u64; 12] = [
+    5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
+    30_000_000,
+];
+
+/// Upper bounds of the hops of a look-up.
+///
+/// Source: a guess: a map that knows all needs one.
+pub const HOPS: [u64; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+
+/// Upper bounds of the requests of a walk.
+///
+/// Source: a guess: a walk asks [`CANDIDATES_MAX`](crate::limits::CANDIDATES_MAX) at most.
+pub const REQUESTS: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
+
+/// How often values fell where: up to each of some bounds (and above the one before), and above all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spread<const N: usize> {
+    /// In the order of the bounds.
+    pub counts: [u64; N],
+    /// Above the last bound.
+    pub above: u64,
+    /// All values added up.
+    pub sum: u64,
+}
+
+/// Durations, by [`TIMES_MICROS`].
+pub type Times = Spread<{ TIMES_MICROS.len() }>;
+
+impl<const N: usize> Default for Spread<N> {
+    fn default() -> Self {
+        Self { counts: [0; N], above: 0, sum: 0 }
+    }
+}
+
+impl<const N: usize> Spread<N> {
+    /// Counts a value.
+    pub fn note(&mut self, bounds: &[u64; N], value: u64) {
+        self.sum = self.sum.saturating_add(value);
+        match bounds.iter().position(|bound| value <= *bound) {
+            Some(place) => self.counts[place] += 1,
+            None => self.above += 1,
+        }
+    }
+
+    /// How many values there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum::<u64>() + self.above
+    }
+}
+
+impl Times {
+    /// Counts a duration.
+    pub fn took(&mut self, took: core::time::Duration) {
+        self.note(&TIMES_MICROS, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
 /// Totals since the start, and gauges (marked *now*).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Local or children's look-ups, by how they ended.
     pub lookups: Lookups,
+    /// How long local look-ups took, by how they ended.
+    pub lookup_times: LookupTimes,
+    /// Sequential requests after the parent of local look-ups that found something.
+    pub lookup_hops: Spread<{ HOPS.len() }>,
+    /// Requests of a walk for a name, until it had its answer.
+    pub lookup_requests: Spread<{ REQUESTS.len() }>,
+    /// How long children waited for what we resolved for them.
+    pub resolve_times: Times,
+    /// From signing a record of a name held here until a majority had it.
+    pub registration_times: Times,
     /// Requests that peers made of us.
     pub served: Requests,
     /// Requests that we made of peers.
@@ -113,12 +185,35 @@ pub struct Counters {
     pub standbys: u64,
     /// *Now*: superpeers in the map, ourselves included.
     pub superpeers: u64,
+    /// *Now*: children that we would take at most.
+    pub children_max: u64,
+    /// *Now*: peers that are online, by what the loads of neighbours let guess.
+    pub peers: u64,
     /// *Now*: open links.
     pub links: u64,
     /// *Now*: names held.
     pub names: u64,
     /// *Now*: 1 as a superpeer, 0 as a child.
     pub superpeer: u64,
+    /// *Now*: 1 as a child, 0 as a superpeer.
+    pub child: u64,
+    /// Times that we became a superpeer.
+    pub promotions: u64,
+    /// Times that we became a child after having been a superpeer.
+    pub demotions: u64,
+}
+
+/// How long look-ups took, by how they ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LookupTimes {
+    /// A device was found.
+    pub found: Times,
+    /// Denied.
+    pub absent: Times,
+    /// Too few answers.
+    pub unknown: Times,
+    /// Answers that did not pass verification, three times over.
+    pub invalid: Times,
 }
 
 /// Look-ups by end; found ones by source.

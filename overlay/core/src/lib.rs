@@ -26,7 +26,9 @@ mod store;
 pub mod time;
 pub mod wire;
 
-pub use counters::{Counters, Lookups, Refusals, Requests};
+pub use counters::{
+    Counters, HOPS, LookupTimes, Lookups, REQUESTS, Refusals, Requests, Spread, TIMES_MICROS, Times,
+};
 pub use invalid::Invalid;
 pub use name::Username;
 pub use overlay::Overlay;

@@ -81,11 +81,14 @@ pub(crate) struct Walk {
     parallelism: Parallelism,
     candidates: Vec<Candidate>,
     left_out: Vec<PeerId>,
+    /// Requests that went out.
+    pub(crate) requests: u64,
 }
 
 impl Walk {
     pub(crate) fn new(key: Key, goal: Goal, width: usize, alpha: usize, parallelism: Parallelism) -> Self {
-        Self { key, goal, width, alpha, parallelism, candidates: Vec::new(), left_out: Vec::new() }
+        let (candidates, left_out) = (Vec::new(), Vec::new());
+        Self { key, goal, width, alpha, parallelism, candidates, left_out, requests: 0 }
     }
 
     /// Adds a candidate found after `depth` requests in sequence.
@@ -145,6 +148,7 @@ impl Walk {
     /// A request to `peer` went out.
     pub(crate) fn asked(&mut self, peer: &PeerId) {
         self.mark(peer, State::Asked);
+        self.requests += 1;
     }
 
     /// `peer` answered that it has nothing (value), or answered (nodes). Returns its depth.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::serve::register_body;
 use super::{Overlay, Timer};
-use crate::api::Slot;
+use crate::api::{Kin, Seen, Slot};
 use crate::cbor::Blob;
 use crate::certificate::{DeviceCertificate, valid_at};
 use crate::group::Caps;
@@ -141,6 +141,14 @@ impl Children {
         }
     }
 
+    /// Another child that registered this slot.
+    pub(super) fn other_in(&self, slot: &Slot, peer: &PeerId) -> Option<PeerId> {
+        let holds = |other: &&PeerId| {
+            other != &peer && self.children.get(other).is_some_and(|child| child.records.contains_key(slot))
+        };
+        self.by_key.get(&slot.key)?.iter().find(holds).copied()
+    }
+
     /// The child withdraws a record of its own.
     pub(super) fn withdraw(&mut self, peer: &PeerId, key: &Key, digest: &Digest) -> bool {
         let Some(child) = self.children.get_mut(peer) else { return false };
@@ -214,6 +222,7 @@ impl Overlay {
         if let Some(former) = self.children.attach(peer, until, (word, vouched)) {
             self.cancel(former, Timer::Child(peer));
         }
+        self.seen(peer, Seen::There(Kin::Child));
         self.end_reservation(&peer);
         self.set_timer(agreed.life, Timer::Child(peer));
         Message::Attached(Attached { signature: self.node.sign(&agreed.message) })
@@ -278,6 +287,7 @@ impl Overlay {
     pub(super) fn child_left(&mut self, peer: &PeerId, leave: &Leave) {
         if self.children.is_child(peer) {
             self.children.keep_goodbye(*peer, leave.clone(), self.now.instant);
+            self.seen(*peer, Seen::Left);
             self.child_gone(peer);
         }
         self.end_reservation(peer);
@@ -351,6 +361,7 @@ impl Overlay {
         if let Some(child) = self.children.children.get(peer) {
             self.cancel(child.until, Timer::Child(*peer));
             self.children.remove(peer);
+            self.seen(*peer, Seen::Lost(Kin::Child));
         }
     }
 
@@ -369,6 +380,7 @@ impl Overlay {
         let now = self.now.instant;
         if self.children.children.get(peer).is_some_and(|child| child.until <= now) {
             self.children.remove(peer);
+            self.seen(*peer, Seen::Lost(Kin::Child));
         }
     }
 }

@@ -119,7 +119,7 @@ impl Overlay {
     }
 
     /// Superpeers, and the children that they have if those whose load we know are like the others.
-    fn peers_online(&self) -> usize {
+    pub(super) fn peers_online(&self) -> usize {
         let superpeer = |peer: &PeerId| self.map.contact(peer).is_some();
         let linked = self.links.peers().map(|(peer, _)| peer).filter(|peer| superpeer(peer));
         let loads = linked.filter_map(|peer| self.links.greeting(peer)).map(|greeting| greeting.load);

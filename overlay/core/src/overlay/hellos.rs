@@ -20,7 +20,7 @@ use super::gossip::Told;
 use super::links::Link;
 use super::requests::Purpose;
 use super::{Overlay, Timer};
-use crate::api::{Hellos, LinkId};
+use crate::api::{Hellos, Kin, LinkId, Seen};
 use crate::key::PeerId;
 use crate::limits::{
     DEAD_AFTER, HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLO_STRETCH, HELLO_YIELD, HELLOS_MISSED,
@@ -134,6 +134,7 @@ impl Overlay {
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
             let own = teller == hint.peer();
             if own {
+                self.seen(teller, Seen::There(Kin::Superpeer));
                 // A superpeer is nobody's child.
                 self.child_gone(&teller);
                 back |= self.map.forgive(&teller);

@@ -20,6 +20,7 @@ use crate::key::{Key, PeerId};
 use crate::limits::{DENIAL_TTL, GONE_FOR};
 use crate::lookup::Goal;
 use crate::record::{Bundle, Record};
+use crate::time::Instant;
 use crate::wire::{FLAG_CROSS_CHECK, FLAG_FRESH, FLAG_TRACE, Message, Reject, Resolve, Resolved, TraceStep};
 
 /// Who waits for a bundle.
@@ -29,6 +30,7 @@ pub(super) enum Asker {
     Child {
         link: LinkId,
         id: u64,
+        since: Instant,
     },
     /// Watchers of the key.
     Watch(Key),
@@ -57,7 +59,7 @@ pub(super) struct Found {
 impl Overlay {
     /// A child asks us to resolve.
     pub(super) fn serve_resolve(&mut self, link: LinkId, id: u64, resolve: &Resolve) {
-        self.look(resolve.key, resolve.flags, Asker::Child { link, id });
+        self.look(resolve.key, resolve.flags, Asker::Child { link, id, since: self.now.instant });
     }
 
     /// Looks near to far; answers now or when the walk ends. Comparing storers passes over caches.
@@ -216,7 +218,8 @@ impl Overlay {
                 self.conclude(id, Found { bundle, source, hops, trace: Vec::new() });
             }
             Asker::Watch(key) => self.polled(key, &found.bundle),
-            Asker::Child { link, id } => {
+            Asker::Child { link, id, since } => {
+                self.counters.resolve_times.took(self.now.instant.since(since));
                 self.count_found(found.source);
                 let records = found.bundle.records.iter().map(|record| Blob(record.bytes().clone()));
                 let (hops, source) = (found.hops, wire_source(found.source));
@@ -240,7 +243,8 @@ impl Overlay {
             }
             Asker::Watch(key) if absent => self.polled_absent(key, epochs),
             Asker::Watch(_) => {}
-            Asker::Child { link, id } => {
+            Asker::Child { link, id, since } => {
+                self.counters.resolve_times.took(self.now.instant.since(since));
                 let lookups = &mut self.counters.lookups;
                 let counter = if absent { &mut lookups.absent } else { &mut lookups.unknown };
                 *counter += 1;

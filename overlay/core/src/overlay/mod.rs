@@ -329,6 +329,9 @@ impl Overlay {
         counters.equivocations_kept = self.store.equivocations() as u64;
         counters.syncing = u64::from(self.is_syncing());
         counters.superpeer = u64::from(matches!(self.role, Role::Superpeer(_)));
+        counters.child = 1 - counters.superpeer;
+        counters.children_max = self.children_max as u64;
+        counters.peers = self.peers_online() as u64;
         counters
     }
 

@@ -37,6 +37,8 @@ struct Name {
     held: Held,
     certificate: DeviceCertificate,
     record: Option<Record>,
+    /// When that one was signed.
+    signed: Instant,
     stored: Option<Stored>,
     /// Commands that wait for the acknowledgement.
     commands: Vec<CommandId>,
@@ -125,6 +127,7 @@ impl Overlay {
             held,
             certificate,
             record: None,
+            signed: self.now.instant,
             stored: None,
             commands: alloc::vec![command],
             failures: 0,
@@ -301,7 +304,7 @@ impl Overlay {
 
     fn send_record(&mut self, key: &Key, record: Record) {
         let Some(name) = self.publishing.names.get_mut(key) else { return };
-        name.record = Some(record.clone());
+        (name.record, name.signed) = (Some(record.clone()), self.now.instant);
         if let Some(at) = name.wake.take() {
             self.timers.remove(&(at, Timer::Publish(*key)));
         }
@@ -389,6 +392,8 @@ impl Overlay {
         let Some(name) = self.publishing.names.get_mut(&key) else { return };
         (name.stored, name.failures, name.stale) = (Some(stored), 0, 0);
         let (commands, username) = (core::mem::take(&mut name.commands), name.held.username.clone());
+        let took = self.now.instant.since(name.signed);
+        self.counters.registration_times.took(took);
         self.counters.registrations_ok += 1;
         self.notice(Notice::Registered { username, stored });
         for command in commands {

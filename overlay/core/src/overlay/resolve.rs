@@ -20,6 +20,7 @@ use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer, steps};
 use crate::api::{Answer, Asked, CommandId, Device, Failure, How, Reply, Resolution, Source, Step};
 use crate::cbor::Blob;
+use crate::counters::HOPS;
 use crate::invalid::{Invalid, Subject};
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{PARENT_TIMEOUT, RESOLVE_ATTEMPTS, RESOLVE_TIMEOUT, TRACE_MAX};
@@ -456,9 +457,27 @@ impl Overlay {
         if let Some(local) = self.resolving.local.remove(&id) {
             self.cancel(local.deadline, Timer::Resolve(id));
             match local.end {
-                End::Reply(command) => self.reply(command, reply),
+                End::Reply(command) => {
+                    self.note_lookup(self.now.instant.since(local.since), &reply);
+                    self.reply(command, reply);
+                }
                 End::Watch(command) => self.watched(command, id, reply),
             }
+        }
+    }
+
+    /// What somebody waited for; watches wait for nothing.
+    fn note_lookup(&mut self, took: Duration, reply: &Reply) {
+        let times = &mut self.counters.lookup_times;
+        match reply {
+            Reply::Resolved(found) if !found.devices.is_empty() => {
+                times.found.took(took);
+                self.counters.lookup_hops.note(&HOPS, u64::from(found.hops));
+            }
+            Reply::Resolved(_) => times.absent.took(took),
+            Reply::Failed(Failure::Leaving) => {}
+            Reply::Failed(Failure::Verification(_)) => times.invalid.took(took),
+            _ => times.unknown.took(took),
         }
     }
 

@@ -12,7 +12,7 @@ use super::moving::Asked;
 use super::puts::{Origin, acknowledged};
 use super::rumours::statement_message;
 use super::{Overlay, Timer};
-use crate::api::{LinkId, Notice, Write};
+use crate::api::{LinkId, Notice, Seen, Write};
 use crate::cbor::Blob;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
@@ -360,6 +360,10 @@ impl Overlay {
         }
         if self.check_register(peer, &record, register).is_err() {
             return Some(self.refuse(Reason::Invalid));
+        }
+        // A device key is one peer's: it has moved to another.
+        if let Some(former) = self.children.other_in(&record.slot(), &peer) {
+            self.seen(former, Seen::Replaced);
         }
         self.children.index(peer, record.clone());
         self.cache.evict(&record.header().key);

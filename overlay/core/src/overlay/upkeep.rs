@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::walks::Owner;
 use super::{Overlay, Timer};
-use crate::api::{LinkId, Notice, Role, Write};
+use crate::api::{Effect, Kin, LinkId, Notice, Role, Seen, Write};
 use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
@@ -49,6 +49,7 @@ impl Overlay {
             self.map.learn(id, &hint, self.now.instant);
             self.act_as(role);
             if !was {
+                self.counters.promotions += 1;
                 self.dial_anchors();
                 self.detach();
                 self.notice(Notice::Joined(id));
@@ -66,6 +67,9 @@ impl Overlay {
             }
         } else {
             let was = self.is_superpeer();
+            self.counters.demotions += u64::from(was);
+            // From now on we see nobody come and go.
+            self.out.push(Effect::Seen { peer: self.me, seen: Seen::Blind });
             self.map.remove(&self.me);
             self.map.stand_at(None);
             self.streams.clear();
@@ -126,6 +130,9 @@ impl Overlay {
         // By a clock that is wrong nothing verifies.
         if !self.skewed && self.links.has_lied(link, self.now.instant) {
             self.counters.bad_links += 1;
+            if let Some(liar) = self.links.get(link).map(|link| link.peer) {
+                self.seen(liar, Seen::Banned);
+            }
             self.close(link);
         }
     }
@@ -169,9 +176,20 @@ impl Overlay {
         }
     }
 
+    /// Somebody came, was there, or went; only superpeers see enough to say so.
+    pub(super) fn seen(&mut self, peer: PeerId, seen: Seen) {
+        if self.is_superpeer() {
+            self.out.push(Effect::Seen { peer, seen });
+        }
+    }
+
     /// A superpeer has failed us, or left: out of the map, and what it held may have to move.
     pub(super) fn superpeer_gone(&mut self, peer: &PeerId, cause: Cause) {
         let place = self.map.contact(peer).map(|contact| contact.id);
+        if place.is_some() {
+            let left = cause == Cause::Left;
+            self.seen(*peer, if left { Seen::Left } else { Seen::Lost(Kin::Superpeer) });
+        }
         self.map.bury(peer, self.now.instant, cause);
         // When many fail it is rather we who are cut off, and nobody's business.
         let failed = place.is_some() && cause != Cause::Left;

@@ -17,6 +17,7 @@ use super::steps::Steps;
 use super::{Overlay, Timer};
 use crate::api::{Answer, Parallelism, Source};
 use crate::cbor::Blob;
+use crate::counters::REQUESTS;
 use crate::group::Caps;
 use crate::key::{Key, PeerId};
 use crate::limits::{
@@ -277,6 +278,7 @@ impl Overlay {
         let trace = run.steps.told(self.now.instant);
         match owner {
             Owner::Resolve(key, way) => {
+                self.counters.lookup_requests.note(&REQUESTS, run.walk.requests);
                 for epoch in &epochs {
                     self.children.revoke(epoch);
                 }
@@ -310,6 +312,7 @@ impl Overlay {
         let Owner::Resolve(key, way) = run.owner else { return };
         self.quiet(id, &mut run);
         run.found = true;
+        self.counters.lookup_requests.note(&REQUESTS, run.walk.requests);
         let deepest = |run: &WalkRun| run.gave.iter().map(|(peer, _)| run.walk.depth(peer)).max();
         let hops = from.map(|(_, hops)| hops).or_else(|| deepest(&run)).unwrap_or(1);
         let trace = run.steps.told(self.now.instant);

@@ -37,6 +37,8 @@ impl World {
                 }
                 Effect::Reply { command, reply } => self.replied(peer, command, &reply),
                 Effect::Changed { outcome, .. } => self.trace.add(u64::from(outcome.is_ok())),
+                // What the host makes of it is not simulated.
+                Effect::Seen { .. } => {}
                 Effect::Notice(notice) => self.noticed(peer, &notice),
             }
         }

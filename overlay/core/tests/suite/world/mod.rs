@@ -480,6 +480,9 @@ impl World {
                 self.trace.update(format!("{index} {command:?} {outcome:?}").as_bytes());
                 self.changes.push((command, outcome));
             }
+            Effect::Seen { peer, seen } => {
+                self.trace.update(format!("{index} {peer:?} {seen:?}").as_bytes());
+            }
             Effect::Notice(notice) => {
                 self.trace.update(format!("{index} {notice:?}").as_bytes());
                 self.note(|world| format!("{} notes {notice:?}", world.called(index)));
