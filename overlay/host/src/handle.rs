@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use callbook_overlay::Counters;
 use callbook_overlay::Username;
 use callbook_overlay::api::{Command, Failure, Notice, Reply, Resolution};
 use callbook_overlay::key::PeerId;
@@ -17,6 +16,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::error::{LoginError, Stopped};
 use crate::limits::LOGIN_BYTES_MAX;
 use crate::login::LoginCall;
+use crate::metrics::Scrape;
 
 /// What a handle asks of the driver.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(crate) enum Local {
     /// A watch may have lost its last listener.
     Unwatch,
     Login(LoginRequest),
-    /// The counters, for a scrape.
-    Counters(oneshot::Sender<Counters>),
+    /// All numbers, for a scrape.
+    Scrape(oneshot::Sender<Scrape>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -190,10 +190,10 @@ impl Handle {
         }
     }
 
-    pub(crate) async fn counters(&self) -> Result<Counters, Stopped> {
-        let (sender, counters) = oneshot::channel();
-        self.local.send(Local::Counters(sender)).await.map_err(|_| Stopped)?;
-        counters.await.map_err(|_| Stopped)
+    pub(crate) async fn scrape(&self) -> Result<Scrape, Stopped> {
+        let (sender, scrape) = oneshot::channel();
+        self.local.send(Local::Scrape(sender)).await.map_err(|_| Stopped)?;
+        scrape.await.map_err(|_| Stopped)
     }
 }
 

@@ -22,7 +22,8 @@ mod error;
 mod handle;
 mod limits;
 mod login;
-mod metrics;
+pub mod metrics;
+mod sessions;
 mod settings;
 mod store;
 mod swarm;
@@ -30,6 +31,7 @@ mod swarm;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use callbook_net::limits::RATE;
@@ -44,9 +46,11 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
 
+pub use axum;
 pub use error::{LoginError, StartError, Stopped, StoreError};
 pub use handle::{Handle, Host, Watching};
 pub use libp2p;
+pub use limits::SESSION_BOUNDS_MAX;
 pub use login::LoginCall;
 pub use prometheus_client;
 pub use settings::{Settings, StoreSetting, Transports};
@@ -56,6 +60,7 @@ use crate::driver::{Driver, Parts};
 use crate::handle::Facts;
 use crate::limits::{LOCAL_MAX, LOGIN_CALLS_MAX, NOTICES_MAX};
 use crate::metrics::{Exported, HostMetrics, serve};
+use crate::sessions::Sessions;
 use crate::store::Store;
 
 /// A runtime as a host wants it: one worker thread.
@@ -67,6 +72,12 @@ use crate::store::Store;
 /// The machine: no thread can be made.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(1).thread_name("callbook").enable_all().build()
+}
+
+/// The usual bounds of the lengths of sessions.
+#[must_use]
+pub fn session_bounds() -> Vec<Duration> {
+    limits::SESSION_BOUNDS.map(Duration::from_secs).to_vec()
 }
 
 /// Starts a host on the current runtime.
@@ -94,11 +105,12 @@ pub async fn start(settings: Settings) -> Result<Host, StartError> {
     })?;
 
     let links = Arc::new(LinkCounts::default());
-    let exported = Arc::new(Exported::new(agent, Arc::clone(&links), store.counts()));
+    let listens = settings.listen.is_some();
+    let exported = Arc::new(Exported::new(agent, listens, Arc::clone(&links), store.counts()));
     let mut registry = Registry::default();
-    let metrics = HostMetrics::new(&mut registry, Arc::clone(&exported));
-
     let clock = Clock::start();
+    let metrics = HostMetrics::new(&mut registry, Arc::clone(&exported), clock.now().unix);
+
     let rate = (network.limits == Limits::Normal).then_some(RATE);
     let (overlay, first) = overlay(&settings, &reach, restored, &clock)?;
     let (local, from_local) = mpsc::channel(LOCAL_MAX);
@@ -124,11 +136,13 @@ pub async fn start(settings: Settings) -> Result<Host, StartError> {
         notices,
         serving,
         metrics,
+        sessions: Sessions::new(settings.session_bounds.clone()),
         links,
         facts,
     };
+    let routes = settings.routes.clone();
     let serving = metrics_listener
-        .map(|(listener, _)| tokio::spawn(serve::serve(listener, handle.downgrade(), exported)));
+        .map(|(listener, _)| tokio::spawn(serve::serve(listener, handle.downgrade(), exported, routes)));
     tokio::spawn(async move {
         Driver::new(parts).run(first).await;
         if let Some(task) = serving {

@@ -132,3 +132,20 @@ pub(crate) const PORT_ATTEMPTS: usize = 32;
 ///
 /// Guess.
 pub(crate) const NOTICES_MAX: usize = 256;
+
+/// Peers whose sessions are remembered; those gone longest are forgotten first.
+///
+/// Guess: all children that a superpeer may have, many times over; two megabytes.
+pub(crate) const SESSIONS_KNOWN_MAX: usize = 14_336;
+
+/// Bounds of the lengths of sessions and downtimes, unless they are set. In seconds: 1, 5, 15, 30 minutes,
+/// 1, 2, 3, 6, 12 hours, 1, 2, 7 days.
+///
+/// Source: the list, around ProbeLab's published quantiles.
+pub(crate) const SESSION_BOUNDS: [u64; 12] =
+    [60, 300, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
+
+/// How many bounds may be set: each makes ten series more.
+///
+/// Guess.
+pub const SESSION_BOUNDS_MAX: usize = 24;

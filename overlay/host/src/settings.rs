@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use axum::Router;
 use callbook_overlay::api::{Hellos, Parallelism, Role};
 use callbook_overlay::network::Network;
 
@@ -24,6 +26,11 @@ pub struct Settings {
     pub store: StoreSetting,
     /// Where to serve metrics and health; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// What else that listener serves.
+    pub routes: Router,
+    /// Up to which lengths sessions and downtimes are counted, in the metrics; growing, at most
+    /// [`SESSION_BOUNDS_MAX`](crate::SESSION_BOUNDS_MAX). Usually [`session_bounds`](crate::session_bounds).
+    pub session_bounds: Vec<Duration>,
     /// Software name and version, as told to neighbours.
     pub agent: String,
     /// How a look-up spreads its requests.

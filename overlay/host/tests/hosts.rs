@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails has failed")]
 
+mod series;
 mod world;
 
 use std::time::Duration;
@@ -176,11 +177,11 @@ async fn metrics_and_health_are_served() {
     for line in [
         "callbook_lookups_total{result=\"found\",source=\"overlay\"} 0",
         "callbook_requests_served_total{kind=\"resolve\"} 0",
-        "callbook_superpeer 1",
+        "callbook_node_role{role=\"superpeer\"} 1",
         "callbook_link_ends_total{reason=\"unreadable\"} 0",
         "callbook_link_frames_total{direction=\"sent\"}",
         "callbook_store_commits_total 0",
-        "callbook_build_info{version=\"callbook-test/0\"} 1",
+        "callbook_build_info{version=\"callbook-test/0\",revision=\"unknown\"} 1",
         "libp2p_swarm_dial_attempt_total",
         "process_resident_memory_bytes",
         "# EOF",

@@ -31,6 +31,10 @@ impl Driver {
                 }
                 Effect::Dial { peer, addresses, first } => self.dial(peer, &addresses, first),
                 Effect::Close { link } => self.close_link(link),
+                Effect::Seen { peer, seen } => {
+                    let now = self.parts.clock.now().instant;
+                    self.parts.sessions.seen(peer, seen, now);
+                }
                 Effect::Notice(notice) => self.notice(notice),
             }
         }

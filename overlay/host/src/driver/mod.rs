@@ -43,7 +43,8 @@ use crate::handle::{Facts, Local, Watcher};
 use crate::limits::{
     BATCH, BATCHES_PER_SWARM_POLL, CLOSE_TIMEOUT, HOUSEKEEPING, LEAVE_TIMEOUT, SWARM_EVENTS,
 };
-use crate::metrics::HostMetrics;
+use crate::metrics::{HostMetrics, Scrape};
+use crate::sessions::Sessions;
 use crate::settings::Transports;
 use crate::store::{Store, Token};
 
@@ -63,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) serving: Option<mpsc::Sender<crate::login::LoginCall>>,
     pub(crate) metrics: HostMetrics,
+    pub(crate) sessions: Sessions,
     pub(crate) links: Arc<LinkCounts>,
     pub(crate) facts: Arc<Facts>,
 }
@@ -209,9 +211,12 @@ impl Driver {
                 Local::Watch(username, watcher) => self.watch(username, watcher),
                 Local::Unwatch => self.end_idle_watches(),
                 Local::Login(request) => self.ask_login(request),
-                Local::Counters(reply) => {
+                Local::Scrape(reply) => {
+                    let now = self.parts.clock.now().instant;
+                    let (counters, figures) =
+                        (self.parts.overlay.counters(), self.parts.sessions.figures(now));
                     // A scrape that was given up needs none.
-                    reply.send(self.parts.overlay.counters()).ok();
+                    reply.send(Scrape { counters, figures }).ok();
                 }
                 Local::Stop(done) => return Flow::Stop(Some(done)),
             }

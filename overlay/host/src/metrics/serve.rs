@@ -5,6 +5,7 @@
 //! | `/metrics` | all metrics, as OpenMetrics text | the driver does not answer |
 //! | `/healthz` | the driver answers and the store can be written | otherwise |
 //! | `/readyz` | a child is attached, a superpeer has joined | otherwise |
+//! | others | as the process has set them ([`Settings::routes`](crate::Settings::routes)) | |
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -12,17 +13,18 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use callbook_overlay::Counters;
 use callbook_overlay::api::{Command, Reply};
 use prometheus_client::encoding::text::encode;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::Exported;
+use super::{Exported, Scrape};
+use crate::clock::Clock;
 use crate::error::StartError;
 use crate::handle::{Handle, WeakHandle};
 
@@ -46,23 +48,38 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     Ok((listener, bound))
 }
 
-/// Serves until it is aborted.
-pub(crate) async fn serve(listener: TcpListener, handle: WeakHandle, exported: Arc<Exported>) {
+/// Serves until it is aborted; `routes` are the process's own.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    handle: WeakHandle,
+    exported: Arc<Exported>,
+    routes: Router,
+) {
+    let counting = Arc::clone(&exported);
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .with_state(Served { handle, exported });
+        .with_state(Served { handle, exported })
+        .merge(routes)
+        .layer(from_fn_with_state(counting, counted));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the metrics listener failed");
     }
 }
 
+async fn counted(State(exported): State<Arc<Exported>>, request: Request, next: Next) -> Response {
+    let (path, since) = (request.uri().path().to_owned(), Clock::monotonic());
+    let response = next.run(request).await;
+    exported.http.count(&path, response.status(), since.elapsed());
+    response
+}
+
 const STOPPING: &str = "stopping\n";
 const SILENT: &str = "the driver does not answer\n";
 
-async fn counters(handle: &Handle) -> Option<Counters> {
-    timeout(PATIENCE, handle.counters()).await.ok()?.ok()
+async fn scrape(handle: &Handle) -> Option<Scrape> {
+    timeout(PATIENCE, handle.scrape()).await.ok()?.ok()
 }
 
 fn unavailable(why: &'static str) -> Response {
@@ -71,8 +88,8 @@ fn unavailable(why: &'static str) -> Response {
 
 async fn metrics(State(served): State<Served>) -> Response {
     let Some(handle) = served.handle.upgrade() else { return unavailable(STOPPING) };
-    let Some(counters) = counters(&handle).await else { return unavailable(SILENT) };
-    served.exported.update(counters);
+    let Some(scrape) = scrape(&handle).await else { return unavailable(SILENT) };
+    served.exported.update(scrape);
     let mut text = String::new();
     let encoded = encode(&mut text, &handle.registry().lock().unwrap_or_else(PoisonError::into_inner));
     match encoded {
@@ -86,7 +103,7 @@ async fn metrics(State(served): State<Served>) -> Response {
 
 async fn health(State(served): State<Served>) -> Response {
     let Some(handle) = served.handle.upgrade() else { return unavailable(STOPPING) };
-    if counters(&handle).await.is_none() {
+    if scrape(&handle).await.is_none() {
         unavailable(SILENT)
     } else if served.exported.store_is_failing() {
         unavailable("the store can't be written\n")

@@ -1,190 +1,188 @@
 //! The overlay's counters and their names outside.
+//!
+//! Each line names a metric, its help, and where its series come from. *Not here*: what isn't a plain
+//! number ([`super::spreads`]).
 
 use std::fmt;
 
 use callbook_overlay::Counters;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::catalogue::{Kind, Metric, Value, encode as encode_metric};
 
 /// One series: its labels, and where its value is.
 type Series = (&'static [(&'static str, &'static str)], fn(&Counters) -> u64);
 
-struct Metric {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    series: &'static [Series],
-}
-
-/// Writes every metric of the overlay.
+/// Writes every number of the overlay.
 pub(super) fn encode(counters: &Counters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    for metric in TOTALS.iter().chain(GAUGES) {
-        let mut out = encoder.encode_descriptor(metric.name, metric.help, None, metric.kind)?;
-        for (labels, value) in metric.series {
-            let value = value(counters);
-            if labels.is_empty() {
-                one(&mut out, metric.kind, value)?;
-            } else {
-                one(&mut out.encode_family(labels)?, metric.kind, value)?;
-            }
+    TABLE.iter().try_for_each(|(metric, series)| {
+        let values = series.iter().map(|(labels, value)| (*labels, Value::Whole(value(counters))));
+        encode_metric(encoder, metric, values)
+    })
+}
+
+/// The series of a metric: one field; the fields of a group, each its own label value; or any.
+macro_rules! series {
+    ($field:ident) => { &[(&[], |counters| counters.$field)] };
+    ($label:ident of $group:ident: $($field:ident)+) => {
+        &[$((&[(stringify!($label), stringify!($field))], |counters| counters.$group.$field)),+]
+    };
+    ($label:ident: $($value:ident = $field:ident)+) => {
+        &[$((&[(stringify!($label), stringify!($value))], |counters| counters.$field)),+]
+    };
+    ($($result:ident $source:ident = $field:ident)+) => {
+        &[$((
+            &[("result", stringify!($result)), ("source", stringify!($source))],
+            |counters| counters.lookups.$field,
+        )),+]
+    };
+}
+
+macro_rules! table {
+    ($(#[doc = $help:literal] $name:ident = $kind:ident $word:literal { $($series:tt)* })*) => {
+        /// What this exports.
+        pub(super) mod names {
+            $(
+                #[doc = $help]
+                pub const $name: super::Metric = super::Metric {
+                    name: concat!("callbook_", $word),
+                    help: $help.trim_ascii(),
+                    kind: super::Kind::$kind,
+                };
+            )*
         }
-    }
-    Ok(())
-}
-
-fn one(
-    out: &mut prometheus_client::encoding::MetricEncoder<'_>,
-    kind: MetricType,
-    value: u64,
-) -> fmt::Result {
-    if matches!(kind, MetricType::Counter) {
-        out.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    } else {
-        out.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
-    }
-}
-
-macro_rules! metrics {
-    ($kind:ident: $($name:literal, $help:literal { $($series:tt)* })*) => {
-        &[$(Metric {
-            name: concat!("callbook_", $name),
-            help: $help,
-            kind: MetricType::$kind,
-            series: metrics!(@ $($series)*),
-        }),*]
-    };
-    (@ $field:ident) => { &[(&[], |counters| counters.$field)] };
-    (@ $($($label:ident = $value:literal),+ => $($field:ident).+;)+) => {
-        &[$((&[$((stringify!($label), $value)),+], |counters| counters.$($field).+)),+]
+        pub(super) const TABLE: &[(Metric, &[Series])] = &[$((names::$name, series!($($series)*))),*];
     };
 }
 
-const TOTALS: &[Metric] = metrics! { Counter:
-    "lookups", "Look-ups, by how they ended and where the answer came from" {
-        result = "found", source = "own" => lookups.own;
-        result = "found", source = "index" => lookups.index;
-        result = "found", source = "store" => lookups.store;
-        result = "found", source = "cache" => lookups.cache;
-        result = "found", source = "overlay" => lookups.overlay;
-        result = "absent", source = "overlay" => lookups.absent;
-        result = "unknown", source = "overlay" => lookups.unknown;
-        result = "invalid", source = "overlay" => lookups.invalid;
+table! {
+    /// Look-ups, by how they ended and where the answer came from
+    LOOKUPS = Counter "lookups" {
+        found own = own
+        found index = index
+        found store = store
+        found cache = cache
+        found overlay = overlay
+        absent overlay = absent
+        unknown overlay = unknown
+        invalid overlay = invalid
     }
-    "requests_served", "Requests that peers made of us, by kind" {
-        kind = "hello" => served.hello;
-        kind = "closest" => served.closest;
-        kind = "get" => served.get;
-        kind = "put" => served.put;
-        kind = "attach" => served.attach;
-        kind = "register" => served.register;
-        kind = "resolve" => served.resolve;
-        kind = "reserve" => served.reserve;
-        kind = "watch" => served.watch;
-        kind = "presence" => served.presence;
-        kind = "digest" => served.digest;
-        kind = "pull" => served.pull;
-        kind = "offer" => served.offer;
+    /// Requests that peers made of us, by kind
+    REQUESTS_SERVED = Counter "requests_served" {
+        kind of served: hello closest get put attach register resolve reserve watch presence digest pull offer
     }
-    "requests_asked", "Requests that we made of peers, by kind" {
-        kind = "hello" => asked.hello;
-        kind = "closest" => asked.closest;
-        kind = "get" => asked.get;
-        kind = "put" => asked.put;
-        kind = "attach" => asked.attach;
-        kind = "register" => asked.register;
-        kind = "resolve" => asked.resolve;
-        kind = "reserve" => asked.reserve;
-        kind = "watch" => asked.watch;
-        kind = "presence" => asked.presence;
-        kind = "digest" => asked.digest;
-        kind = "pull" => asked.pull;
-        kind = "offer" => asked.offer;
+    /// Requests that we made of peers, by kind
+    REQUESTS_ASKED = Counter "requests_asked" {
+        kind of asked: hello closest get put attach register resolve reserve watch presence digest pull offer
     }
-    "requests_refused", "Requests that we refused, by reason" {
-        reason = "busy" => refused.busy;
-        reason = "unsupported" => refused.unsupported;
-        reason = "limit" => refused.limit;
-        reason = "invalid" => refused.invalid;
-        reason = "stale" => refused.stale;
+    /// Requests that we refused, by reason
+    REQUESTS_REFUSED = Counter "requests_refused" { reason of refused: busy unsupported limit invalid stale }
+    /// Requests of ours without an answer in time
+    REQUEST_TIMEOUTS = Counter "request_timeouts" { timeouts }
+    /// Second requests made because the first was slow
+    REQUEST_HEDGES = Counter "request_hedges" { hedges }
+    /// Publications of names held here (the first, and each renewal), by result
+    REGISTRATIONS = Counter "registrations" { result: ok = registrations_ok failed = registrations_failed }
+    /// Records taken into the store
+    RECORDS_STORED = Counter "records_stored" { records_stored }
+    /// Records dropped from the store, by reason
+    RECORDS_DROPPED = Counter "records_dropped" { reason: expired = records_expired revoked = records_revoked }
+    /// Pairs of records with one version and two bodies
+    EQUIVOCATIONS = Counter "equivocations" { equivocations }
+    /// Signatures and chains checked
+    VERIFICATIONS = Counter "verifications" { verifications }
+    /// Served records that a child rejected
+    REJECTS = Counter "rejects" { rejects }
+    /// Times that a parent accepted us
+    ATTACHMENTS = Counter "attachments" { attachments }
+    /// Times that we lost a parent
+    PARENTS_LOST = Counter "parents_lost" { parents_lost }
+    /// Parents that we left because they were of no use
+    PARENTS_LEFT = Counter "parents_left" { parents_left }
+    /// Times that a parent was silent for too long
+    PARENTS_SILENT = Counter "parents_silent" { parents_silent }
+    /// Times that a standby became our parent
+    FAILOVERS = Counter "failovers" { failovers }
+    /// Absences that a parent told and no standby confirmed, by why
+    ABSENCES_DOUBTED = Counter "absences_doubted" {
+        result: refuted = absences_refuted unconfirmed = absences_unconfirmed
     }
-    "request_timeouts", "Requests of ours without an answer in time" { timeouts }
-    "request_hedges", "Second requests made because the first was slow" { hedges }
-    "registrations", "Publications of names held here, by result" {
-        result = "ok" => registrations_ok;
-        result = "failed" => registrations_failed;
+    /// Questions to standbys for names registered here, by result
+    SELF_CHECKS = Counter "self_checks" { result: ok = self_checks_ok failed = self_checks_failed }
+    /// Children told that we are still at work
+    WORKING_SENT = Counter "working_sent" { working_sent }
+    /// Answers to local questions for presence
+    PRESENCE_ANSWERS = Counter "presence_answers" { presence of presence: online offline unknown }
+    /// Dials that failed on every transport
+    DIALS_FAILED = Counter "dials_failed" { dials_failed }
+    /// What was put off or not heard because there was too much of it, by what limited it
+    RATE_LIMITED = Counter "rate_limited" {
+        limiter: unverified_dials = dials_unverified_refused
+        statements = statements_refused
+        moves = moves_put_off
+        repairs = repairs_put_off
     }
-    "records_stored", "Records taken into the store" { records_stored }
-    "records_dropped", "Records dropped from the store, by reason" {
-        reason = "expired" => records_expired;
-        reason = "revoked" => records_revoked;
+    /// Hints and statements from peers that did not verify
+    BAD_HINTS = Counter "bad_hints" { bad_hints }
+    /// Links ended because too much on them did not verify
+    BAD_LINKS = Counter "bad_links" { bad_links }
+    /// Superpeers that failed us and were told to others
+    SUSPECTS_TOLD = Counter "suspects_told" { suspects_told }
+    /// Times that we were suspected and said that we live
+    REFUTATIONS = Counter "refutations" { refutations }
+    /// Statements of other superpeers that were news
+    STATEMENTS_HEARD = Counter "statements_heard" { statements_heard }
+    /// News not told: too much waited, and they were of the farthest
+    NEWS_DROPPED = Counter "news_dropped" { news_dropped }
+    /// Superpeers that left the map for nearer ones, at its bound
+    MAP_DROPPED = Counter "map_dropped" { map_dropped }
+    /// Records that moved between superpeers, by why
+    RECORDS_MOVED = Counter "records_moved" {
+        reason: handed_over = handed_over repaired = repaired pushed = pushed
     }
-    "equivocations", "Pairs of records with one version and two bodies" { equivocations }
-    "verifications", "Signatures and chains checked" { verifications }
-    "rejects", "Served records that a child rejected" { rejects }
-    "attachments", "Times that a parent accepted us" { attachments }
-    "parents_lost", "Times that we lost a parent" { parents_lost }
-    "parents_left", "Parents that we left because they were of no use" { parents_left }
-    "parents_silent", "Times that a parent was silent for too long" { parents_silent }
-    "failovers", "Times that a standby became our parent" { failovers }
-    "absences_doubted", "Absences that a parent told and no standby confirmed, by why" {
-        result = "refuted" => absences_refuted;
-        result = "unconfirmed" => absences_unconfirmed;
-    }
-    "self_checks", "Questions to standbys for names registered here, by result" {
-        result = "ok" => self_checks_ok;
-        result = "failed" => self_checks_failed;
-    }
-    "working_sent", "Children told that we are still at work" { working_sent }
-    "presence_answers", "Answers to local questions for presence" {
-        presence = "online" => presence.online;
-        presence = "offline" => presence.offline;
-        presence = "unknown" => presence.unknown;
-    }
-    "dials_failed", "Dials that failed on every transport" { dials_failed }
-    "dials_unverified_refused", "Dials to addresses nobody answered at, put off or given up at a limit" {
-        dials_unverified_refused
-    }
-    "bad_hints", "Hints and statements from peers that did not verify" { bad_hints }
-    "bad_links", "Links ended because too much on them did not verify" { bad_links }
-    "suspects_told", "Superpeers that failed us and were told to others" { suspects_told }
-    "refutations", "Times that we were suspected and said that we live" { refutations }
-    "statements_heard", "Statements of other superpeers that were news" { statements_heard }
-    "statements_refused", "Statements not heard: their superpeer makes too many" { statements_refused }
-    "news_dropped", "News not told: too much waited, and they were of the farthest" { news_dropped }
-    "map_dropped", "Superpeers that left the map for nearer ones, at its bound" { map_dropped }
-    "records_moved", "Records that moved between superpeers, by why" {
-        reason = "handed_over" => handed_over;
-        reason = "repaired" => repaired;
-        reason = "pushed" => pushed;
-    }
-    "repairs_put_off", "Repairs that were put off: the superpeer comes and goes" { repairs_put_off }
-    "promises_broken", "Superpeers left while comparing: they named records and did not give them" {
-        promises_broken
-    }
-    "moves_put_off", "Requests to compare or move records that were put off, at a limit" { moves_put_off }
-    "cross_checks", "Look-ups for which storers had to agree" { cross_checks }
-    "stale_repaired", "Storers that took a newer or missing record from a look-up" { stale_repaired }
-    "denials_cached", "Look-ups answered by an absence that was remembered" { denials_cached }
-    "changes_pushed", "Changes told to who watches, or had an older answer" { changes_pushed }
-};
-
-const GAUGES: &[Metric] = metrics! { Gauge:
-    "records", "Records in the store" { records }
-    "record_bytes", "Bytes of the records in the store" { record_bytes }
-    "cached_bundles", "Bundles in the cache" { cached }
-    "equivocations_kept", "Pairs of records with one version and two bodies, kept as proof" {
-        equivocations_kept
-    }
-    "syncing", "1 while this one takes over its range" { syncing }
-    "watches", "Keys watched for children and ourselves" { watches }
-    "children", "Children attached" { children }
-    "reservations", "Places kept for children of others" { reservations }
-    "standbys", "Superpeers that keep a place for us" { standbys }
-    "superpeers", "Superpeers in the map, this one included" { superpeers }
-    "links", "Links that are open" { links }
-    "names", "Names held here" { names }
-    "superpeer", "1 as a superpeer, 0 as a child" { superpeer }
-};
+    /// Superpeers left while comparing: they named records and did not give them
+    PROMISES_BROKEN = Counter "promises_broken" { promises_broken }
+    /// Look-ups for which storers had to agree
+    CROSS_CHECKS = Counter "cross_checks" { cross_checks }
+    /// Storers that took a newer or missing record from a look-up
+    STALE_REPAIRED = Counter "stale_repaired" { stale_repaired }
+    /// Look-ups answered by an absence that was remembered
+    DENIALS_CACHED = Counter "denials_cached" { denials_cached }
+    /// Changes told to who watches, or had an older answer
+    CHANGES_PUSHED = Counter "changes_pushed" { changes_pushed }
+    /// Times that this one took another role, by which
+    ROLE_CHANGES = Counter "role_changes" { to: superpeer = promotions child = demotions }
+    /// Records in the store
+    RECORDS = Gauge "records" { records }
+    /// Bytes of the records in the store
+    RECORD_BYTES = Gauge "record_bytes" { record_bytes }
+    /// Bundles in the cache
+    CACHED_BUNDLES = Gauge "cached_bundles" { cached }
+    /// Pairs of records with one version and two bodies, kept as proof
+    EQUIVOCATIONS_KEPT = Gauge "equivocations_kept" { equivocations_kept }
+    /// 1 while this one takes over its range
+    SYNCING = Gauge "syncing" { syncing }
+    /// Keys watched for children and ourselves
+    WATCHES = Gauge "watches" { watches }
+    /// Children attached
+    CHILDREN = Gauge "children" { children }
+    /// Children that this one would take as a superpeer
+    CHILDREN_MAX = Gauge "children_max" { children_max }
+    /// Places kept for children of others
+    RESERVATIONS = Gauge "reservations" { reservations }
+    /// Superpeers that keep a place for us
+    STANDBYS = Gauge "standbys" { standbys }
+    /// Superpeers in the map, this one included
+    SUPERPEERS = Gauge "superpeers" { superpeers }
+    /// Peers that are online as the loads of neighbours let guess: a size of the network
+    PEERS_ESTIMATE = Gauge "peers_estimate" { peers }
+    /// Links that are open
+    LINKS = Gauge "links" { links }
+    /// Names held here
+    NAMES = Gauge "names" { names }
+    /// 1 for the role that this one has now, 0 for the other
+    NODE_ROLE = Gauge "node_role" { role: superpeer = superpeer child = child }
+}
 
 #[cfg(test)]
 mod tests {
@@ -192,12 +190,13 @@ mod tests {
 
     #[test]
     fn each_counter_of_the_overlay_is_exported() {
-        // Goal: no new counter is forgotten. Method: as many series as there are numbers in the struct,
-        // and no name twice.
-        let numbers = format!("{:?}", Counters::default()).matches(": 0").count();
-        let metrics = || TOTALS.iter().chain(GAUGES);
-        assert_eq!(metrics().map(|metric| metric.series.len()).sum::<usize>(), numbers);
-        let names: std::collections::BTreeSet<_> = metrics().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), metrics().count());
+        // Goal: no new counter is forgotten. Method: as many series as there are numbers in the struct
+        // (those of a spread go by themselves), and no name twice.
+        let debug = format!("{:?}", Counters::default());
+        let in_spreads = debug.matches("Spread {").count() * 2;
+        let numbers = debug.matches(": 0").count() - in_spreads;
+        assert_eq!(TABLE.iter().map(|(_, series)| series.len()).sum::<usize>(), numbers);
+        let names: std::collections::BTreeSet<_> = TABLE.iter().map(|(metric, _)| metric.name).collect();
+        assert_eq!(names.len(), TABLE.len());
     }
 }

@@ -53,6 +53,8 @@ impl World {
             reluctant: false,
             store: StoreSetting::Memory,
             metrics_listen: None,
+            routes: callbook_host::axum::Router::new(),
+            session_bounds: callbook_host::session_bounds(),
             agent: "callbook-test/0".to_owned(),
             parallelism: Parallelism::default(),
             hellos: Hellos::default(),

@@ -247,6 +247,8 @@ fn child(network: &callbook_overlay::network::Network, transports: Transports) -
         reluctant: false,
         store: StoreSetting::Memory,
         metrics_listen: None,
+        routes: callbook_host::axum::Router::new(),
+        session_bounds: callbook_host::session_bounds(),
         agent: String::from("bench"),
         parallelism: Parallelism::Hedged,
         hellos: Hellos::default(),

@@ -1,0 +1,136 @@
+//! What the book of sessions adds up to.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use callbook_overlay::api::Kin;
+use callbook_overlay::time::Instant;
+
+use super::{CLASS_WINDOW, Known, Reason, State, moment};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// In the order of [`Kin`], as words.
+pub(crate) const KINS: [&str; 2] = ["child", "superpeer"];
+
+/// In the order of [`Reason`], as words.
+pub(crate) const REASONS: [&str; 4] = ["graceful", "timeout", "replaced", "banned"];
+
+/// In the order of [`Figures::classes`], as words.
+pub(crate) const CLASSES: [&str; 6] = ["online", "entered", "left", "oneoff", "dangling", "offline"];
+
+/// Ages of sessions of which it is told how many of the present ones have them. Source: kademlia-exporter's
+/// ladder, with two steps below it.
+pub(crate) const UPTIMES: [(&str, Duration); 8] = [
+    ("5m", Duration::from_secs(300)),
+    ("1h", HOUR),
+    ("3h", HOUR.saturating_mul(3)),
+    ("6h", HOUR.saturating_mul(6)),
+    ("12h", HOUR.saturating_mul(12)),
+    ("24h", HOUR.saturating_mul(24)),
+    ("48h", HOUR.saturating_mul(48)),
+    ("96h", HOUR.saturating_mul(96)),
+];
+
+/// Times within which a peer was seen. Source: as [`UPTIMES`].
+pub(crate) const WINDOWS: [(&str, Duration); 7] =
+    [UPTIMES[1], UPTIMES[2], UPTIMES[3], UPTIMES[4], UPTIMES[5], UPTIMES[6], UPTIMES[7]];
+
+/// Lengths, counted up to each bound.
+#[derive(Debug, Clone)]
+pub(crate) struct Lengths {
+    /// One more than there are bounds: the last is above all.
+    pub(crate) counts: Vec<u64>,
+    pub(crate) sum: Duration,
+}
+
+impl Lengths {
+    fn note(&mut self, bounds: &[Duration], length: Duration) {
+        let place = bounds.partition_point(|bound| *bound < length);
+        self.counts[place] += 1;
+        self.sum += length;
+    }
+}
+
+/// Totals since the start, and levels of now.
+#[derive(Debug, Clone)]
+pub(crate) struct Figures {
+    pub(crate) bounds: Vec<Duration>,
+    /// By kin: new ones, and those that were seen before.
+    pub(crate) arrivals: [(u64, u64); 2],
+    /// By kin and reason.
+    pub(crate) departures: [[u64; 4]; 2],
+    pub(crate) flaps: [u64; 2],
+    /// By kin and reason.
+    pub(crate) sessions: [[Lengths; 4]; 2],
+    pub(crate) downtimes: [Lengths; 2],
+    /// Peers that came while the book was full.
+    pub(crate) overlooked: u64,
+
+    pub(crate) online: [u64; 2],
+    pub(crate) known: u64,
+    pub(crate) uptimes: [u64; UPTIMES.len()],
+    pub(crate) windows: [u64; WINDOWS.len()],
+    pub(crate) classes: [u64; CLASSES.len()],
+}
+
+impl Figures {
+    pub(super) fn new(bounds: Vec<Duration>) -> Self {
+        let lengths = || Lengths { counts: vec![0; bounds.len() + 1], sum: Duration::ZERO };
+        Self {
+            arrivals: [(0, 0); 2],
+            departures: [[0; 4]; 2],
+            flaps: [0; 2],
+            sessions: std::array::from_fn(|_| std::array::from_fn(|_| lengths())),
+            downtimes: std::array::from_fn(|_| lengths()),
+            overlooked: 0,
+            online: [0; 2],
+            known: 0,
+            uptimes: [0; UPTIMES.len()],
+            windows: [0; WINDOWS.len()],
+            classes: [0; CLASSES.len()],
+            bounds,
+        }
+    }
+
+    pub(super) fn returned(&mut self, kin: Kin, away: Duration) {
+        self.arrivals[kin as usize].1 += 1;
+        self.downtimes[kin as usize].note(&self.bounds, away);
+    }
+
+    pub(super) fn departed(&mut self, kin: Kin, reason: Reason, length: Duration) {
+        self.departures[kin as usize][reason as usize] += 1;
+        self.sessions[kin as usize][reason as usize].note(&self.bounds, length);
+    }
+
+    /// Adds a peer to the levels.
+    pub(super) fn add(&mut self, known: &Known, now: Instant) {
+        self.known += 1;
+        let there = known.state == State::Open;
+        if there {
+            self.online[known.kin as usize] += 1;
+            let age = now.since(known.begun);
+            let old = UPTIMES.iter().zip(&mut self.uptimes).filter(|((_, least), _)| age >= *least);
+            old.for_each(|(_, count)| *count += 1);
+        }
+        let ago = if there { Duration::ZERO } else { now.since(known.ended) };
+        let lately = WINDOWS.iter().zip(&mut self.windows).filter(|((_, most), _)| ago <= *most);
+        lately.for_each(|(_, count)| *count += 1);
+        self.classes[class(known, now)] += 1;
+    }
+}
+
+/// A peer's class: what it did within the window, and how it stands now.
+fn class(known: &Known, now: Instant) -> usize {
+    let since = |turn: &NonZeroU32| u64::from(moment(now).get() - turn.get());
+    let turns = known.turns.iter().flatten().filter(|turn| since(turn) <= CLASS_WINDOW.as_secs()).count();
+    let name = match (turns, known.state == State::Open) {
+        (0, true) => "online",
+        (0, false) => "offline",
+        (1, true) => "entered",
+        (1, false) => "left",
+        (2, false) => "oneoff",
+        (_, _) => "dangling",
+    };
+    CLASSES.iter().position(|class| *class == name).unwrap_or_default()
+}
