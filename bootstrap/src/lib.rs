@@ -23,5 +23,6 @@ pub mod publisher;
 pub mod report;
 pub mod serve;
 pub mod service;
+pub mod targets;
 pub mod token;
 pub mod usernames;

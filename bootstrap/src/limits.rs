@@ -38,6 +38,16 @@ pub const BUCKETS: usize = 16_384;
 /// Bytes of a `network.toml`, `server.toml` or token file that are read at most.
 pub const FILE_BYTES_MAX: u64 = 65_536;
 
+/// How long a peer's metrics are listed for Prometheus. (guess: what Prometheus keeps of a target that is
+/// gone is a row of failed scrapes)
+pub const ANNOUNCED_FOR: Duration = Duration::from_secs(600);
+
+/// Metrics listeners that are listed. (guess)
+pub const TARGETS_MAX: usize = 4_096;
+
+/// Of them, those of one address group; a `lab` network has no such limit. (guess)
+pub const TARGETS_PER_GROUP: usize = 64;
+
 /// How often something may happen.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {

@@ -1,12 +1,14 @@
-//! Counters of the login service, in the same registry as the overlay's.
+//! Metrics of the login service, in the same registry as the overlay's.
 
 use std::fmt;
+use std::time::Duration;
 
 use callbook_login::{Request, Response};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// What was asked.
@@ -30,11 +32,13 @@ pub enum Kind {
     Devices,
     /// Name superpeers.
     Seeds,
+    /// List metrics for Prometheus.
+    Announce,
     /// Unknown or unreadable.
     Other,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::EnrolStart,
     Kind::EnrolFinish,
     Kind::LoginStart,
@@ -44,6 +48,7 @@ const KINDS: [Kind; 10] = [
     Kind::Revoke,
     Kind::Devices,
     Kind::Seeds,
+    Kind::Announce,
     Kind::Other,
 ];
 
@@ -74,6 +79,7 @@ impl EncodeLabelValue for Kind {
             Self::Revoke => "revoke",
             Self::Devices => "devices",
             Self::Seeds => "seeds",
+            Self::Announce => "announce",
             Self::Other => "other",
         };
         word.encode(encoder)
@@ -103,17 +109,84 @@ struct ResultLabel {
     result: Outcome,
 }
 
-/// The counters.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabel {
+    request: Kind,
+}
+
+/// The metrics' names and what they tell.
+pub mod names {
+    use callbook_host::metrics::{Kind, Metric};
+
+    macro_rules! named {
+        ($(#[doc = $help:literal] $name:ident = $kind:ident $word:literal;)*) => {
+            $(
+                #[doc = $help]
+                pub const $name: Metric = Metric {
+                    name: concat!("callbook_bootstrap_", $word),
+                    help: $help.trim_ascii(),
+                    kind: Kind::$kind,
+                };
+            )*
+            /// All of them.
+            pub const ALL: &[Metric] = &[$($name),*];
+        };
+    }
+
+    named! {
+        /// Login protocol requests, by kind and result
+        REQUESTS = Counter "requests";
+        /// How long they took, by kind
+        REQUEST_DURATION = Histogram "request_duration_seconds";
+        /// Logins that reached their last message, by result
+        LOGINS = Counter "logins";
+        /// Enrolments that reached their last message, by result
+        ENROLMENTS = Counter "enrolments";
+        /// Logins between their two messages
+        LOGINS_BEGUN = Gauge "logins_begun";
+        /// Active accounts
+        ACCOUNTS = Gauge "accounts";
+        /// Superpeers in the map: fresh ones were heard of within 5 minutes and are named as seeds
+        SUPERPEERS_KNOWN = Gauge "superpeers_known";
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+/// Up to which times requests are counted, in seconds. (guess: a stretch takes a tenth, a queue whole ones)
+const BOUNDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// The metrics of the login service.
+#[derive(Debug, Clone)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
+    durations: Family<RequestLabel, Histogram, fn() -> Histogram>,
     logins: Family<ResultLabel, Counter>,
     enrolments: Family<ResultLabel, Counter>,
+    logins_begun: Gauge,
     accounts: Gauge,
+    superpeers: Family<StateLabel, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
+            logins: Family::default(),
+            enrolments: Family::default(),
+            logins_begun: Gauge::default(),
+            accounts: Gauge::default(),
+            superpeers: Family::default(),
+        }
+    }
 }
 
 impl Metrics {
-    /// Adds the counters to a registry, all label values from the start.
+    /// Adds the metrics to a registry, all label values from the start.
     pub fn register(&self, registry: &mut Registry) {
         for result in OUTCOMES {
             drop(self.logins.get_or_create(&ResultLabel { result }));
@@ -122,12 +195,17 @@ impl Metrics {
                 drop(self.requests.get_or_create(&RequestLabels { request, result }));
             }
         }
-        let registry = registry.sub_registry_with_prefix("callbook_bootstrap");
-        registry.register("requests", "Login protocol requests, by kind and result", self.requests.clone());
-        registry.register("logins", "Logins that reached their last message, by result", self.logins.clone());
-        let help = "Enrolments that reached their last message, by result";
-        registry.register("enrolments", help, self.enrolments.clone());
-        registry.register("accounts", "Active accounts", self.accounts.clone());
+        for request in KINDS {
+            drop(self.durations.get_or_create(&RequestLabel { request }));
+        }
+        self.set_superpeers(0, 0);
+        macro_rules! add {
+            ($($name:ident: $field:ident),*) => {
+                $(registry.register(names::$name.name, names::$name.help, self.$field.clone());)*
+            };
+        }
+        add!(REQUESTS: requests, REQUEST_DURATION: durations, LOGINS: logins, ENROLMENTS: enrolments);
+        add!(LOGINS_BEGUN: logins_begun, ACCOUNTS: accounts, SUPERPEERS_KNOWN: superpeers);
     }
 
     /// Sets the number of accounts.
@@ -135,15 +213,29 @@ impl Metrics {
         self.accounts.set(count);
     }
 
+    /// Sets the number of logins between their two messages.
+    pub fn set_logins_begun(&self, count: usize) {
+        self.logins_begun.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets the numbers of superpeers heard of lately, and of the others in the map.
+    pub fn set_superpeers(&self, fresh: usize, stale: usize) {
+        for (state, count) in [("fresh", fresh), ("stale", stale)] {
+            let gauge = self.superpeers.get_or_create(&StateLabel { state });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Counts one more account.
     pub fn add_account(&self) {
         self.accounts.inc();
     }
 
-    /// Counts a request and how it ended.
-    pub fn count(&self, request: Kind, response: &Response) {
+    /// Counts a request, how it ended, and how long it took.
+    pub fn count(&self, request: Kind, response: &Response, took: Duration) {
         let result = outcome(response);
         self.requests.get_or_create(&RequestLabels { request, result }).inc();
+        self.durations.get_or_create(&RequestLabel { request }).observe(took.as_secs_f64());
         if request == Kind::LoginFinish {
             self.logins.get_or_create(&ResultLabel { result }).inc();
         }
@@ -166,6 +258,7 @@ pub fn kind(request: &Request) -> Kind {
         Request::Revoke(_) => Kind::Revoke,
         Request::Devices(_) => Kind::Devices,
         Request::Seeds(_) => Kind::Seeds,
+        Request::Announce(_) => Kind::Announce,
         Request::Unsupported { .. } => Kind::Other,
     }
 }

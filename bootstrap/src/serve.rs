@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callbook_host::{Handle, LoginCall};
-use callbook_overlay::api::{Command, Role};
+use callbook_overlay::api::{Command, Reply, Role};
 use callbook_overlay::certificate::{NodeCertificate, RENEW_BELOW};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::time::Unix;
@@ -18,11 +18,14 @@ use tokio::task::JoinSet;
 use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::database::{Database, Grant};
-use crate::limits::REQUESTS_MAX;
+use crate::limits::{REQUESTS_MAX, SEED_FRESH};
 use crate::service::{Caller, Service};
 
 /// How often the own certificate's age is looked at. (guess)
 const RENEW_EVERY: Duration = Duration::from_secs(600);
+
+/// How often superpeers are counted. (guess: at 16,384 of them it takes milliseconds)
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
 /// Answers login calls until the host stops.
 pub async fn calls(mut calls: mpsc::Receiver<LoginCall>, service: Arc<Service>) {
@@ -40,6 +43,19 @@ pub async fn calls(mut calls: mpsc::Receiver<LoginCall>, service: Arc<Service>) 
                 tracing::debug!("the asker is gone");
             }
         });
+    }
+}
+
+/// Shows how many superpeers are known, and heard of lately; never returns.
+pub async fn measure(handle: Handle, service: Arc<Service>) {
+    loop {
+        let sample = Command::Sample { count: usize::MAX, within: SEED_FRESH };
+        if let (Ok(Reply::Seeds(fresh)), Ok(Reply::Status(status))) =
+            (handle.command(sample).await, handle.command(Command::Status).await)
+        {
+            service.metrics().set_superpeers(fresh.len(), status.superpeers.saturating_sub(fresh.len()));
+        }
+        tokio::time::sleep(MEASURE_EVERY).await;
     }
 }
 

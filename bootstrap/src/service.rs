@@ -17,14 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use callbook_login::messages::{Request, Response};
+use callbook_login::messages::{Announce, Announced, Request, Response};
 use callbook_login::opaque::ServerKeys;
 use callbook_login::{Claim, Refusal};
 use callbook_overlay::key::{PeerId, PublicKey};
 use callbook_overlay::name::Username;
 use callbook_overlay::network::{Limits, Network};
 use callbook_overlay::sign::{Signature, Strict};
-use callbook_overlay::time::Now;
+use callbook_overlay::time::{Instant, Now};
 use tokio::sync::Notify;
 
 use crate::authority::Authority;
@@ -34,6 +34,7 @@ use crate::directory::Directory;
 use crate::limiter::{Limiter, group};
 use crate::limits;
 use crate::metrics::{self, Metrics};
+use crate::targets::Targets;
 use crate::usernames;
 use sessions::Sessions;
 
@@ -60,6 +61,8 @@ pub struct Parts {
     pub clock: Clock,
     /// 32 random bytes, new at every start.
     pub seed: [u8; 32],
+    /// Where metrics are announced.
+    pub targets: Targets,
 }
 
 /// The login service.
@@ -73,6 +76,7 @@ pub struct Service {
     /// `None` on a network with `limits = lab`.
     limiters: Option<Mutex<Limiters>>,
     metrics: Metrics,
+    targets: Targets,
     revoked: Arc<Notify>,
 }
 
@@ -106,7 +110,7 @@ impl Service {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { authority, keys, database, directory, clock, seed } = parts;
+        let Parts { authority, keys, database, directory, clock, seed, targets } = parts;
         let limiter = |rate, purpose: &str| Limiter::new(rate, blake3::derive_key(purpose, &seed));
         let limiters = match authority.network().limits {
             Limits::Lab => None,
@@ -126,6 +130,7 @@ impl Service {
             sessions: Mutex::default(),
             limiters,
             metrics: Metrics::default(),
+            targets,
             revoked: Arc::default(),
         }
     }
@@ -144,6 +149,7 @@ impl Service {
 
     /// Answers a request.
     pub async fn serve(&self, caller: &Caller, request: &[u8]) -> Bytes {
+        let begun = (self.clock)().instant;
         let (kind, answer) = match Request::read(request) {
             Ok(request) => (metrics::kind(&request), self.answer(caller, request).await),
             Err(error) => {
@@ -160,7 +166,9 @@ impl Service {
             }
         };
         tracing::debug!(request = ?kind, refused = ?refusal(&response), "answered");
-        self.metrics.count(kind, &response);
+        let logins_begun = lock(&self.sessions).len();
+        self.metrics.set_logins_begun(logins_begun);
+        self.metrics.count(kind, &response, (self.clock)().instant.since(begun));
         response.to_bytes()
     }
 
@@ -180,8 +188,19 @@ impl Service {
                 let count = usize::from(seeds.count).min(callbook_login::messages::SEEDS_MAX);
                 Ok(Response::Seeds(self.directory.seeds(count).await))
             }
+            Request::Announce(announce) => self.announce(caller, announce, now.instant),
             Request::Unsupported { .. } => Err(Refusal::Unsupported.into()),
         }
+    }
+
+    /// Lists a peer's metrics at the address that it comes from.
+    fn announce(&self, caller: &Caller, announce: Announce, now: Instant) -> Result<Response, Stop> {
+        let ip = caller.address.ok_or(Refusal::Refused)?;
+        if self.targets.announce(caller.peer, (ip, announce.port), now) {
+            let secs = u32::try_from(limits::ANNOUNCED_FOR.as_secs()).unwrap_or(u32::MAX);
+            return Ok(Response::Announced(Announced { secs }));
+        }
+        Err(limited(limits::ANNOUNCED_FOR).into())
     }
 
     /// Counts a request against the limit of its address group.

@@ -10,7 +10,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use callbook_host::SESSION_BOUNDS_MAX;
 use callbook_login::files;
 use callbook_login::suggest::closest;
 use callbook_overlay::api::Hellos;
@@ -23,7 +25,7 @@ use crate::problem::{Outcome, Problem, file_problem};
 ///
 /// Each is a guess that serves a desktop; `metrics.listen` and `role` are DETAILS *Commands*, `children_max` and
 /// `hello` DESIGN §4–5.
-const DEFAULTS: [(&str, Option<&str>); 9] = [
+const DEFAULTS: [(&str, Option<&str>); 11] = [
     ("data", None),
     ("network", None),
     ("node_token", None),
@@ -33,6 +35,8 @@ const DEFAULTS: [(&str, Option<&str>); 9] = [
     ("hello", Some("stretching")),
     ("log", None),
     ("metrics.listen", Some("127.0.0.1:0")),
+    ("metrics.announce", Some("false")),
+    ("metrics.session_buckets", None),
 ];
 
 /// Most children that can be asked for. A guess: above it the connections would be refused, not the
@@ -115,6 +119,10 @@ pub(crate) struct Config {
     pub(crate) log: Option<String>,
     /// Where metrics are; `None`: off.
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Whether the login server is told of them, for Prometheus.
+    pub(crate) metrics_announce: bool,
+    /// Up to which lengths sessions are counted.
+    pub(crate) session_bounds: Vec<Duration>,
 }
 
 /// Lays flags and environment (`given`) over the file over the defaults.
@@ -190,6 +198,7 @@ fn parse(text: &str, path: &Path) -> Outcome<Vec<Layered>> {
         // A number needs no quotes.
         let value = match value.as_integer().filter(|_| key == "children_max") {
             Some(number) => Some(number.to_string()),
+            None if key == "metrics.announce" && value.is_bool() => value.as_bool().map(|on| on.to_string()),
             None => value.as_str().map(str::to_owned),
         };
         let Some(value) = value else {
@@ -257,9 +266,32 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         hellos,
         log: text("log"),
         metrics_listen: socket("metrics.listen")?,
+        metrics_announce: match text("metrics.announce").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(bad_value(of("metrics.announce"), file.as_deref(), "it is true or false")),
+        },
+        session_bounds: match text("metrics.session_buckets") {
+            None => callbook_host::session_bounds(),
+            Some(text) => session_bounds(&text)
+                .map_err(|hint| bad_value(of("metrics.session_buckets"), file.as_deref(), &hint))?,
+        },
         file,
         layers,
     })
+}
+
+/// Growing numbers of seconds, with commas between them.
+fn session_bounds(text: &str) -> Result<Vec<Duration>, String> {
+    let hint =
+        || format!("write up to {SESSION_BOUNDS_MAX} growing numbers of seconds, such as 60,300,3600,86400");
+    let secs: Vec<u64> =
+        text.split(',').map(|word| word.trim().parse().map_err(|_| hint())).collect::<Result<_, _>>()?;
+    let grow = secs.is_sorted_by(|one, next| one < next) && secs[0] > 0;
+    if !grow || secs.len() > SESSION_BOUNDS_MAX {
+        return Err(hint());
+    }
+    Ok(secs.into_iter().map(Duration::from_secs).collect())
 }
 
 fn bad_value(layered: Option<&Layered>, file: Option<&Path>, hint: &str) -> Problem {
@@ -295,7 +327,7 @@ mod tests {
             ("[metrics]\nlistn = \"x\"", "did you mean metrics.listen?"),
             (
                 "colour = \"x\"",
-                "the keys are data, network, node_token, listen, role, children_max, hello, log, metrics.listen",
+                "the keys are data, network, node_token, listen, role, children_max, hello, log, metrics.listen, metrics.announce, metrics.session_buckets",
             ),
         ] {
             let problem = parse(text, Path::new("config.toml")).unwrap_err();
@@ -319,7 +351,7 @@ mod tests {
         assert_eq!(config.role, RoleChoice::Child);
         assert_eq!(config.metrics_listen, None);
         let origins: Vec<_> = config.layers.iter().map(|l| format!("{}={}", l.key, l.origin)).collect();
-        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default hello=default log=default metrics.listen=file");
+        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default hello=default log=default metrics.listen=file metrics.announce=default metrics.session_buckets=default");
     }
 
     #[test]
@@ -346,6 +378,18 @@ mod tests {
         }
         let (_folder, path) = written("hello = \"never\"");
         assert!(load(&[], Some(&path)).is_err());
+    }
+
+    #[test]
+    fn buckets_of_sessions_are_growing_seconds() {
+        // Goal: what is shown can be trusted to be what was asked for. Method: a good list, bad ones.
+        let secs =
+            |text: &str| session_bounds(text).map(|bounds| bounds.iter().map(Duration::as_secs).collect());
+        assert_eq!(secs("5, 10,60"), Ok(vec![5, 10, 60]));
+        let many = (1..=25).map(|secs| secs.to_string()).collect::<Vec<_>>().join(",");
+        for text in ["5,5", "0", "10,5", "x", ",", "1,,2", &many] {
+            assert!(secs(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub enum Request {
     Devices(DeviceRequest),
     /// 9: name some superpeers. → [`Response::Seeds`]
     Seeds(Seeds),
+    /// 10: scrape my metrics, at this port of the address that I come from. → [`Response::Announced`]
+    Announce(Announce),
     /// A request of the future.
     Unsupported {
         /// Its kind.
@@ -80,6 +82,8 @@ pub enum Response {
     Devices(Vec<DeviceEntry>),
     /// 137: encoded hints, the server itself last.
     Seeds(Vec<Bytes>),
+    /// 138: it is listed for a while.
+    Announced(Announced),
     /// 255.
     Refused(Refusal),
 }
@@ -235,6 +239,26 @@ pub struct Seeds {
     pub count: u8,
 }
 
+/// Scrape my metrics.
+///
+/// The address is the one that the request comes from: nobody can have others scraped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Announce {
+    /// The port of the metrics listener.
+    #[n(0)]
+    pub port: u16,
+}
+
+/// Metrics are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Announced {
+    /// For so long, in seconds; to be announced again before.
+    #[n(0)]
+    pub secs: u32,
+}
+
 /// A device has a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -348,6 +372,7 @@ impl Request {
             Self::Revoke(body) => write(7, body),
             Self::Devices(body) => write(8, body),
             Self::Seeds(body) => write(9, body),
+            Self::Announce(body) => write(10, body),
             Self::Unsupported { kind } => write(*kind, &List::<u8> { entries: Vec::new() }),
         }
     }
@@ -368,6 +393,7 @@ impl Request {
             7 => Self::Revoke(close(&mut d)?),
             8 => Self::Devices(close(&mut d)?),
             9 => Self::Seeds(close(&mut d)?),
+            10 => Self::Announce(close(&mut d)?),
             kind => Self::Unsupported { kind },
         })
     }
@@ -388,6 +414,7 @@ impl Response {
                 let entries = hints.iter().take(SEEDS_MAX).map(|hint| ByteVec::from(hint.to_vec())).collect();
                 write(137, &List::<ByteVec> { entries })
             }
+            Self::Announced(body) => write(138, body),
             Self::Refused(refusal) => write(255, &refusal.to_wire()),
         }
     }
@@ -415,6 +442,7 @@ impl Response {
                         .collect(),
                 )
             }
+            138 => Self::Announced(close(&mut d)?),
             255 => Self::Refused(Refusal::from_wire(&close::<refusal::Wire>(&mut d)?)),
             _ => return Err(minicbor::decode::Error::message("an answer of unknown kind").into()),
         })
@@ -481,6 +509,7 @@ mod tests {
             Request::Revoke(Revoke { username, device, target: device, proof }),
             Request::Devices(asked),
             Request::Seeds(Seeds { count: 5 }),
+            Request::Announce(Announce { port: 9_464 }),
             Request::Unsupported { kind: 99 },
         ]
     }
@@ -501,6 +530,7 @@ mod tests {
             Response::Revoked,
             Response::Devices(vec![entry]),
             Response::Seeds(vec![Bytes::from_static(b"hint")]),
+            Response::Announced(Announced { secs: 600 }),
             Response::Refused(Refusal::RateLimited { retry_after }),
         ]
     }

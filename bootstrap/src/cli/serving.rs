@@ -10,6 +10,7 @@ use std::time::Duration;
 use callbook_host::{Handle, Host, Settings, StartError, StoreSetting, Transports};
 use callbook_login::files::FolderLock;
 use callbook_overlay::api::{Hellos, Notice, Parallelism, Role};
+use callbook_overlay::network::Limits;
 use callbook_overlay::sign::Signer as _;
 use callbook_overlay::time::Unix;
 use clap::Args;
@@ -26,6 +27,7 @@ use crate::folder::{Folder, Loaded};
 use crate::limits::LOGIN_LEFT_MIN;
 use crate::report::{Exit, FOLDER_HINT, Report, SCHEMA_VERSION};
 use crate::service::{Parts, Service};
+use crate::targets::Targets;
 use crate::{publisher, serve};
 
 #[derive(Debug, Args)]
@@ -90,7 +92,9 @@ async fn serve(
     let own = serve::certify_own(&authority, &database, &loaded.node.public().as_peer(), clock().unix)
         .await
         .map_err(|reason| Report::new("own_certificate", reason))?;
-    let settings = settings(args, folder, &loaded, Role::Superpeer(own.clone()));
+    let targets = Targets::new(loaded.network.to_network().limits == Limits::Lab);
+    let mut settings = settings(args, folder, &loaded, Role::Superpeer(own.clone()));
+    settings.routes = targets.route(Arc::clone(&clock));
     let host = overlay.spawn(callbook_host::start(settings)).await.map_err(|error| machine(error.into()))?;
     let Host { handle, login } = host.map_err(|error| start_report(&error))?;
 
@@ -101,6 +105,7 @@ async fn serve(
         directory: Arc::new(handle.clone()),
         clock: Arc::clone(&clock),
         seed: seed()?,
+        targets,
     }));
     let accounts =
         database.account_count().await.map_err(|error| Report::new("database", error.to_string()))?;
@@ -118,6 +123,7 @@ async fn serve(
     tasks.spawn(publisher::run(database.clone(), directory, service.revoked(), Arc::clone(&clock)));
     tasks.spawn(serve::keep_certified(authority, database.clone(), handle.clone(), own.not_after, clock));
     tasks.spawn(notices(handle.notices()));
+    tasks.spawn(serve::measure(handle.clone(), Arc::clone(&service)));
 
     let ready = Ready::new(folder, &loaded.network, &loaded.settings, &handle, accounts);
     if json {
@@ -153,6 +159,8 @@ fn settings(args: &ServeArgs, folder: &Folder, loaded: &Loaded, role: Role) -> S
         reluctant: true,
         store: StoreSetting::Path(folder.file("store.redb")),
         metrics_listen: args.metrics_listen.0,
+        routes: callbook_host::axum::Router::new(),
+        session_bounds: callbook_host::session_bounds(),
         agent: concat!("callbook-bootstrap/", env!("CARGO_PKG_VERSION")).into(),
         parallelism: Parallelism::default(),
         hellos: Hellos::default(),

@@ -44,6 +44,8 @@ async fn host(network: &Network, key: u8, server: Option<NodeCertificate>) -> Ho
         reluctant: true,
         store: StoreSetting::Memory,
         metrics_listen: None,
+        routes: callbook_host::axum::Router::new(),
+        session_bounds: callbook_host::session_bounds(),
         agent: "test".into(),
         parallelism: Parallelism::default(),
         hellos: Hellos::default(),
@@ -73,6 +75,7 @@ async fn a_peer_enrols_finds_seeds_and_revokes_over_the_network() {
         directory: Arc::new(server.clone()),
         clock: clock::system(),
         seed: [0; 32],
+        targets: crate::targets::Targets::new(true),
     }));
     let publisher =
         publisher::run(database.clone(), Arc::new(server.clone()), service.revoked(), clock::system());

@@ -28,6 +28,11 @@ pub(super) struct Session {
 pub(super) struct Sessions(HashMap<[u8; 16], Session>);
 
 impl Sessions {
+    /// How many have begun and not been used; some of them may be too old.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Keeps a session until it is used.
     pub(super) fn add(&mut self, id: [u8; 16], session: Session) -> Result<(), Refusal> {
         if self.0.len() >= SESSIONS_MAX {

@@ -194,6 +194,7 @@ async fn service(
             Now { instant: Instant::from_micros(seconds * 1_000_000), unix: Unix::from_secs(seconds) }
         }),
         seed: [3; 32],
+        targets: Targets::new(limits == Limits::Lab),
     })
 }
 

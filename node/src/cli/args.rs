@@ -77,6 +77,12 @@ pub(crate) struct UpFlags {
     /// Where /metrics, /healthz and /readyz are; "" for nowhere [default: 127.0.0.1:0]
     #[arg(long, env = "CALLBOOK_METRICS_LISTEN", value_name = "IP:PORT")]
     pub(crate) metrics_listen: Option<String>,
+    /// Whether the login server lists them for Prometheus: true or false [default: false]
+    #[arg(long, env = "CALLBOOK_METRICS_ANNOUNCE", value_name = "BOOL")]
+    pub(crate) metrics_announce: Option<String>,
+    /// Up to which lengths sessions are counted: growing seconds, such as 60,300,3600
+    #[arg(long, env = "CALLBOOK_METRICS_SESSION_BUCKETS", value_name = "SECONDS,…")]
+    pub(crate) metrics_session_buckets: Option<String>,
 }
 
 /// Whose password.
@@ -304,6 +310,12 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
             layered("children_max", "children_max", flags.children_max.as_ref()),
             layered("hello", "hello", flags.hello.as_ref()),
             layered("metrics.listen", "metrics_listen", flags.metrics_listen.as_ref()),
+            layered("metrics.announce", "metrics_announce", flags.metrics_announce.as_ref()),
+            layered(
+                "metrics.session_buckets",
+                "metrics_session_buckets",
+                flags.metrics_session_buckets.as_ref(),
+            ),
         ]);
     }
     given.into_iter().flatten().collect()

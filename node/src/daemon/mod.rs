@@ -142,6 +142,9 @@ async fn serve(
     tasks.spawn(upkeep::register(Arc::clone(daemon)));
     tasks.spawn(upkeep::seeds(Arc::clone(daemon)));
     tasks.spawn(upkeep::renew(Arc::clone(daemon)));
+    if config.metrics_announce {
+        tasks.spawn(upkeep::announce(Arc::clone(daemon)));
+    }
     let api = tokio::spawn(api::serve(listener, Arc::clone(daemon)));
     let ready = ready(daemon, config).await?;
     if printer.json {

@@ -165,6 +165,8 @@ impl Plan {
             reluctant: false,
             store: StoreSetting::Path(folder.path.join("store.redb")),
             metrics_listen: config.metrics_listen,
+            routes: callbook_host::axum::Router::new(),
+            session_bounds: config.session_bounds.clone(),
             agent: concat!("callbook/", env!("CARGO_PKG_VERSION")).to_owned(),
             parallelism: Parallelism::default(),
             hellos: config.hellos,

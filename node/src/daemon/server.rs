@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use callbook_host::{Handle, LoginError};
 use callbook_login::messages::{
-    Certified, CertifyNode, DeviceRequest, EnrolStarted, LoginStarted, Request, Response, Revoke, SEEDS_MAX,
-    Seeds,
+    Announce, Certified, CertifyNode, DeviceRequest, EnrolStarted, LoginStarted, Request, Response, Revoke,
+    SEEDS_MAX, Seeds,
 };
 use callbook_login::{Claim, Refusal};
 use callbook_overlay::certificate::NodeCertificate;
@@ -122,6 +122,14 @@ impl LoginServer {
         };
         // The overlay checks their certificates.
         Ok(hints.iter().filter_map(|bytes| Hint::from_bytes(bytes).ok()).collect())
+    }
+
+    /// Has the login server list our metrics for Prometheus; for how long.
+    pub(crate) async fn announce(&self, port: u16) -> Outcome<Duration> {
+        let Response::Announced(announced) = self.ask(&Request::Announce(Announce { port })).await? else {
+            return Err(unexpected());
+        };
+        Ok(Duration::from_secs(u64::from(announced.secs)))
     }
 
     fn prove(&self, username: &Username, device: &SecretKey, claim: Claim<'_>) -> DeviceRequest {

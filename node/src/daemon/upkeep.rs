@@ -39,6 +39,9 @@ const REGISTRATIONS: usize = 64;
 /// How often certificates are looked at. A guess; they are renewed when a day old.
 const RENEW_LOOK: Duration = Duration::from_secs(15 * 60);
 
+/// How soon an announcement of metrics that failed is tried again, and how rare it is at most. A guess.
+const ANNOUNCE_RETRY: Duration = Duration::from_secs(60);
+
 /// How soon a renewal that failed is tried again. A guess.
 const RENEW_RETRY: Duration = Duration::from_secs(60);
 
@@ -102,6 +105,21 @@ fn jittered(pause: Duration) -> Duration {
         byte = [255];
     }
     pause.mul_f64(0.5 + f64::from(byte[0]) / 510.0)
+}
+
+/// Tells the login server where our metrics are, again well before it forgets; ends if there are none.
+pub(super) async fn announce(daemon: Arc<Daemon>) {
+    let Some(address) = daemon.handle.metrics_address() else { return };
+    loop {
+        let pause = match daemon.server.announce(address.port()).await {
+            Ok(listed) => (listed / 2).max(ANNOUNCE_RETRY),
+            Err(problem) => {
+                tracing::debug!(%problem, "metrics are not announced");
+                ANNOUNCE_RETRY
+            }
+        };
+        tokio::time::sleep(jittered(pause)).await;
+    }
 }
 
 /// Registers the names of earlier runs, several at once: each waits until somebody can store it.
