@@ -170,6 +170,9 @@ pub(crate) struct Chosen {
     /// The pictures' form.
     #[arg(long, value_enum, default_value_t = Picture::Svg)]
     pub(crate) picture: Picture,
+    /// Write the figures to this file too, as OpenMetrics.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) openmetrics: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

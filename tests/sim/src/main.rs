@@ -6,9 +6,10 @@ mod bars;
 mod cli;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callbook_sim::baseline;
+use callbook_sim::report::openmetrics::openmetrics;
 use callbook_sim::report::{self, Outcome, plot};
 use callbook_sim::scale;
 use callbook_sim::scenario::{self, Options, Row};
@@ -71,6 +72,20 @@ fn draw(outcomes: &[Outcome], chosen: &Chosen, bars: &Bars) -> bool {
     drawn.inspect_err(|error| bars.say(&format!("{}: {error}", folder.display()))).is_ok()
 }
 
+/// Writes the figures for Prometheus, if they are wanted.
+fn export(outcomes: &[Outcome], chosen: &Chosen, bars: &Bars) -> bool {
+    let Some(file) = &chosen.openmetrics else { return true };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let written = std::fs::write(file, openmetrics(outcomes, now));
+    written.inspect_err(|error| bars.say(&format!("{}: {error}", file.display()))).is_ok()
+}
+
+/// Pictures and figures go into files, if they are wanted.
+fn keep(outcomes: &[Outcome], chosen: &Chosen, bars: &Bars) -> bool {
+    let drawn = draw(outcomes, chosen, bars);
+    export(outcomes, chosen, bars) && drawn
+}
+
 /// The row of a letter; says which there are if there is none.
 fn find(letter: &str, bars: &Bars) -> Result<&'static Row, ExitCode> {
     scenario::row(letter).ok_or_else(|| {
@@ -89,8 +104,8 @@ fn run(letter: &str, options: Options, (form, chosen): (Form, Option<&Chosen>), 
         Ok(outcome) => {
             let outcomes = [outcome];
             show(&outcomes, form, true);
-            let drawn = chosen.is_none_or(|chosen| draw(&outcomes, chosen, bars));
-            if drawn { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let kept = chosen.is_none_or(|chosen| keep(&outcomes, chosen, bars));
+            if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(_) => ExitCode::FAILURE,
     }
@@ -134,7 +149,7 @@ fn table(
     show(&outcomes, form, false);
     // A quick run fails only on what is broken, not on figures of a network that is too small for them.
     let holds = options.quick || outcomes.iter().all(Outcome::holds);
-    let holds = draw(&outcomes, chosen, bars) && holds;
+    let holds = keep(&outcomes, chosen, bars) && holds;
     if holds && outcomes.len() == rows.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

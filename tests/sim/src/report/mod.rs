@@ -5,6 +5,7 @@
 
 pub mod curves;
 pub mod memory;
+pub mod openmetrics;
 pub mod plot;
 mod show;
 pub mod summary;
