@@ -12,7 +12,7 @@ use serde_json::Value;
 const LINES_MAX: usize = 700;
 
 /// Which of our crates a crate may name, in any kind of dependency (STYLE.md *Shape*).
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("callbook-overlay", &[]),
     ("callbook-net", &["callbook-overlay"]),
     ("callbook-host", &["callbook-net", "callbook-overlay"]),
@@ -35,6 +35,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ),
     ("callbook-e2e", &["callbook-login", "callbook-net", "callbook-overlay"]),
     ("callbook-sim", &["callbook-overlay"]),
+    ("callbook-dashboards", &["callbook-bootstrap", "callbook-e2e", "callbook-host"]),
 ];
 
 fn cargo(arguments: &[&str]) -> String {

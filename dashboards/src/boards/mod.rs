@@ -1,0 +1,43 @@
+//! The dashboards, one a file.
+//!
+//! Sums over superpeers are right for children, who have one parent each; of superpeers, whom many see, the
+//! largest view counts.
+
+pub mod churn;
+pub mod experiment;
+pub mod libp2p;
+pub mod login;
+pub mod lookups;
+pub mod node;
+pub mod overview;
+pub mod superpeers;
+
+use callbook_host::metrics::names::{LOOKUPS, PEER_DEPARTURES, PEERS_ONLINE, RATE_LIMITED};
+
+use crate::promql::{increase, of, rate};
+
+/// Children online, over all superpeers.
+fn children() -> String {
+    format!("sum({})", of(&PEERS_ONLINE, "role=\"child\""))
+}
+
+/// Children online on average over the last hour.
+fn children_in_an_hour() -> String {
+    format!("avg_over_time(({})[1h:1m])", children())
+}
+
+/// Children's departures within the last hour.
+fn departures_in_an_hour() -> String {
+    format!("sum({})", increase(&PEER_DEPARTURES, "role=\"child\"", "1h"))
+}
+
+/// The share of look-ups that ended in an answer, found or absent.
+fn lookups_answered() -> String {
+    let answered = rate(&LOOKUPS, "result=~\"found|absent\"");
+    format!("sum({answered}) / sum({})", rate(&LOOKUPS, ""))
+}
+
+/// What was put off or not heard, by what limited it.
+fn limited() -> String {
+    format!("sum by (limiter) ({})", rate(&RATE_LIMITED, ""))
+}

@@ -1,0 +1,101 @@
+//! Superpeers: how much they carry, and what they refuse.
+
+use callbook_host::metrics::names::{
+    BAD_HINTS, BAD_LINKS, CHILDREN, CHILDREN_MAX, MAP_DROPPED, NODE_ROLE, PEER_SESSION_DURATION,
+    RECORD_BYTES, RECORDS, RECORDS_DROPPED, RECORDS_MOVED, RECORDS_STORED, REQUESTS_REFUSED, REQUESTS_SERVED,
+    RESERVATIONS, RESOLVE_DURATION, ROLE_CHANGES, SUPERPEERS, SUSPECTS_TOLD, SYNCING,
+};
+
+use super::limited;
+use crate::model::{Dashboard, Draw, Panel};
+use crate::promql::{increase, of, quantile, rate};
+
+/// The dashboard.
+#[must_use]
+pub fn board() -> Dashboard {
+    Dashboard {
+        uid: "callbook-superpeers",
+        title: "Callbook / Superpeers",
+        description: "What superpeers carry (children, records, requests), how evenly, and what they refuse.",
+        from: "now-6h",
+        instances: NODE_ROLE.series(),
+        variables: Vec::new(),
+        annotation: None,
+        rows: vec![
+            ("Children", children()),
+            ("Requests", requests()),
+            ("Records", records()),
+            ("The map", map()),
+        ],
+    }
+}
+
+fn lines(title: &'static str, unit: &'static str, description: &'static str) -> Panel {
+    Panel::new(Draw::Lines, title, unit, description)
+}
+
+fn children() -> Vec<Panel> {
+    let acting = of(&NODE_ROLE, "role=\"superpeer\"");
+    let carried = format!("{} and on (instance) ({acting} == 1)", of(&CHILDREN, ""));
+    vec![
+        lines("Filled", "percentunit", "Children / the most that this superpeer takes. Above 0.4 (high water) it looks for another superpeer.")
+            .ask("{{instance}}", format!("{} / {}", of(&CHILDREN, ""), of(&CHILDREN_MAX, ""))),
+        lines("Imbalance", "short", "Children of the fullest superpeer / their mean. 1 is even.")
+            .ask("most / mean", format!("max({carried}) / clamp_min(avg({carried}), 1)")),
+        lines("Places kept", "short", "Reservations: children of others for whom this one stands by.")
+            .ask("{{instance}}", of(&RESERVATIONS, "")),
+        lines("Role changes", "short", "Within an hour, by the role that was taken.")
+            .ask("to {{to}}", format!("sum by (to) ({})", increase(&ROLE_CHANGES, "", "1h"))),
+        lines("Median session", "s", "Of superpeers beside that of children, ended within the last day.")
+            .ask("superpeers", format!("{} >= 0 or vector(0)", quantile("0.5", &PEER_SESSION_DURATION, "role=\"superpeer\"", "1d")))
+            .ask("children", quantile("0.5", &PEER_SESSION_DURATION, "role=\"child\"", "1d")),
+    ]
+}
+
+fn requests() -> Vec<Panel> {
+    vec![
+        Panel::new(Draw::Stack, "Served by kind", "reqps", "Requests that peers made of the daemons that are scraped.")
+            .ask("{{kind}}", format!("sum by (kind) ({})", rate(&REQUESTS_SERVED, ""))),
+        Panel::new(Draw::Stack, "Refused by reason", "reqps", "busy: no place or no time; limit: a quota is used up; unsupported: not in this role; invalid: did not verify; stale: a newer record is held.")
+            .ask("{{reason}}", format!("sum by (reason) ({})", rate(&REQUESTS_REFUSED, ""))),
+        lines("Resolve p95", "s", "How long children waited for what was resolved for them, in the last hour.")
+            .ask("p95", quantile("0.95", &RESOLVE_DURATION, "", "1h")),
+        lines("Put off by limit", "ops", "What was put off or not heard because there was too much of it.")
+            .ask("{{limiter}}", limited()),
+        lines("Lies", "ops", "Hints and statements that did not verify, and links ended for it.")
+            .ask("bad hints", format!("sum({})", rate(&BAD_HINTS, "")))
+            .ask("links ended", format!("sum({})", rate(&BAD_LINKS, ""))),
+    ]
+}
+
+fn records() -> Vec<Panel> {
+    vec![
+        lines("Records", "short", "Stored, the own names' included.").ask("{{instance}}", of(&RECORDS, "")),
+        lines("Bytes of records", "bytes", "As they travel.").ask("{{instance}}", of(&RECORD_BYTES, "")),
+        lines("Taken and dropped", "ops", "Records taken into the store, and dropped from it by reason.")
+            .ask("stored", format!("sum({})", rate(&RECORDS_STORED, "")))
+            .ask("{{reason}}", format!("sum by (reason) ({})", rate(&RECORDS_DROPPED, ""))),
+        lines(
+            "Moved",
+            "ops",
+            "Between superpeers: handed over to a newcomer, repaired after a death, pushed by a leaver.",
+        )
+        .ask("{{reason}}", format!("sum by (reason) ({})", rate(&RECORDS_MOVED, ""))),
+    ]
+}
+
+fn map() -> Vec<Panel> {
+    vec![
+        lines("Superpeers in the map", "short", "Each one's own count. Far apart for long: a partition.")
+            .ask("{{instance}}", of(&SUPERPEERS, "")),
+        lines(
+            "Suspects and dropped",
+            "ops",
+            "Superpeers that failed one and were told to others, and those dropped at the map's bound.",
+        )
+        .ask("suspects told", format!("sum({})", rate(&SUSPECTS_TOLD, "")))
+        .ask("dropped", format!("sum({})", rate(&MAP_DROPPED, ""))),
+        lines("Taking over", "short", "Superpeers that have not finished taking over their range.")
+            .ask("syncing", format!("sum({})", of(&SYNCING, ""))),
+    ]
+}

@@ -1,0 +1,180 @@
+//! Prometheus's recording and alert rules.
+//!
+//! Alerts are about symptoms; the dashboards show causes. Thresholds are guesses unless they say otherwise.
+
+use callbook_bootstrap::metrics::names::REQUESTS;
+use callbook_host::metrics::Metric;
+use callbook_host::metrics::names::{
+    BUILD_INFO, CHILDREN, CHILDREN_MAX, LOOKUPS, PEER_DEPARTURES, PEERS_ONLINE, STORE_COMMIT_FAILURES,
+    SUPERPEERS,
+};
+
+/// A rule that is recorded.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// Its name: level, metric, operation.
+    pub record: &'static str,
+    /// What it is.
+    pub expr: String,
+}
+
+/// A rule that fires.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// Its name.
+    pub alert: &'static str,
+    /// When it fires.
+    pub expr: String,
+    /// For how long that must hold.
+    pub hold: &'static str,
+    /// `page` or `ticket`.
+    pub severity: &'static str,
+    /// What it means, and what to look at.
+    pub summary: &'static str,
+}
+
+const ONLINE: &str = "callbook:children_online:sum";
+const DEPARTURES: &str = "callbook:departure_ratio:1h";
+const ANSWERED: &str = "callbook:lookups_answered:ratio5m";
+
+fn increase(metric: &Metric, labels: &str, window: &str) -> String {
+    format!("increase({}{{{labels}}}[{window}])", metric.series())
+}
+
+/// Every series of a gauge. With braces, so that a reader knows it for a metric.
+fn all(metric: &Metric) -> String {
+    format!("{}{{}}", metric.series())
+}
+
+/// All rules that are recorded.
+#[must_use]
+pub fn recordings() -> Vec<Recording> {
+    let online = format!("sum({}{{role=\"child\"}})", PEERS_ONLINE.series());
+    let departures = increase(&PEER_DEPARTURES, "role=\"child\"", "1h");
+    let rate = |labels: &str| format!("sum(rate({}{{{labels}}}[5m]))", LOOKUPS.series());
+    vec![
+        Recording { record: ONLINE, expr: online },
+        Recording {
+            record: DEPARTURES,
+            expr: format!("sum({departures}) / clamp_min(avg_over_time({ONLINE}[1h]), 1)"),
+        },
+        Recording { record: ANSWERED, expr: format!("{} / {}", rate("result=~\"found|absent\""), rate("")) },
+    ]
+}
+
+/// All rules that fire.
+#[must_use]
+pub fn alerts() -> Vec<Alert> {
+    let mut alerts = about_the_network();
+    alerts.extend(about_processes());
+    alerts
+}
+
+fn about_the_network() -> Vec<Alert> {
+    let timeouts = increase(&PEER_DEPARTURES, "role=\"child\",reason=\"timeout\"", "10m");
+    let goodbyes = increase(&PEER_DEPARTURES, "role=\"child\",reason=\"graceful\"", "10m");
+    let map = all(&SUPERPEERS);
+    vec![
+        Alert {
+            alert: "CallbookLookupsUnanswered",
+            expr: format!("{ANSWERED} < 0.95"),
+            hold: "10m",
+            severity: "page",
+            summary: "Fewer than 95 % of look-ups end in found or absent: see Look-ups, by result",
+        },
+        Alert {
+            alert: "CallbookChurnSpike",
+            expr: format!("{DEPARTURES} > 3 * quantile_over_time(0.5, {DEPARTURES}[24h])"),
+            hold: "15m",
+            severity: "ticket",
+            summary: "Children leave three times as often as on the median of the last day: see Churn, by reason",
+        },
+        Alert {
+            alert: "CallbookMassTimeout",
+            expr: format!("sum({timeouts}) > 10 and sum({timeouts}) > 5 * sum({goodbyes})"),
+            hold: "1m",
+            severity: "page",
+            summary: "Many children are lost and few say goodbye: rather a network that failed than people who left",
+        },
+        Alert {
+            alert: "CallbookMapsDisagree",
+            expr: format!("max({map}) > 2 * min({map})"),
+            hold: "30m",
+            severity: "page",
+            summary: "Superpeers and children know very different numbers of superpeers: a partition, or somebody is cut off",
+        },
+        Alert {
+            alert: "CallbookNobodyObserves",
+            expr: format!("absent({})", all(&PEERS_ONLINE)),
+            hold: "15m",
+            severity: "ticket",
+            summary: "No daemon is scraped: the churn dashboard shows nothing",
+        },
+    ]
+}
+
+fn about_processes() -> Vec<Alert> {
+    vec![
+        Alert {
+            alert: "CallbookSuperpeerFull",
+            expr: format!("{} / {} > 0.9", all(&CHILDREN), all(&CHILDREN_MAX)),
+            hold: "10m",
+            severity: "ticket",
+            summary: "A superpeer has more than 90 % of the children that it takes: more superpeers are needed",
+        },
+        Alert {
+            alert: "CallbookLoginFailing",
+            expr: format!("sum({}) > 0", increase(&REQUESTS, "result=\"failed\"", "10m")),
+            hold: "0m",
+            severity: "page",
+            summary: "The login server fails requests by its own fault: its log says why",
+        },
+        Alert {
+            alert: "CallbookStoreFailing",
+            expr: format!("{} > 0", increase(&STORE_COMMIT_FAILURES, "", "10m")),
+            hold: "0m",
+            severity: "page",
+            summary: "Commits to disk fail: records since then are only in memory",
+        },
+        Alert {
+            alert: "CallbookDown",
+            expr: "up{job=\"callbook\"} == 0".to_owned(),
+            hold: "5m",
+            severity: "ticket",
+            summary: "A daemon that announced its metrics does not answer",
+        },
+        Alert {
+            alert: "CallbookVersionSkew",
+            expr: format!(
+                "count(count by (version) ({}{{version=~\"callbook/.+\"}})) > 1",
+                BUILD_INFO.series()
+            ),
+            hold: "24h",
+            severity: "ticket",
+            summary: "Daemons of several versions have been running for a day: an upgrade got stuck",
+        },
+    ]
+}
+
+/// The file of recording rules.
+#[must_use]
+pub fn recordings_yaml() -> String {
+    let mut text = String::from("groups:\n  - name: callbook\n    rules:\n");
+    for Recording { record, expr } in recordings() {
+        text.push_str(&format!("      - record: {record}\n        expr: |-\n          {expr}\n"));
+    }
+    text
+}
+
+/// The file of alert rules.
+#[must_use]
+pub fn alerts_yaml() -> String {
+    let mut text = String::from("groups:\n  - name: callbook-alerts\n    rules:\n");
+    for Alert { alert, expr, hold, severity, summary } in alerts() {
+        text.push_str(&format!(
+            "      - alert: {alert}\n        expr: |-\n          {expr}\n        for: {hold}\n        labels:\n          \
+             severity: {severity}\n        annotations:\n          summary: \"{summary}\"\n"
+        ));
+    }
+    text
+}

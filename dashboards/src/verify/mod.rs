@@ -1,0 +1,135 @@
+//! Proof without Grafana: a real Prometheus scrapes a real network that churns by script.
+//!
+//! ```text
+//!  script: children come and go ──▶ network of processes ◀── scrapes ── Prometheus ◀── every panel's query
+//!     └──▶ book of what it did ──────────────────── compared ◀──────────────┘
+//! ```
+//! Passes only if every query of every panel has an answer with finite values, and what Prometheus says of
+//! the children's churn is what the script did, within 5 %. *Not here*: how it looks.
+
+mod book;
+mod judge;
+mod prometheus;
+mod script;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use callbook_e2e::{Network, Peer, until};
+
+use self::book::Expected;
+use self::judge::Judge;
+use self::prometheus::Prometheus;
+
+/// Up to which lengths sessions are counted here: the script draws on both sides of each.
+const BUCKETS: &str = "5,10,20,40,70,100,150,300";
+
+/// Superpeers beside the login server, and children. The issue's numbers.
+const SUPERPEERS: usize = 4;
+const CHILDREN: usize = 12;
+
+/// After the last child has gone: a lost one counts after a minute, and is scraped.
+const SETTLE: Duration = Duration::from_secs(75);
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// How long children come and go, in minutes.
+    #[arg(long, default_value_t = 15)]
+    minutes: u64,
+    /// Decides who comes and goes when.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What `callbook-sim … --openmetrics FILE` wrote, for the dashboard of experiments; without it that one
+    /// is checked for nothing but form.
+    #[arg(long)]
+    experiment: Option<PathBuf>,
+}
+
+/// An expression with Grafana's variables filled in: everything chosen, the range shown `range`.
+#[must_use]
+pub fn filled(expr: &str, range: &str) -> String {
+    let mut filled = expr.to_owned();
+    for (variable, value) in [
+        ("$__rate_interval", "1m"),
+        ("$__interval", "30s"),
+        ("$__range", range),
+        ("$instance", ".+"),
+        ("$job", ".+"),
+        ("$role", ".+"),
+        ("$row", ".+"),
+    ] {
+        filled = filled.replace(variable, value);
+    }
+    filled
+}
+
+/// Verifies everything.
+///
+/// # Errors
+/// The machine lacks Prometheus, or something is not as it should be: the text says what.
+pub fn run(options: &Options) -> Result<(), String> {
+    prometheus::installed()?;
+    say("building and starting the network");
+    let mut network = Network::made();
+    let server = network.serve();
+    let login = server["metrics"].as_str().ok_or("the login server shows no metrics")?.to_owned();
+    let superpeers = superpeers(&network);
+    let prometheus = Prometheus::start(&network.room, &login, options.experiment.as_deref())?;
+    until("Prometheus scrapes all superpeers", || {
+        let seen = prometheus.number("count(callbook_peers_online{role=\"child\",job=\"callbook\"})").ok()?;
+        (seen >= SUPERPEERS as f64).then_some(())
+    });
+    work_of_the_login_server(&superpeers);
+
+    let began = Instant::now();
+    say(&format!("{CHILDREN} children come and go for {} minutes", options.minutes));
+    let length = Duration::from_secs(options.minutes * 60);
+    let stays = script::run(&network, (CHILDREN, options.seed), (began, length));
+    let ended = began.elapsed();
+    let expected = Expected::of(&stays, ended);
+    say(&format!("the script is over: {expected}"));
+    // Nothing is waited for that could be seen before: a lost child counts after a minute.
+    std::thread::sleep(SETTLE);
+
+    let mut judge = Judge::new(&prometheus, began.elapsed());
+    judge.panels(options.experiment.is_some());
+    judge.churn(&expected, ended);
+    let verdict = judge.verdict();
+    drop(superpeers);
+    verdict
+}
+
+/// Superpeers that announce their metrics.
+fn superpeers(network: &Network) -> Vec<Peer> {
+    let mut peers: Vec<Peer> =
+        (1..=SUPERPEERS).map(|number| network.superpeer(&format!("superpeer-{number}"))).collect();
+    for peer in &mut peers {
+        let command = announcing(peer);
+        peer.start_with(command);
+        peer.wait("superpeer");
+    }
+    callbook_e2e::all_know(&peers, SUPERPEERS + 1);
+    peers
+}
+
+/// The command that starts a peer, with its metrics announced.
+fn announcing(peer: &Peer) -> std::process::Command {
+    let mut command = peer.up();
+    command.env("CALLBOOK_METRICS_ANNOUNCE", "true").env("CALLBOOK_METRICS_SESSION_BUCKETS", BUCKETS);
+    // Announcements come from whichever loopback address a connection has.
+    command.env("CALLBOOK_METRICS_LISTEN", "0.0.0.0:0");
+    command
+}
+
+/// An account, a login and a refused one, so that the login server's panels have something to show.
+fn work_of_the_login_server(superpeers: &[Peer]) {
+    drop(superpeers[0].enrol(script::NAME));
+    drop(superpeers[1].login(script::NAME));
+    drop(superpeers[2].account("login", script::NAME, "not the password at all"));
+}
+
+#[expect(clippy::print_stdout, reason = "a command line's progress")]
+fn say(text: &str) {
+    println!("verify: {text}");
+}
