@@ -68,3 +68,33 @@ fn metrics_can_be_switched_off() {
     assert!(child.ready()["metrics"].is_null(), "{}", child.ready());
     assert!(child.status()["metrics"].is_null());
 }
+
+#[test]
+fn the_login_server_lists_the_metrics_of_those_who_announce_them() {
+    // Goal: one address shows Prometheus the whole network, and nobody who doesn't want it. Method: two
+    // children, of which one announces; the port that is listed serves its metrics.
+    let mut network = Network::made();
+    let server = network.serve();
+    let server = server["metrics"].as_str().expect("metrics are on").to_owned();
+    let targets = || http_get(&server, "/v1/prometheus/targets");
+    let empty = targets();
+    assert_eq!((empty.status, empty.body.as_str()), (200, "[]"));
+    assert!(empty.head.contains("content-type: application/json"), "{}", empty.head);
+    let [_quiet] = network.children();
+    // It is listed at whichever loopback address it asks from.
+    let mut child = network.peer(
+        "announcing",
+        &["--role", "child", "--metrics-announce", "true", "--metrics-listen", "0.0.0.0:0"],
+    );
+    child.start();
+    let listed = until("it is listed", || {
+        let listed: Value = serde_json::from_str(&targets().body).expect("JSON");
+        listed[0]["targets"].as_array().cloned()
+    });
+    let [address] = &listed[..] else { panic!("{listed:?}") };
+    let address = address.as_str().expect("an address");
+    let (_, port) = address.rsplit_once(':').expect("with a port");
+    let own = child.ready()["metrics"].as_str().expect("metrics are on").to_owned();
+    assert!(own.contains(&format!(":{port}/")), "{own} is listed as {address}");
+    assert_eq!(http_get(&format!("http://{address}/metrics"), "/metrics").status, 200);
+}
