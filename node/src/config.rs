@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use callbook_host::SESSION_BOUNDS_MAX;
 use callbook_login::files;
 use callbook_login::suggest::closest;
 use callbook_overlay::api::Hellos;
@@ -273,25 +272,12 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         },
         session_bounds: match text("metrics.session_buckets") {
             None => callbook_host::session_bounds(),
-            Some(text) => session_bounds(&text)
+            Some(text) => callbook_host::read_session_bounds(&text)
                 .map_err(|hint| bad_value(of("metrics.session_buckets"), file.as_deref(), &hint))?,
         },
         file,
         layers,
     })
-}
-
-/// Growing numbers of seconds, with commas between them.
-fn session_bounds(text: &str) -> Result<Vec<Duration>, String> {
-    let hint =
-        || format!("write up to {SESSION_BOUNDS_MAX} growing numbers of seconds, such as 60,300,3600,86400");
-    let secs: Vec<u64> =
-        text.split(',').map(|word| word.trim().parse().map_err(|_| hint())).collect::<Result<_, _>>()?;
-    let grow = secs.is_sorted_by(|one, next| one < next) && secs[0] > 0;
-    if !grow || secs.len() > SESSION_BOUNDS_MAX {
-        return Err(hint());
-    }
-    Ok(secs.into_iter().map(Duration::from_secs).collect())
 }
 
 fn bad_value(layered: Option<&Layered>, file: Option<&Path>, hint: &str) -> Problem {
@@ -378,18 +364,6 @@ mod tests {
         }
         let (_folder, path) = written("hello = \"never\"");
         assert!(load(&[], Some(&path)).is_err());
-    }
-
-    #[test]
-    fn buckets_of_sessions_are_growing_seconds() {
-        // Goal: what is shown can be trusted to be what was asked for. Method: a good list, bad ones.
-        let secs =
-            |text: &str| session_bounds(text).map(|bounds| bounds.iter().map(Duration::as_secs).collect());
-        assert_eq!(secs("5, 10,60"), Ok(vec![5, 10, 60]));
-        let many = (1..=25).map(|secs| secs.to_string()).collect::<Vec<_>>().join(",");
-        for text in ["5,5", "0", "10,5", "x", ",", "1,,2", &many] {
-            assert!(secs(text).is_err(), "{text}");
-        }
     }
 
     #[test]

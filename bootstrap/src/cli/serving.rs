@@ -37,6 +37,9 @@ pub(super) struct ServeArgs {
     /// Where /metrics, /healthz and /readyz are served; empty: nowhere.
     #[arg(long, env = "CALLBOOK_METRICS_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = metrics_listen)]
     metrics_listen: MetricsListen,
+    /// Up to which lengths sessions are counted: growing seconds, such as 60,300,3600.
+    #[arg(long, env = "CALLBOOK_METRICS_SESSION_BUCKETS", value_name = "SECONDS,…", value_parser = session_bounds)]
+    metrics_session_buckets: Option<SessionBounds>,
     /// Stop when stdin closes: for a parent process that must leave nothing behind.
     #[arg(long, hide = true)]
     leave_with_stdin: bool,
@@ -44,6 +47,13 @@ pub(super) struct ServeArgs {
 
 #[derive(Debug, Clone, Copy)]
 struct MetricsListen(Option<SocketAddr>);
+
+#[derive(Debug, Clone)]
+struct SessionBounds(Vec<Duration>);
+
+fn session_bounds(text: &str) -> Result<SessionBounds, String> {
+    callbook_host::read_session_bounds(text).map(SessionBounds)
+}
 
 fn metrics_listen(text: &str) -> Result<MetricsListen, String> {
     if text.is_empty() {
@@ -160,7 +170,10 @@ fn settings(args: &ServeArgs, folder: &Folder, loaded: &Loaded, role: Role) -> S
         store: StoreSetting::Path(folder.file("store.redb")),
         metrics_listen: args.metrics_listen.0,
         routes: callbook_host::axum::Router::new(),
-        session_bounds: callbook_host::session_bounds(),
+        session_bounds: match &args.metrics_session_buckets {
+            Some(SessionBounds(bounds)) => bounds.clone(),
+            None => callbook_host::session_bounds(),
+        },
         agent: concat!("callbook-bootstrap/", env!("CARGO_PKG_VERSION")).into(),
         parallelism: Parallelism::default(),
         hellos: Hellos::default(),

@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     prometheus::installed()?;
     say("building and starting the network");
     let mut network = Network::made();
-    let server = network.serve();
+    let server = network.serve_with(&[("CALLBOOK_METRICS_SESSION_BUCKETS", BUCKETS)]);
     let login = server["metrics"].as_str().ok_or("the login server shows no metrics")?.to_owned();
     let superpeers = superpeers(&network);
     let prometheus = Prometheus::start(&network.room, &login, options.experiment.as_deref())?;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use callbook_e2e::{Room, until};
@@ -30,17 +30,22 @@ pub(super) fn installed() -> Result<(), String> {
     Ok(())
 }
 
-/// A running Prometheus; it is killed when this is dropped.
+/// Runs what follows as long as standard input is open.
+const GUARD: &str = "\"$0\" \"$@\" & read -r _; kill $!; wait";
+
+/// A running Prometheus; it ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Prometheus {
     process: Child,
+    /// It ends when this closes, also if we are killed.
+    input: Option<ChildStdin>,
     address: String,
 }
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
+        self.input = None;
         // It may have ended by itself, which its answers have shown by then.
-        drop(self.process.kill());
         drop(self.process.wait());
     }
 }
@@ -61,16 +66,17 @@ impl Prometheus {
         let free = TcpListener::bind((room.address(), 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(failed)?.to_string();
         let log = File::create(room.path("prometheus.log")).map_err(failed)?;
-        let process = Command::new("prometheus")
+        let mut process = Command::new("sh")
+            .args(["-c", GUARD, "prometheus"])
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", store.display()))
             .arg(format!("--web.listen-address={address}"))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .map_err(failed)?;
-        let prometheus = Self { process, address };
+        let prometheus = Self { input: process.stdin.take(), process, address };
         until("Prometheus is ready", || prometheus.number("vector(1)").ok());
         Ok(prometheus)
     }

@@ -1,11 +1,13 @@
 //! Every metric, label and value that an expression names is in a real `/metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use callbook_dashboards::all;
 use callbook_dashboards::boards::experiment::FIGURE;
 use callbook_dashboards::rules::{alerts, recordings};
-use callbook_e2e::{Network, http_get, until};
+use callbook_e2e::{Network, Peer, http_get, until};
 
 use super::scan::scan;
 
@@ -16,24 +18,9 @@ struct Shown(BTreeMap<String, BTreeMap<String, BTreeSet<String>>>);
 impl Shown {
     fn add(&mut self, page: &str) {
         for line in page.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
-                self.declare(rest);
-            } else if !line.starts_with('#') {
+            if !line.starts_with('#') {
                 self.add_series(line);
             }
-        }
-    }
-
-    /// A family without series yet is there all the same.
-    fn declare(&mut self, family: &str) {
-        let (name, kind) = family.split_once(' ').unwrap();
-        let ends: &[&str] = match kind {
-            "counter" => &["_total"],
-            "histogram" => &["_bucket", "_sum", "_count"],
-            _ => &[""],
-        };
-        for end in ends {
-            self.0.entry(format!("{name}{end}")).or_default();
         }
     }
 
@@ -58,8 +45,6 @@ impl Shown {
             }
             let shown = self.0.get(metric).unwrap_or_else(|| panic!("{what}: no metric {metric}"));
             labels.extend(shown.keys().map(String::as_str));
-            // One that has no series yet shows no labels.
-            open |= shown.is_empty() && metric.starts_with("libp2p_");
             for (label, operator, value) in matchers.iter().filter(|(_, _, value)| !value.contains('$')) {
                 let known =
                     shown.get(label).unwrap_or_else(|| panic!("{what}: {metric} has no label {label}"));
@@ -79,7 +64,19 @@ impl Shown {
     }
 }
 
-/// Pages of a login server, a superpeer that has lost connections and dialled in vain, and a child.
+/// Says to a peer what is no handshake.
+fn babble(peer: &Peer) {
+    let address = peer.address().to_string();
+    let mut parts = address.split('/').skip(2).step_by(2);
+    let (ip, port) = parts.next().zip(parts.next()).unwrap();
+    let mut stream = TcpStream::connect(format!("{ip}:{port}")).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    // Until the other side has had enough.
+    drop(stream.read_to_end(&mut Vec::new()));
+}
+
+/// Pages of a login server, a superpeer that has lost connections, dialled in vain and been babbled at, and
+/// a child: libp2p shows nothing of what has not happened yet.
 fn pages() -> Shown {
     let mut network = Network::made();
     let server = network.serve();
@@ -88,11 +85,17 @@ fn pages() -> Shown {
     child.enrol("shown");
     child.find("shown");
     second.kill();
+    babble(&first);
     let url = |ready: &serde_json::Value| ready["metrics"].as_str().unwrap().to_owned();
     let urls = [url(&server), url(first.ready()), url(child.ready())];
-    until("a connection has ended", || {
+    until("connections have ended, dials failed, and one was no connection", || {
         let page = http_get(&urls[1], "/metrics").body;
-        page.contains("libp2p_swarm_connections_duration_seconds_count{").then_some(())
+        let happened = [
+            "connections_duration_seconds_count",
+            "outgoing_connection_error_total",
+            "connections_incoming_error_total",
+        ];
+        happened.iter().all(|name| page.contains(&format!("libp2p_swarm_{name}{{"))).then_some(())
     });
     let mut shown = Shown::default();
     for url in urls {

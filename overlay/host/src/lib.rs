@@ -50,7 +50,6 @@ pub use axum;
 pub use error::{LoginError, StartError, Stopped, StoreError};
 pub use handle::{Handle, Host, Watching};
 pub use libp2p;
-pub use limits::SESSION_BOUNDS_MAX;
 pub use login::LoginCall;
 pub use prometheus_client;
 pub use settings::{Settings, StoreSetting, Transports};
@@ -58,7 +57,7 @@ pub use settings::{Settings, StoreSetting, Transports};
 use crate::clock::Clock;
 use crate::driver::{Driver, Parts};
 use crate::handle::Facts;
-use crate::limits::{LOCAL_MAX, LOGIN_CALLS_MAX, NOTICES_MAX};
+use crate::limits::{LOCAL_MAX, LOGIN_CALLS_MAX, NOTICES_MAX, SESSION_BOUNDS_MAX};
 use crate::metrics::{Exported, HostMetrics, serve};
 use crate::sessions::Sessions;
 use crate::store::Store;
@@ -78,6 +77,22 @@ pub fn runtime() -> io::Result<Runtime> {
 #[must_use]
 pub fn session_bounds() -> Vec<Duration> {
     limits::SESSION_BOUNDS.map(Duration::from_secs).to_vec()
+}
+
+/// Reads bounds of the lengths of sessions: growing numbers of seconds, with commas between them.
+///
+/// # Errors
+/// The user: they are not; the text says what to write.
+pub fn read_session_bounds(text: &str) -> Result<Vec<Duration>, String> {
+    let hint =
+        || format!("write up to {SESSION_BOUNDS_MAX} growing numbers of seconds, such as 60,300,3600,86400");
+    let secs: Vec<u64> =
+        text.split(',').map(|word| word.trim().parse().map_err(|_| hint())).collect::<Result<_, _>>()?;
+    let grow = secs.is_sorted_by(|one, next| one < next) && secs[0] > 0;
+    if !grow || secs.len() > SESSION_BOUNDS_MAX {
+        return Err(hint());
+    }
+    Ok(secs.into_iter().map(Duration::from_secs).collect())
 }
 
 /// Starts a host on the current runtime.
@@ -207,4 +222,22 @@ fn overlay(
         restored,
     };
     Ok(Overlay::new(config, Box::new(Strict), clock.now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_of_sessions_are_growing_seconds() {
+        // Goal: what is shown can be trusted to be what was asked for. Method: a good list, bad ones.
+        let secs = |text: &str| {
+            read_session_bounds(text).map(|bounds| bounds.iter().map(Duration::as_secs).collect())
+        };
+        assert_eq!(secs("5, 10,60"), Ok(vec![5, 10, 60]));
+        let many = (1..=25).map(|secs| secs.to_string()).collect::<Vec<_>>().join(",");
+        for text in ["5,5", "0", "10,5", "x", ",", "1,,2", &many] {
+            assert!(secs(text).is_err(), "{text}");
+        }
+    }
 }

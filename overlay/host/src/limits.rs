@@ -148,4 +148,4 @@ pub(crate) const SESSION_BOUNDS: [u64; 12] =
 /// How many bounds may be set: each makes ten series more.
 ///
 /// Guess.
-pub const SESSION_BOUNDS_MAX: usize = 24;
+pub(crate) const SESSION_BOUNDS_MAX: usize = 24;

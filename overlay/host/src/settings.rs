@@ -28,8 +28,8 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// What else that listener serves.
     pub routes: Router,
-    /// Up to which lengths sessions and downtimes are counted, in the metrics; growing, at most
-    /// [`SESSION_BOUNDS_MAX`](crate::SESSION_BOUNDS_MAX). Usually [`session_bounds`](crate::session_bounds).
+    /// Up to which lengths sessions and downtimes are counted, in the metrics; growing. Usually
+    /// [`session_bounds`](crate::session_bounds).
     pub session_bounds: Vec<Duration>,
     /// Software name and version, as told to neighbours.
     pub agent: String,

@@ -68,8 +68,14 @@ impl Network {
 
     /// Starts the login server, and returns its ready block.
     pub fn serve(&mut self) -> Value {
+        self.serve_with(&[])
+    }
+
+    /// The same with more in its environment.
+    pub fn serve_with(&mut self, environment: &[(&str, &str)]) -> Value {
         let mut command = self.room.command(Program::Bootstrap);
         command.args(["serve", "--json", "--log", "info", "--leave-with-stdin", "--data"]).arg(&self.folder);
+        command.envs(environment.iter().copied());
         let server = self.server.insert(Process::start(&self.room, "server", command));
         self.ready = server.event("ready");
         self.ready.clone()

@@ -62,7 +62,7 @@ pub(crate) type Labels<'a> = &'a [(&'static str, &'a str)];
 /// The values of a histogram: bounds with how many values lie up to each (and above the one before).
 pub(crate) struct Bars {
     pub(crate) sum: f64,
-    /// The last bound is `f64::MAX`, for all that is above.
+    /// The last bound is `f64::INFINITY`, for all that is above.
     pub(crate) buckets: Vec<(f64, u64)>,
 }
 

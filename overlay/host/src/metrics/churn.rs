@@ -80,7 +80,7 @@ fn encode_totals(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt:
 
 fn encode_lengths(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let bars = |lengths: &Lengths| {
-        let bounds = figures.bounds.iter().map(|bound| bound.as_secs_f64()).chain([f64::MAX]);
+        let bounds = figures.bounds.iter().map(|bound| bound.as_secs_f64()).chain([f64::INFINITY]);
         let buckets = bounds.zip(lengths.counts.iter().copied()).collect();
         Value::Bars(Bars { sum: lengths.sum.as_secs_f64(), buckets })
     };

@@ -86,7 +86,7 @@ impl Requests {
 impl Times {
     fn bars(&self) -> Value {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let bounds = BOUNDS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::INFINITY]);
         let buckets = bounds.zip(self.counts.iter().map(load)).collect();
         Value::Bars(Bars { sum: load(&self.micros) as f64 / 1e6, buckets })
     }

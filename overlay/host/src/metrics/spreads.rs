@@ -55,6 +55,6 @@ fn scaled<const N: usize>(spread: &Spread<N>, bounds: &[u64; N], unit: f64) -> V
     // Exact up to 285 years.
     let scale = |value: u64| value as f64 / unit;
     let within = bounds.iter().zip(spread.counts).map(|(bound, count)| (scale(*bound), count));
-    let buckets = within.chain([(f64::MAX, spread.above)]).collect();
+    let buckets = within.chain([(f64::INFINITY, spread.above)]).collect();
     Value::Bars(Bars { sum: scale(spread.sum), buckets })
 }

@@ -101,7 +101,13 @@ async fn every_metric_that_is_named_is_shown_as_what_it_is() {
     for metric in names::all() {
         let name = match metric.kind {
             Kind::Counter | Kind::Gauge => metric.series(),
-            Kind::Histogram => metric.part("count"),
+            Kind::Histogram => {
+                let whole = page
+                    .lines()
+                    .any(|line| line.starts_with(&metric.part("bucket")) && line.contains("le=\"+Inf\""));
+                assert!(whole, "{} has no last bucket in {page}", metric.name);
+                metric.part("count")
+            }
         };
         assert!(has(&name), "{name} is missing in {page}");
         assert!(page.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{}", metric.name);
