@@ -23,12 +23,10 @@ pub fn board() -> Dashboard {
 /// The one metric of simulations: a figure of a row. Shares are between 0 and 1.
 pub const FIGURE: &str = "callbook_sim_figure";
 
-/// Its help.
-pub const FIGURE_HELP: &str = "A figure of a simulated row, as the simulator's table shows it";
-
-/// Its series of a figure that begins so.
+/// The newest in the range shown of each figure that begins so.
 fn figure(name: &str) -> String {
-    format!("max by (row, figure) ({FIGURE}{{row=~\"$row\",figure=~\"{name}\"}})")
+    let chosen = format!("{FIGURE}{{row=~\"$row\",figure=~\"{name}\"}}");
+    format!("max by (row, figure) (last_over_time({chosen}[$__range]))")
 }
 
 fn bars(title: &'static str, unit: &'static str, description: &'static str) -> Panel {

@@ -12,7 +12,8 @@ mod judge;
 mod prometheus;
 mod script;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use callbook_e2e::{Network, Peer, until};
@@ -40,8 +41,8 @@ pub struct Options {
     /// Decides who comes and goes when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What `callbook-sim … --openmetrics FILE` wrote, for the dashboard of experiments; without it that one
-    /// is checked for nothing but form.
+    /// What `callbook-sim … --openmetrics FILE` wrote, for the dashboard of experiments; without it a small
+    /// network is simulated for it.
     #[arg(long)]
     experiment: Option<PathBuf>,
 }
@@ -70,34 +71,65 @@ pub fn filled(expr: &str, range: &str) -> String {
 /// The machine lacks Prometheus, or something is not as it should be: the text says what.
 pub fn run(options: &Options) -> Result<(), String> {
     prometheus::installed()?;
+    let opened = Instant::now();
     say("building and starting the network");
     let mut network = Network::made();
     let server = network.serve_with(&[("CALLBOOK_METRICS_SESSION_BUCKETS", BUCKETS)]);
     let login = server["metrics"].as_str().ok_or("the login server shows no metrics")?.to_owned();
     let superpeers = superpeers(&network);
-    let prometheus = Prometheus::start(&network.room, &login, options.experiment.as_deref())?;
+    let experiment = match &options.experiment {
+        Some(file) => file.clone(),
+        None => simulated(&network)?,
+    };
+    let prometheus = Prometheus::start(&network.room, &login, &experiment)?;
     until("Prometheus scrapes all superpeers", || {
         let seen = prometheus.number("count(callbook_peers_online{role=\"child\",job=\"callbook\"})").ok()?;
         (seen >= SUPERPEERS as f64).then_some(())
     });
-    work_of_the_login_server(&superpeers);
+    first_work(&superpeers);
 
     let began = Instant::now();
     say(&format!("{CHILDREN} children come and go for {} minutes", options.minutes));
     let length = Duration::from_secs(options.minutes * 60);
     let stays = script::run(&network, (CHILDREN, options.seed), (began, length));
-    let ended = began.elapsed();
+    let (ended, over) = (began.elapsed(), Instant::now());
     let expected = Expected::of(&stays, ended);
     say(&format!("the script is over: {expected}"));
     // Nothing is waited for that could be seen before: a lost child counts after a minute.
     std::thread::sleep(SETTLE);
 
-    let mut judge = Judge::new(&prometheus, began.elapsed());
-    judge.panels(options.experiment.is_some());
-    judge.churn(&expected, ended);
+    let mut judge = Judge::new(&prometheus, opened.elapsed());
+    judge.panels();
+    judge.churn(&expected, (ended, over.elapsed()));
     let verdict = judge.verdict();
     drop(superpeers);
     verdict
+}
+
+/// The figures of a small simulated network, in a file of the room.
+fn simulated(network: &Network) -> Result<PathBuf, String> {
+    say("simulating a small network for the dashboard of experiments");
+    let file = network.room.path("experiment.txt");
+    let mut command = match std::env::var_os("CALLBOOK_BIN_DIR") {
+        Some(folder) => Command::new(Path::new(&folder).join("callbook-sim")),
+        None => {
+            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            cargo.current_dir(callbook_e2e::workspace()).args(["run", "--quiet", "--locked"]);
+            let own = std::env::current_exe().map_err(|error| error.to_string())?;
+            if own.parent().is_some_and(|folder| folder.ends_with("release")) {
+                cargo.arg("--release");
+            }
+            cargo.args(["-p", "callbook-sim", "--"]);
+            cargo
+        }
+    };
+    command.args(["run", "D", "--quick", "--warm-up", "5", "--minutes", "5", "--form", "csv"]);
+    command.arg("--openmetrics").arg(&file);
+    let output = command.output().map_err(|error| format!("the simulator can't be run: {error}"))?;
+    if output.status.success() {
+        return Ok(file);
+    }
+    Err(format!("the simulator failed: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Superpeers that announce their metrics.
@@ -114,7 +146,7 @@ fn superpeers(network: &Network) -> Vec<Peer> {
 }
 
 /// The command that starts a peer, with its metrics announced.
-fn announcing(peer: &Peer) -> std::process::Command {
+fn announcing(peer: &Peer) -> Command {
     let mut command = peer.up();
     command.env("CALLBOOK_METRICS_ANNOUNCE", "true").env("CALLBOOK_METRICS_SESSION_BUCKETS", BUCKETS);
     // Announcements come from whichever loopback address a connection has.
@@ -122,11 +154,13 @@ fn announcing(peer: &Peer) -> std::process::Command {
     command
 }
 
-/// An account, a login and a refused one, so that the login server's panels have something to show.
-fn work_of_the_login_server(superpeers: &[Peer]) {
+/// An account, a login, a refused one and look-ups, so that panels have something to show whatever the
+/// children do.
+fn first_work(superpeers: &[Peer]) {
     drop(superpeers[0].enrol(script::NAME));
     drop(superpeers[1].login(script::NAME));
     drop(superpeers[2].account("login", script::NAME, "not the password at all"));
+    script::ask(&superpeers[3], 0);
 }
 
 #[expect(clippy::print_stdout, reason = "a command line's progress")]

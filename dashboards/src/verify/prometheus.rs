@@ -55,14 +55,12 @@ impl Prometheus {
     ///
     /// # Errors
     /// The machine: it can't be started, or says that something is wrong.
-    pub(super) fn start(room: &Room, login: &str, experiment: Option<&Path>) -> Result<Self, String> {
+    pub(super) fn start(room: &Room, login: &str, experiment: &Path) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("Prometheus: {error}");
         let (config, store) = (room.path("prometheus.yml"), room.path("prometheus"));
         let host = login.trim_start_matches("http://").trim_end_matches("/metrics");
         fs::write(&config, configuration(host)).map_err(failed)?;
-        if let Some(file) = experiment {
-            load(file, &store)?;
-        }
+        load(experiment, &store)?;
         let free = TcpListener::bind((room.address(), 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(failed)?.to_string();
         let log = File::create(room.path("prometheus.log")).map_err(failed)?;

@@ -61,6 +61,12 @@ pub(super) fn run(
     })
 }
 
+/// Looks a name up that is there, and one that is not.
+pub(super) fn ask(peer: &Peer, number: u64) {
+    drop(peer.ask(&["lookup", "--fresh", NAME]));
+    drop(peer.ask(&["lookup", &format!("nobody-{number}")]));
+}
+
 fn live(
     peer: &mut Peer,
     (child, mut draw): (usize, Draw),
@@ -75,8 +81,9 @@ fn live(
         let from = began.elapsed();
         let parent = peer.parent().unwrap_or_default();
         let session = draw.of(&SESSIONS);
-        drop(peer.ask(&["lookup", "--fresh", NAME]));
-        drop(peer.ask(&["lookup", &format!("nobody-{}", draw.below(1_000))]));
+        // In the middle, so that most are scraped before and after.
+        thread::sleep((from + session / 2).saturating_sub(began.elapsed()));
+        ask(peer, draw.below(1_000));
         thread::sleep((from + session).saturating_sub(began.elapsed()));
         let now = peer.parent().unwrap_or_default();
         let moved = now != parent;

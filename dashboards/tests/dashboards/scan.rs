@@ -5,7 +5,7 @@
 //! (`promtool`).
 
 /// Functions and keywords that are used. All are known to Prometheus 2.42.
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 27] = [
     "absent",
     "and",
     "avg",
@@ -20,6 +20,7 @@ const WORDS: [&str; 26] = [
     "ignoring",
     "increase",
     "label_values",
+    "last_over_time",
     "max",
     "max_over_time",
     "min",
