@@ -230,7 +230,7 @@ impl Walk {
         let waits = |state: State| match state {
             State::Fresh | State::Asked => true,
             State::Late => self.goal == Goal::Value,
-            State::Denied | State::Found | State::Failed => false,
+            State::Denied | State::Found | State::Unready | State::Failed => false,
         };
         let open = |candidate: &Candidate| waits(candidate.state);
         if self.closest().iter().any(open) {

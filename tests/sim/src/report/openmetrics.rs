@@ -41,6 +41,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::Figure;
+    use crate::report::curves::Curves;
 
     #[test]
     fn shares_are_ratios_and_nothing_of_nothing_is_told() {
@@ -50,8 +51,16 @@ mod tests {
             Figure::share("right", (1, 4)),
             Figure::share("none", (0, 0)),
         ];
-        let outcome =
-            Outcome { row: "A", what: "", seed: 7, peers: 1, figures, remarks: Vec::new(), trace: 0 };
+        let outcome = Outcome {
+            row: "A",
+            what: "",
+            seed: 7,
+            peers: 1,
+            figures,
+            remarks: Vec::new(),
+            trace: 0,
+            curves: Curves::default(),
+        };
         let text = openmetrics(&[outcome], 60);
         let lines: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(

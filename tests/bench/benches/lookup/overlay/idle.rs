@@ -82,6 +82,8 @@ async fn children(network: &Network, parent: &Hint) -> Vec<Handle> {
             reluctant: false,
             store: StoreSetting::Memory,
             metrics_listen: (index == 0).then(|| ([127, 0, 0, 1], 0).into()),
+            routes: callbook_host::axum::Router::new(),
+            session_bounds: callbook_host::session_bounds(),
             agent: String::from("bench"),
             parallelism: Parallelism::Hedged,
             hellos: Hellos::default(),
