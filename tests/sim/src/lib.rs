@@ -9,7 +9,7 @@
 //! | `queue`, `trace` | what happens next; a hash over all that happened |
 //! | [`network`] | places in a plane, latency, loss, what connections and packets cost |
 //! | [`churn`], [`workload`] | who is there when; what users do |
-//! | [`peers`], [`signing`] | disks, certificates, kinds of peers; real and quick signatures |
+//! | [`peers`], [`signing`], `pool` | disks, certificates, kinds of peers; real and quick signatures; shared records |
 //! | [`world`] | the loop, and what can be done to a network |
 //! | [`oracle`], [`measures`] | what is right; what was counted |
 //! | [`baseline`] | other people's directories as models, for comparison |
@@ -30,6 +30,7 @@ pub mod measures;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+mod pool;
 pub mod progress;
 mod queue;
 pub mod random;

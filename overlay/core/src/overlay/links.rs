@@ -8,6 +8,7 @@
 //! close the other. A link to a peer that had one for long is no cross-dial: the new one stays. A child closes what it does not need; a superpeer keeps its streams.
 //! *Not here*: which superpeers ought to be linked (`upkeep`), children (`children`).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -89,7 +90,8 @@ pub(super) struct RoundTrip {
 
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    links: BTreeMap<LinkId, Link>,
+    /// Boxed: a tree keeps room for eleven, and a child has one to three.
+    links: BTreeMap<LinkId, Box<Link>>,
     /// The link that requests to a peer use: up, and the one that stays if there are two.
     chosen: BTreeMap<PeerId, Chosen>,
 }
@@ -110,11 +112,11 @@ impl Links {
     }
 
     pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
-        self.links.get(&link)
+        self.links.get(&link).map(|link| &**link)
     }
 
     pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(&link)
+        self.links.get_mut(&link).map(|link| &mut **link)
     }
 
     /// The peers that have a link that is up.
@@ -305,7 +307,7 @@ impl Overlay {
             serving_last: 0,
             at_work: false,
         };
-        self.links.links.insert(id, link);
+        self.links.links.insert(id, Box::new(link));
         if dialled {
             self.dial_over(&peer);
         }

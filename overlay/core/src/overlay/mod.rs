@@ -66,7 +66,7 @@ use crate::limits::{
 };
 use crate::map::Map;
 use crate::network::{Limits, Network};
-use crate::record::{ChainCache, Record};
+use crate::record::{ChainCache, Pool, Record};
 use crate::sign::{Signer, Verifier};
 use crate::store::{Seen, Store};
 use crate::time::{Instant, Now};
@@ -168,6 +168,7 @@ pub struct Overlay {
 
     map: Map,
     store: Store,
+    pool: Option<Box<dyn Pool>>,
     chains: ChainCache,
     seen: Seen,
     links: Links,
@@ -233,6 +234,7 @@ impl Overlay {
             children_max: config.children_max.max(1),
             map: Map::new(MAP_MAX, k),
             store: Store::default(),
+            pool: None,
             chains: ChainCache::default(),
             seen: Seen::default(),
             links: Links::default(),
@@ -303,6 +305,14 @@ impl Overlay {
     #[doc(hidden)]
     pub fn keep_streams(&mut self, near: usize, warm: usize) {
         (self.near, self.warm) = (near, warm);
+    }
+
+    /// Records that are read from now on are taken from this pool if it has them.
+    ///
+    /// For simulations, in which many peers of one process store the same records.
+    #[doc(hidden)]
+    pub fn share_records(&mut self, pool: Box<dyn Pool>) {
+        self.pool = Some(pool);
     }
 
     /// When [`Overlay::handle`] wants to be called again at the latest.
@@ -463,6 +473,6 @@ impl Overlay {
     fn read_record(&self, bytes: Bytes) -> Result<Record, Invalid> {
         let record = Record::parse(bytes)?;
         record.check_header(self.now.unix)?;
-        Ok(record)
+        Ok(self.pool.as_ref().map_or_else(|| record.clone(), |pool| pool.share(&record)))
     }
 }

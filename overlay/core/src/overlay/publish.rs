@@ -10,6 +10,7 @@
 //! most [`PUBLISHING_MAX`] are under way, the others queue. Only the end of the newest version counts.
 //! Without a parent, commands are told so after a while. *Not here*: certificates and their renewal.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -49,7 +50,8 @@ struct Name {
 
 #[derive(Debug)]
 pub(super) struct Publishing {
-    names: BTreeMap<Key, Name>,
+    /// Boxed: a tree keeps room for eleven, and most peers hold one.
+    names: BTreeMap<Key, Box<Name>>,
     sequences: BTreeMap<(Key, PublicKey), u64>,
     /// Names with a registration or put of their newest record on its way.
     under_way: BTreeSet<Key>,
@@ -141,7 +143,7 @@ impl Overlay {
             name.commands.extend(old.commands);
             name.record = old.record;
         }
-        self.publishing.names.insert(key, name);
+        self.publishing.names.insert(key, Box::new(name));
         self.publish(&key);
     }
 
@@ -175,7 +177,7 @@ impl Overlay {
     /// smaller then, or we knew less of it.
     pub(super) fn publish_wider(&mut self) {
         let replicas = self.replicas();
-        let narrow = |name: &&Name| name.stored.is_some_and(|stored| stored.of < replicas);
+        let narrow = |name: &&Box<Name>| name.stored.is_some_and(|stored| stored.of < replicas);
         let names = self.publishing.names.values().filter(narrow);
         let records: Vec<Record> = names.filter_map(|name| name.record.clone()).collect();
         let room = PUBLISHING_MAX.saturating_sub(self.publishing.under_way.len());

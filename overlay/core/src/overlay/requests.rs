@@ -3,6 +3,7 @@
 //! Every request ends exactly once, in an [`Outcome`] handed to the part that asked. A peer without an
 //! open link is dialled first. *Not here*: what an answer means.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -73,7 +74,8 @@ struct Pending {
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    pending: BTreeMap<Asked, Pending>,
+    /// Boxed: a tree keeps room for eleven, and most peers have one or none.
+    pending: BTreeMap<Asked, Box<Pending>>,
     dialling: BTreeSet<PeerId>,
     /// Of those, the ones at an address that nobody has answered at.
     strangers: BTreeSet<PeerId>,
@@ -124,9 +126,8 @@ impl Overlay {
         if let Some(link) = link {
             self.send(link, id, message.clone());
         }
-        self.requests
-            .pending
-            .insert((peer, id), Pending { link, message, purpose, sent, deadline, late, again, put_off });
+        let pending = Pending { link, message, purpose, sent, deadline, late, again, put_off };
+        self.requests.pending.insert((peer, id), Box::new(pending));
         self.listen_to(&peer);
         if crowded {
             // Our own trouble says nothing of the peer: it counts as silent.
@@ -225,7 +226,7 @@ impl Overlay {
     }
 
     /// The peer has no time now: it is asked once more when it said that it has.
-    fn ask_again(&mut self, (peer, id): Asked, mut pending: Pending, wait: Duration) {
+    fn ask_again(&mut self, (peer, id): Asked, mut pending: Box<Pending>, wait: Duration) {
         (pending.again, pending.put_off) = (true, pending.put_off + 1);
         pending.deadline = self.set_timer(wait, Timer::Request(peer, id));
         self.requests.pending.insert((peer, id), pending);

@@ -167,6 +167,12 @@ impl Record {
         valid_at(&life, now, Subject::Record)
     }
 
+    /// How many hold this very copy.
+    #[must_use]
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// As it travels.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -246,6 +252,12 @@ impl Record {
             }
         }
     }
+}
+
+/// Where equal records of many peers in one process become one.
+pub trait Pool: fmt::Debug + Send {
+    /// This record, or one with the same bytes that is there already.
+    fn share(&self, record: &Record) -> Record;
 }
 
 impl fmt::Debug for Record {

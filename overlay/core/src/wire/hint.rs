@@ -40,7 +40,8 @@ impl Hint {
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(HINT_BYTES_MAX);
         infallible(Encoder::new(&mut bytes).encode(self));
-        bytes.into()
+        // Kept for long in host caches: without the room that was left.
+        bytes.into_boxed_slice().into()
     }
 
     /// Reads a hint; its signature is not checked here.

@@ -48,6 +48,11 @@ impl World {
     fn persist(&mut self, peer: u32, writes: Vec<Write>, durable: bool) -> bool {
         self.trace.add(writes.len() as u64);
         let (now, habits) = (self.now, self.habits());
+        let writes = if self.settings.codec {
+            writes
+        } else {
+            writes.into_iter().map(|write| self.shared(write)).collect()
+        };
         let peer = &mut self.peers[peer as usize];
         let disk = peer.disk.get_or_insert_default();
         if peer.full {
@@ -56,6 +61,16 @@ impl World {
             disk.write(now, writes, durable, habits);
         }
         !(peer.full && durable)
+    }
+
+    /// A superpeer's hint is the same in a hundred host caches: once in memory.
+    fn shared(&mut self, write: Write) -> Write {
+        let Write::Contact { peer, bytes } = write else { return write };
+        let known = self.hints.entry(peer).or_insert_with(|| bytes.clone());
+        if *known != bytes {
+            known.clone_from(&bytes);
+        }
+        Write::Contact { peer, bytes: known.clone() }
     }
 
     /// There is room on a disk again: what waited is written, and what waited for that happens.

@@ -78,6 +78,9 @@ impl World {
         if let Some((near, warm)) = self.settings.streams {
             overlay.keep_streams(near, warm);
         }
+        if !self.settings.codec {
+            overlay.share_records(Box::new(self.pool.clone()));
+        }
         peer.overlay = Some(Box::new(overlay));
         let (kind, life) = (peer.kind(), peer.life);
         self.note(|world| {

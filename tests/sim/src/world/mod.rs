@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use callbook_overlay::api::{DialEnd, Effect, Input, LinkId, Parallelism};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits;
@@ -37,6 +38,7 @@ use crate::network::{Conditions, Network};
 use crate::oracle::Oracle;
 use crate::peers::authority::Authority;
 use crate::peers::{Departure, Kind, LOGIN, Peer};
+use crate::pool::Records;
 use crate::queue::{Deadlines, Queue};
 use crate::random::Random;
 use crate::report::curves::Sampling;
@@ -186,6 +188,8 @@ pub struct World {
     zipf: Option<Zipf>,
     trace: Trace,
     scratch: Vec<u8>,
+    pool: Records,
+    hints: HashMap<PeerId, Bytes, BuildHasherDefault<ById>>,
     /// One stream of chance for each concern.
     chance: Chance,
 }
@@ -239,6 +243,8 @@ impl World {
             zipf: None,
             trace: Trace::default(),
             scratch: Vec::new(),
+            pool: Records::default(),
+            hints: HashMap::default(),
             chance,
             settings,
         };
