@@ -1,5 +1,9 @@
 //! Small runs of the table's rows: one seed gives one run, and a calm network answers everything.
 
+use std::sync::Arc;
+
+use callbook_sim::churn::trace;
+use callbook_sim::network::trips::Trips;
 use callbook_sim::report::{Outcome, Value};
 use callbook_sim::scenario::{Options, row};
 use callbook_sim::time::MINUTE;
@@ -33,6 +37,42 @@ fn one_seed_gives_one_run() {
     assert_eq!(one.trace, again.trace);
     assert_eq!(share(&one, "look-ups right"), share(&again, "look-ups right"));
     assert_ne!(one.trace, other.trace);
+}
+
+/// Goal: what a replay prints is the run that failed. Method: a turmoil with and without a log of its middle.
+#[test]
+fn a_log_does_not_change_what_it_tells_of() {
+    let turmoil = |log| {
+        let options = Options { seed: 1, log, ..Options::default() };
+        (row("turmoil").expect("a row").run)(&options).trace
+    };
+    assert_eq!(turmoil(None), turmoil(Some((5 * MINUTE, 6 * MINUTE))));
+}
+
+/// Goal: files of churn and of round trips are used. Method: ten peers that come one after the other, and one
+/// that leaves again, on two machines that are far apart.
+#[test]
+fn peers_come_and_go_as_a_file_says() {
+    let joins: String = (0..10).map(|peer| format!("{peer},{peer},join\n")).collect();
+    let changes = trace::read(&format!("{joins}400,3,leave\n")).expect("a good file");
+    let options = Options {
+        superpeers: Some(4),
+        warm_up: Some(5 * MINUTE),
+        measured: Some(5 * MINUTE),
+        changes: Some(changes.into()),
+        trips: Some(Arc::new(Trips::read("0,1,300").expect("a good file"))),
+        ..Options::default()
+    };
+    let outcome = (row("calm").expect("a row").run)(&options);
+    let number = |what: &str| match outcome.figures.iter().find(|figure| figure.what == what)?.value {
+        Value::Number(value, _) => Some(value),
+        Value::Share(..) => None,
+    };
+    assert_eq!(outcome.peers, 11);
+    let there = number("superpeers there").unwrap_or(0.0) + number("children there").unwrap_or(0.0);
+    assert!((10.0..11.0).contains(&there), "{there}");
+    // Once of eleven, in five minutes.
+    assert!(number("stops").is_some_and(|stops| (stops * 300.0 - 1.0).abs() < 0.01));
 }
 
 /// Goal: nothing that the simulation itself does loses an answer. Method: nobody comes or goes, with real

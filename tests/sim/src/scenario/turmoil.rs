@@ -1,7 +1,7 @@
 //! Turmoil: a small network drawn from the seed, everything fails at random, then nothing does any more.
 //!
-//! *Safety*: while peers stop, come back with or without their disks, the network parts, packets are lost and
-//! clocks are wrong, nobody is told a device that its holder did not make, and no acknowledged name is called
+//! *Safety*: while peers stop, come back with or without their disks, disks are full, the network parts, packets
+//! are lost and clocks are wrong, nobody is told a device that its holder did not make, and no acknowledged name is called
 //! absent. Of a name's storers never so many are lost within the time of a repair that a majority is gone;
 //! an absence that is told while the network is parted, or before it has grown together, is not counted: each
 //! side counts the superpeers that it has.
@@ -16,6 +16,7 @@ use super::{Options, Row};
 use crate::measures::OWN;
 use crate::oracle::{Verdict, Wanted, Wrong};
 use crate::peers::Departure;
+use crate::random::Random;
 use crate::report::{Figure, Outcome};
 use crate::signing::Signing;
 use crate::time::{MILLISECOND, MINUTE, Micros, SECOND, secs};
@@ -65,11 +66,14 @@ struct Turmoil {
     parted: Vec<(Micros, Micros)>,
     /// So many storers may be lost at a time.
     spare: usize,
+    /// Of three networks in ten disks fill up; from a stream of its own, so that the others are as they were.
+    disks: Option<Random>,
+    full: Vec<u32>,
 }
 
 impl Turmoil {
     fn open(options: &Options) -> Self {
-        let mut random = crate::random::Random::of(options.seed, "turmoil");
+        let mut random = Random::of(options.seed, "turmoil");
         let most = if random.chance(0.25) { 26 } else { 10 };
         let superpeers = random.between(3, most) as u32;
         let children = random.between(4, 24) as u32;
@@ -95,6 +99,8 @@ impl Turmoil {
             parted_until: None,
             parted: Vec::new(),
             spare,
+            disks: Some(Random::of(options.seed, "disks")).filter(|disks| disks.clone().chance(0.3)),
+            full: Vec::new(),
         };
         turmoil.stage.run_for(MINUTE);
         turmoil.stage.world.measure();
@@ -143,8 +149,25 @@ impl Turmoil {
                 self.stage.world.login_up = !self.stage.world.login_up;
             }
         }
+        self.a_disk_is_full();
         let wait = self.draw(200, 12_000) * MILLISECOND;
         self.stage.run_for(wait);
+    }
+
+    /// Now and then somebody's disk is full, or has room again.
+    fn a_disk_is_full(&mut self) {
+        let Some(disks) = &mut self.disks else { return };
+        if disks.chance(0.7) {
+            return;
+        }
+        if self.full.len() < 3 && disks.chance(0.6) {
+            let everybody = 1 + self.superpeers.len() + self.children.len();
+            let peer = disks.index(everybody) as u32;
+            self.stage.world.fill_disk(peer);
+            self.full.push(peer);
+        } else if let Some(peer) = self.full.pop() {
+            self.stage.world.free_disk(peer);
+        }
     }
 
     /// Stops a superpeer, unless too many have been lost lately.
@@ -212,6 +235,9 @@ impl Turmoil {
             self.join();
         }
         self.stage.world.login_up = true;
+        for peer in core::mem::take(&mut self.full) {
+            self.stage.world.free_disk(peer);
+        }
         // Who is leaving has to be gone before it can come back.
         self.stage.run_for(6 * SECOND);
         let now = self.stage.world.now();
