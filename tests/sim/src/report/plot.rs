@@ -69,7 +69,7 @@ fn write_png(pixels: &[u8], file: &Path) -> Result<(), png::EncodingError> {
 fn panels<B: DrawingBackend>(outcome: &Outcome, area: &DrawingArea<B, Shift>) -> Result<(), PlotError> {
     area.fill(&WHITE).map_err(failed)?;
     let title = format!("{}: {} ({} peers, seed {})", outcome.row, outcome.what, outcome.peers, outcome.seed);
-    let area = area.titled(&title, (FONT, 26)).map_err(failed)?;
+    let area = area.margin(10, 0, 0, 0).titled(&title, (FONT, 26)).map_err(failed)?;
     let curves = &outcome.curves;
     let [success, latency, hops, sent, sessions, load] = &area.split_evenly((3, 2))[..] else {
         return Err(PlotError(String::from("six panels are six")));
@@ -146,7 +146,8 @@ fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 1e6 => format!("{:.3} M", value / 1e6).replace(".000", ""),
         size if size >= 1e4 => format!("{:.0} k", value / 1e3),
-        size if size >= 10.0 || size == size.trunc() => format!("{value:.0}"),
+        size if size >= 100.0 || size == size.trunc() => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 0.1 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
@@ -170,6 +171,11 @@ where
         if !word.is_empty() {
             let sample = |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2));
             drawn.label(*word).legend(sample);
+        }
+        if let [(x, y)] = line[..] {
+            // A line of one point would not be seen.
+            let dot = [Circle::new((x, y), 3, colour.filled())];
+            chart.draw_series(dot).map_err(failed)?;
         }
     }
     if all.iter().any(|(word, line)| !word.is_empty() && !line.is_empty()) {
