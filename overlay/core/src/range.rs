@@ -58,11 +58,11 @@ impl Range {
 
     /// In which of its sixteenths a key is.
     pub(crate) fn part_of(&self, key: &Key) -> Option<u8> {
-        let parts = (0..4).map(|bit| self.bits.checked_add(bit));
-        parts.fold(Some(0), |part, at| {
+        let mut parts = (0..4).map(|bit| self.bits.checked_add(bit));
+        parts.try_fold(0, |part, at| {
             let at = at?;
             let set = key.as_bytes()[usize::from(at / 8)] & (0x80 >> (at % 8)) != 0;
-            Some(part? << 1 | u8::from(set))
+            Some(part << 1 | u8::from(set))
         })
     }
 

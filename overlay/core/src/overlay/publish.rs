@@ -177,8 +177,8 @@ impl Overlay {
     /// smaller then, or we knew less of it.
     pub(super) fn publish_wider(&mut self) {
         let replicas = self.replicas();
-        let narrow = |name: &&Box<Name>| name.stored.is_some_and(|stored| stored.of < replicas);
-        let names = self.publishing.names.values().filter(narrow);
+        let narrow = |name: &Name| name.stored.is_some_and(|stored| stored.of < replicas);
+        let names = self.publishing.names.values().filter(|name| narrow(name));
         let records: Vec<Record> = names.filter_map(|name| name.record.clone()).collect();
         let room = PUBLISHING_MAX.saturating_sub(self.publishing.under_way.len());
         for record in records.into_iter().take(room) {
