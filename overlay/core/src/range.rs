@@ -58,9 +58,8 @@ impl Range {
 
     /// In which of its sixteenths a key is.
     pub(crate) fn part_of(&self, key: &Key) -> Option<u8> {
-        let mut parts = (0..4).map(|bit| self.bits.checked_add(bit));
-        parts.try_fold(0, |part, at| {
-            let at = at?;
+        (0..4).try_fold(0, |part, bit| {
+            let at = self.bits.checked_add(bit)?;
             let set = key.as_bytes()[usize::from(at / 8)] & (0x80 >> (at % 8)) != 0;
             Some(part << 1 | u8::from(set))
         })

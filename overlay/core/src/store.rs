@@ -188,7 +188,7 @@ impl Store {
 
     /// The question what another superpeer holds in a range. Where few items are held their hashes would
     /// take more than it saves.
-    pub(crate) fn comparison(&mut self, range: Range) -> Compare {
+    pub(crate) fn question(&mut self, range: Range) -> Compare {
         let some = self.held(&range).nth(UNHASHED_ITEMS).is_some();
         let held = some.then(|| self.hashes(&range).0).and_then(|hashes| Parts::of(&hashes));
         Compare { held, ..range.into() }

@@ -307,7 +307,7 @@ impl Overlay {
             let items: Vec<Item> = source.wanted.iter().take(PULL_ITEMS).copied().collect();
             (Message::Pull(Items { items: items.clone() }), Asked::Pull(items))
         } else if let Some(range) = source.ranges.pop() {
-            (Message::Digest(self.store.comparison(range)), Asked::Digest(range))
+            (Message::Digest(self.store.question(range)), Asked::Digest(range))
         } else {
             if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
                 run.finished.insert(source.peer);

@@ -245,7 +245,7 @@ impl Overlay {
             check.range = range;
             check.promises.asked();
             let purpose = Purpose::Moving(repair.id);
-            let compare = self.store.comparison(range);
+            let compare = self.store.question(range);
             self.ask(peer, Message::Digest(compare), purpose, REQUEST_TIMEOUT);
         } else if let Some(check) = repair.asked.remove(&peer) {
             repair.lacking.insert(peer, check.lacks);
