@@ -1,7 +1,7 @@
 //! What an operator sees: one registry for the overlay's, the host's, libp2p's and the process's
 //! metrics.
 //!
-//! The driver hands a copy of its plain numbers out at each scrape ([`Scrape`]); links and store count in
+//! The driver hands a copy of its plain numbers out at each scrape (`Scrape`); links and store count in
 //! atomics. All combinations of labels are there from the start, and none comes from a peer: of libp2p's
 //! events only those are recorded whose labels are of a closed set, so its `identify` metrics and those of
 //! external addresses (others tell us which ones we have) stay empty.
@@ -13,7 +13,7 @@
 //! | `process_` | the process, where `/proc` is there |
 //!
 //! What each metric is called stands once, in [`names`]: dashboards and documentation take it from there.
-//! *Not here*: the addresses under which this is served (see [`serve`]).
+//! *Not here*: the addresses under which this is served (see `serve`).
 
 mod catalogue;
 mod churn;
