@@ -115,8 +115,10 @@ fn run(letter: &str, options: Options, (form, chosen): (Form, Option<&Chosen>), 
 fn attempt(row: &'static Row, options: &Options, bars: &Bars) -> Ran {
     // A log and a bar would write over each other.
     let progress = if options.log.is_some() { Default::default() } else { bars.progress() };
+    let began = Instant::now();
     let ran = soak::attempt(row, &Options { progress, ..options.clone() });
     bars.done(row.letter);
+    bars.say(&format!("row {} took {:.0} s", row.letter, began.elapsed().as_secs_f64()));
     if let Err(broken) = &ran {
         bars.say(&format!(
             "broken: row {}, seed {}, commit {}\n  {}\n  again: {}",
