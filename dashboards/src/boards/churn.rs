@@ -42,7 +42,7 @@ fn flow() -> Vec<Panel> {
             .ask("{{role}}", format!("sum by (role) ({})", of(&PEERS_ONLINE, ROLE))),
         lines("Arrivals per hour", "short", "Sessions that began; returning: of a peer known from an earlier session. A superpeer that starts sees everybody as new.")
             .ask("{{role}} {{kind}}", by("kind", &PEER_ARRIVALS)),
-        lines("Departures per hour", "short", "Sessions that ended, downwards. graceful: a goodbye; timeout: lost for 60 s; replaced: another peer has its device key; banned: too much that it said did not verify. A child that moves to another parent is a departure here and an arrival there.")
+        lines("Departures per hour", "short", "Sessions that ended, downwards. graceful: a goodbye; timeout: lost for 60 s; moved: it told us of another parent; replaced: another peer has its device key; banned: too much that it said did not verify. A child that moves to another parent is a departure here (timeout or moved) and an arrival there.")
             .ask("{{role}} {{reason}}", format!("-({})", by("reason", &PEER_DEPARTURES))),
         lines("Flaps per hour", "short", "Peers that were lost and back within 60 s. They end no session.")
             .ask("{{role}}", format!("sum by (role) ({}) * 3600", rate(&PEER_FLAPS, ROLE))),

@@ -5,7 +5,7 @@ use callbook_host::metrics::names::{
     BUILD_INFO, LOOKUP_DURATION, LOOKUPS, PEERS_ESTIMATE, ROLE_CHANGES, SUPERPEERS,
 };
 
-use super::{children, children_in_an_hour, departures_in_an_hour, lookups_answered};
+use super::{children, children_in_an_hour, departures_in_an_hour};
 use crate::model::{Dashboard, Draw, Panel};
 use crate::promql::{increase, of, quantile, rate};
 
@@ -27,6 +27,8 @@ pub fn board() -> Dashboard {
 
 fn now() -> Vec<Panel> {
     let stat = |title, unit, description| Panel::new(Draw::Stat, title, unit, description);
+    let ended = |labels| format!("sum({})", increase(&LOOKUPS, labels, "1h"));
+    let answered = format!("{} / {}", ended("result=~\"found|absent\""), ended(""));
     vec![
         stat("Children online", "short", "Children attached to the superpeers that are scraped. Each has one parent, so the sum counts nobody twice.")
             .ask("children", children()),
@@ -34,8 +36,8 @@ fn now() -> Vec<Panel> {
             .ask("superpeers", format!("max({})", of(&SUPERPEERS, ""))),
         stat("Network size", "short", "Peers online as superpeers guess from their neighbours' loads; the median of the guesses.")
             .ask("peers", format!("quantile(0.5, {} > 0)", of(&PEERS_ESTIMATE, ""))),
-        stat("Look-ups answered", "percentunit", "Look-ups that ended in found or absent, of all. Absent is an answer; unknown and invalid are not.")
-            .ask("answered", lookups_answered()),
+        stat("Look-ups answered", "percentunit", "Look-ups that ended in found or absent, of all, in the last hour. Absent is an answer; unknown and invalid are not.")
+            .ask("answered", answered),
         stat("Look-up p95", "s", "95 % of local look-ups took at most this, in the last hour.")
             .ask("p95", quantile("0.95", &LOOKUP_DURATION, "", "1h")),
         stat("Departures in 1 h", "percentunit", "Children's sessions that ended within the last hour, in relation to the mean number online. Flaps are none.")

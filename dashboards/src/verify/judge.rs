@@ -69,7 +69,11 @@ impl<'a> Judge<'a> {
             ("arrivals, new", total(&PEER_ARRIVALS, ",kind=\"new\""), expected.new),
             ("arrivals, returning", total(&PEER_ARRIVALS, ",kind=\"returning\""), expected.returning),
             ("departures, graceful", total(&PEER_DEPARTURES, ",reason=\"graceful\""), expected.graceful),
-            ("departures, timeout", total(&PEER_DEPARTURES, ",reason=\"timeout\""), expected.timeout),
+            (
+                "departures, lost or moved",
+                total(&PEER_DEPARTURES, ",reason=~\"timeout|moved\""),
+                expected.timeout,
+            ),
             ("flaps", total(&PEER_FLAPS, ""), expected.flaps),
         ] {
             self.close_to(what, &expr, f64::from(wanted));

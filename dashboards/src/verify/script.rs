@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callbook_e2e::{Network, Peer};
+use callbook_e2e::{Network, Peer, until};
 
 use super::announcing;
 use super::book::{End, Stay};
@@ -16,6 +16,9 @@ pub(super) const NAME: &str = "somebody";
 const SESSIONS: [u64; 6] = [7, 8, 14, 16, 28, 33];
 const ABSENCES: [u64; 2] = [64, 67];
 const FLAPS: [u64; 2] = [12, 25];
+
+/// How often a child's parents are looked at.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A small generator of its own for each child. Source: `SplitMix64`.
 struct Draw(u64);
@@ -67,6 +70,36 @@ pub(super) fn ask(peer: &Peer, number: u64) {
     drop(peer.ask(&["lookup", &format!("nobody-{number}")]));
 }
 
+/// Whom a child has told to be its parents, since when.
+#[derive(Default)]
+struct Parents(Vec<(String, Duration)>);
+
+impl Parents {
+    /// Whether there is one by now.
+    fn look(&mut self, peer: &Peer, began: Instant) -> bool {
+        let events = peer.process.as_ref().map(|process| process.events("attached")).unwrap_or_default();
+        for event in events.iter().skip(self.0.len()) {
+            self.0.push((event["peer"].to_string(), began.elapsed()));
+        }
+        !self.0.is_empty()
+    }
+
+    fn watch(&mut self, peer: &Peer, began: Instant, until: Duration) {
+        while began.elapsed() < until {
+            self.look(peer, began);
+            thread::sleep(LOOK.min(until.saturating_sub(began.elapsed())));
+        }
+    }
+
+    /// A move ends a stay as a loss does: the former parent is not told.
+    fn stays(self, child: usize, until: Duration, end: End) -> Vec<Stay> {
+        let ends: Vec<_> = self.0.iter().skip(1).map(|(_, since)| (*since, End::Lost)).collect();
+        let ends = ends.into_iter().chain([(until, end)]);
+        let stay = |((parent, from), (until, end))| Stay { child, parent, from, until, end };
+        self.0.into_iter().zip(ends).map(stay).collect()
+    }
+}
+
 fn live(
     peer: &mut Peer,
     (child, mut draw): (usize, Draw),
@@ -77,32 +110,24 @@ fn live(
     while began.elapsed() < length {
         let command = announcing(peer);
         peer.start_with(command);
-        peer.wait("attached");
+        let mut parents = Parents::default();
+        until("a child attaches", || parents.look(peer, began).then_some(()));
         let from = began.elapsed();
-        let parent = peer.parent().unwrap_or_default();
         let session = draw.of(&SESSIONS);
         // In the middle, so that most are scraped before and after.
-        thread::sleep((from + session / 2).saturating_sub(began.elapsed()));
+        parents.watch(peer, began, from + session / 2);
         ask(peer, draw.below(1_000));
-        thread::sleep((from + session).saturating_sub(began.elapsed()));
-        let now = peer.parent().unwrap_or_default();
-        let moved = now != parent;
+        parents.watch(peer, began, from + session);
         let (killed, flaps) = (draw.below(3) == 0, draw.below(2) == 0);
-        let until = began.elapsed();
+        parents.look(peer, began);
+        let left = began.elapsed();
         let end = if killed { End::Lost } else { End::Goodbye };
         if killed {
             peer.kill();
         } else {
             peer.stop();
         }
-        if moved {
-            // When it did is not known; the middle is as good a guess as any.
-            let middle = (from + until) / 2;
-            stays.push(Stay { child, parent, from, until: middle, end: End::Lost });
-            stays.push(Stay { child, parent: now, from: middle, until, end });
-        } else {
-            stays.push(Stay { child, parent, from, until, end });
-        }
+        stays.extend(parents.stays(child, left, end));
         thread::sleep(if killed && flaps { draw.of(&FLAPS) } else { draw.of(&ABSENCES) });
     }
     stays

@@ -327,6 +327,8 @@ pub enum Seen {
     /// Its link ended and its attachment with it, or nobody answers at its address. Nothing, if it is not
     /// what we take it for any more.
     Lost(Kin),
+    /// It told us that another superpeer is its parent: we are to stand by.
+    Moved,
     /// Another peer has its device key now.
     Replaced,
     /// We left it, because too much that it said did not verify.

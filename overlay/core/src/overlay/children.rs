@@ -238,6 +238,7 @@ impl Overlay {
         let Some(agreed) = self.agree(&peer, reserve, Tag::Reservation) else {
             return self.refuse(Reason::Invalid);
         };
+        self.seen(peer, Seen::Moved);
         self.child_gone(&peer);
         let bound = self.children_max * RESERVATIONS_PER_CHILD;
         let held = self.children.reservations.contains_key(&peer);

@@ -470,15 +470,16 @@ impl Overlay {
     #[expect(clippy::wildcard_enum_match_arm, reason = "any other reply leaves it unknown")]
     fn note_lookup(&mut self, took: Duration, reply: &Reply) {
         let times = &mut self.counters.lookup_times;
-        match reply {
-            Reply::Resolved(found) if !found.devices.is_empty() => {
-                times.found.took(took);
+        if let Reply::Resolved(found) = reply {
+            let known = !found.devices.is_empty();
+            if known { &mut times.found } else { &mut times.absent }.took(took);
+            if known {
                 self.counters.lookup_hops.note(&HOPS, u64::from(found.hops));
             }
-            Reply::Resolved(_) => times.absent.took(took),
-            Reply::Failed(Failure::Leaving) => {}
-            Reply::Failed(Failure::Verification(_)) => times.invalid.took(took),
-            _ => times.unknown.took(took),
+        } else if let Reply::Failed(Failure::Verification(_)) = reply {
+            times.invalid.took(took);
+        } else if !matches!(reply, Reply::Failed(Failure::Leaving)) {
+            times.unknown.took(took);
         }
     }
 

@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) const KINS: [&str; 2] = ["child", "superpeer"];
 
 /// In the order of [`Reason`], as words.
-pub(crate) const REASONS: [&str; 4] = ["graceful", "timeout", "replaced", "banned"];
+pub(crate) const REASONS: [&str; 5] = ["graceful", "timeout", "moved", "replaced", "banned"];
 
 /// In the order of [`Figures::classes`], as words.
 pub(crate) const CLASSES: [&str; 6] = ["online", "entered", "left", "oneoff", "dangling", "offline"];
@@ -59,10 +59,10 @@ pub(crate) struct Figures {
     /// By kin: new ones, and those that were seen before.
     pub(crate) arrivals: [(u64, u64); 2],
     /// By kin and reason.
-    pub(crate) departures: [[u64; 4]; 2],
+    pub(crate) departures: [[u64; REASONS.len()]; 2],
     pub(crate) flaps: [u64; 2],
     /// By kin and reason.
-    pub(crate) sessions: [[Lengths; 4]; 2],
+    pub(crate) sessions: [[Lengths; REASONS.len()]; 2],
     pub(crate) downtimes: [Lengths; 2],
     /// Peers that came while the book was full.
     pub(crate) overlooked: u64,
@@ -79,7 +79,7 @@ impl Figures {
         let lengths = || Lengths { counts: vec![0; bounds.len() + 1], sum: Duration::ZERO };
         Self {
             arrivals: [(0, 0); 2],
-            departures: [[0; 4]; 2],
+            departures: [[0; REASONS.len()]; 2],
             flaps: [0; 2],
             sessions: std::array::from_fn(|_| std::array::from_fn(|_| lengths())),
             downtimes: std::array::from_fn(|_| lengths()),
@@ -106,7 +106,7 @@ impl Figures {
     /// Adds a peer to the levels.
     pub(super) fn add(&mut self, known: &Known, now: Instant) {
         self.known += 1;
-        let there = known.state == State::Open;
+        let there = matches!(known.state, State::New | State::Open);
         if there {
             self.online[known.kin as usize] += 1;
             let age = now.since(known.begun);
@@ -124,7 +124,9 @@ impl Figures {
 fn class(known: &Known, now: Instant) -> usize {
     let since = |turn: &NonZeroU32| u64::from(moment(now).get() - turn.get());
     let turns = known.turns.iter().flatten().filter(|turn| since(turn) <= CLASS_WINDOW.as_secs()).count();
-    let name = match (turns, known.state == State::Open) {
+    // Whose coming is not counted yet has turned once more.
+    let turns = turns + usize::from(known.state == State::New);
+    let name = match (turns, matches!(known.state, State::New | State::Open)) {
         (0, true) => "online",
         (0, false) => "offline",
         (1, true) => "entered",

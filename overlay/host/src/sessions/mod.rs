@@ -5,15 +5,17 @@
 //!  (unknown) ──────▶ open ─────────────────────────▶ pending ─────────────▶ gone: timeout
 //!                     ▲ │ ▲                             │                    │
 //!                     │ │ └──────── there: a flap ──────┘                    │
-//!                     │ └─ goodbye, replaced, banned ─▶ gone: graceful, …    │
+//!                     │ └─ goodbye, moved, replaced, … ▶ gone: graceful, …    │
 //!                     └────────────── there: returning, after a downtime ────┘
 //! ```
 //! A *session* is a run of observations of one PeerId without a confirmed end; it ends with the last
 //! of them. A flap (lost, and back within [`FLAP`]) does not end it: it is counted, and kept out of the
 //! lengths. What an observer does not see to its end (it becomes a child) counts for nothing.
 //!
-//! A child that moves to another parent is lost here and new there: arrivals and departures are of this
-//! superpeer's neighbours, not of the network.
+//! A child that moves to another parent is lost here (or *moved*, if it says so by asking us to stand by)
+//! and new there: arrivals and departures are of this superpeer's neighbours, not of the network. Who fails
+//! over asks both its standbys and takes the first, so an attachment that is given up within [`TRIED`] was
+//! never one and leaves no trace.
 //!
 //! Sources: the states are Nebula's, without its visits (a closed link tells at once); flap is serf's;
 //! classes are ProbeLab's, over the last [`CLASS_WINDOW`]. *Not here*: how it is exported
@@ -35,6 +37,10 @@ use crate::limits::SESSIONS_KNOWN_MAX;
 /// How soon who was lost has to be back for it to be a flap. Source: serf's `FlapTimeout` (specification).
 pub(crate) const FLAP: Duration = Duration::from_secs(60);
 
+/// How soon an attachment that is not wanted is given up. Guess: a round trip on a slow link, and a busy
+/// child.
+const TRIED: Duration = Duration::from_secs(10);
+
 /// What classes look back on. Source: ProbeLab's weekly reports use a week; the issue asks for a day.
 const CLASS_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -43,12 +49,15 @@ const CLASS_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) enum Reason {
     Graceful,
     Timeout,
+    Moved,
     Replaced,
     Banned,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Its session is open, and younger than [`TRIED`]: its beginning has not been counted.
+    New,
     Open,
     Pending,
     Gone,
@@ -82,6 +91,8 @@ fn moment(at: Instant) -> NonZeroU32 {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     known: HashMap<PeerId, Known>,
+    /// Who is new, by when it came.
+    new: BTreeSet<(Instant, PeerId)>,
     /// Who is pending, by when it was lost.
     pending: BTreeSet<(Instant, PeerId)>,
     totals: Figures,
@@ -90,7 +101,8 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// An empty book, whose lengths are counted up to each of these bounds.
     pub(crate) fn new(bounds: Vec<Duration>) -> Self {
-        Self { known: HashMap::new(), pending: BTreeSet::new(), totals: Figures::new(bounds) }
+        let (new, pending) = (BTreeSet::new(), BTreeSet::new());
+        Self { known: HashMap::new(), new, pending, totals: Figures::new(bounds) }
     }
 
     /// Writes down what was seen.
@@ -99,11 +111,13 @@ impl Sessions {
         match seen {
             Seen::There(kin) => self.there(peer, kin, now),
             Seen::Left => self.ended(&peer, Reason::Graceful, now),
+            Seen::Moved => self.moved(&peer, now),
             Seen::Replaced => self.ended(&peer, Reason::Replaced, now),
             Seen::Banned => self.ended(&peer, Reason::Banned, now),
             Seen::Lost(kin) => self.lost(peer, kin, now),
             Seen::Blind => {
                 self.known.clear();
+                self.new.clear();
                 self.pending.clear();
             }
         }
@@ -124,7 +138,7 @@ impl Sessions {
         // A child may become a superpeer without leaving.
         known.kin = kin;
         match known.state {
-            State::Open => {}
+            State::New | State::Open => {}
             State::Pending => {
                 self.pending.remove(&(known.ended, peer));
                 known.state = State::Open;
@@ -132,10 +146,8 @@ impl Sessions {
                 self.totals.flaps[kin as usize] += 1;
             }
             State::Gone => {
-                let away = now.since(known.ended);
-                (known.state, known.begun) = (State::Open, now);
-                known.turn(now);
-                self.totals.returned(kin, away);
+                (known.state, known.begun) = (State::New, now);
+                self.new.insert((now, peer));
             }
         }
     }
@@ -149,12 +161,12 @@ impl Sessions {
             };
             self.known.remove(&oldest);
         }
-        let turns = [Some(moment(now)), None, None];
-        self.known.insert(peer, Known { state: State::Open, kin, begun: now, ended: now, turns });
-        self.totals.arrivals[kin as usize].0 += 1;
+        self.known.insert(peer, Known { state: State::New, kin, begun: now, ended: now, turns: [None; 3] });
+        self.new.insert((now, peer));
     }
 
     fn lost(&mut self, peer: PeerId, kin: Kin, now: Instant) {
+        self.arrived(&peer);
         let Some(known) = self.known.get_mut(&peer) else { return };
         if known.state == State::Open && known.kin == kin {
             (known.state, known.ended) = (State::Pending, now);
@@ -163,7 +175,35 @@ impl Sessions {
         }
     }
 
+    /// It is there to stay, or was there whatever comes next: its session's beginning counts.
+    fn arrived(&mut self, peer: &PeerId) {
+        let Some(known) = self.known.get_mut(peer).filter(|known| known.state == State::New) else { return };
+        self.new.remove(&(known.begun, *peer));
+        known.state = State::Open;
+        // Who has gone at some time has turned then.
+        if known.turns[0].is_some() {
+            self.totals.returned(known.kin, known.begun.since(known.ended));
+        } else {
+            self.totals.arrivals[known.kin as usize].0 += 1;
+        }
+        known.turn(known.begun);
+    }
+
+    /// Another superpeer is its parent. If it was new, it only tried us.
+    fn moved(&mut self, peer: &PeerId, now: Instant) {
+        let Some(known) = self.known.get_mut(peer) else { return };
+        if known.state != State::New {
+            return self.ended(peer, Reason::Moved, now);
+        }
+        self.new.remove(&(known.begun, *peer));
+        known.state = State::Gone;
+        if known.turns[0].is_none() {
+            self.known.remove(peer);
+        }
+    }
+
     fn ended(&mut self, peer: &PeerId, reason: Reason, now: Instant) {
+        self.arrived(peer);
         let Some(known) = self.known.get_mut(peer) else { return };
         match known.state {
             State::Open => {
@@ -173,14 +213,19 @@ impl Sessions {
             State::Pending => {
                 self.pending.remove(&(known.ended, *peer));
             }
-            State::Gone => return,
+            State::New | State::Gone => return,
         }
         known.state = State::Gone;
         self.totals.departed(known.kin, reason, known.ended.since(known.begun));
     }
 
-    /// Ends what has been pending for too long.
+    /// Counts who has stayed, and ends what has been pending for too long.
     fn settle(&mut self, now: Instant) {
+        while let Some((came, peer)) = self.new.first().copied()
+            && now.since(came) >= TRIED
+        {
+            self.arrived(&peer);
+        }
         while let Some((lost, peer)) = self.pending.first().copied()
             && now.since(lost) >= FLAP
         {
