@@ -11,6 +11,7 @@ use super::book::Expected;
 use super::prometheus::Prometheus;
 use super::{BUCKETS, say};
 use crate::all;
+use crate::boards::experiment::FIGURE;
 use crate::model::Panel;
 
 /// How far a figure may be off. The issue's.
@@ -48,7 +49,9 @@ impl<'a> Judge<'a> {
 
     /// Something has to come, some of it finite (a quantile of nothing is NaN), and nothing infinite.
     fn answered(&self, panel: &Panel, expr: &str) -> Result<(), String> {
-        let expr = super::filled(expr, &format!("{}s", self.seconds));
+        // Simulations may have been run at any time.
+        let range = if expr.contains(FIGURE) { "30d".to_owned() } else { format!("{}s", self.seconds) };
+        let expr = super::filled(expr, &range);
         let values = match panel.is_instant() {
             true => self.prometheus.now(&expr)?,
             false => self.prometheus.over(&expr, self.seconds)?,
