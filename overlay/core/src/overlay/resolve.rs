@@ -467,7 +467,6 @@ impl Overlay {
     }
 
     /// What somebody waited for; watches wait for nothing.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "any other reply leaves it unknown")]
     fn note_lookup(&mut self, took: Duration, reply: &Reply) {
         let times = &mut self.counters.lookup_times;
         if let Reply::Resolved(found) = reply {
