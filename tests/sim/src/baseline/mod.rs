@@ -8,7 +8,7 @@
 //! | `kademlia` | iterative look-ups | Maymounkov, Mazières 2002; libp2p-kad; p2psim |
 //! | `one_hop` | everybody knows everybody | Gupta, Liskov, Rodrigues 2003 |
 //!
-//! A model is a [`Protocol`]; the [`field`] moves its messages, lets peers come and go and asks. Places, churn
+//! A model is a `Protocol`; the `field` moves its messages, lets peers come and go and asks. Places, churn
 //! and look-ups come from streams of the seed that no protocol draws from, so all models see the same ones.
 //! They are models and not shipped code: messages are values, and only what they would take on the wire is
 //! counted. The name of a peer is its number; numbers from the count of peers on are names of nobody. Users

@@ -1,6 +1,6 @@
 //! What is drawn of a run: figures over time and their distributions.
 //!
-//! Gathered while it runs in few bytes ([`Sampling`]: a histogram a minute, the length of each session), and
+//! Gathered while it runs in few bytes (`Sampling`: a histogram a minute, the length of each session), and
 //! read from the world at its end ([`Curves`]). *Not here*: drawing (`plot`), figures with bars (`summary`).
 
 use crate::churn::Model;
