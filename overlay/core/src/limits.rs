@@ -408,9 +408,10 @@ pub const OUTBOUND_SLOTS: usize = 8;
 /// Whom we have dialled so lately is there; the others are tried one by one. *Guess*.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// One of those is tried so often. *Guess*: those who have streams to it notice its death within a minute and
-/// say so; what it costs to connect is then 120 bytes a second (18 KB, *measured*).
-pub const PROBE_EVERY: Duration = Duration::from_secs(150);
+/// One of those is tried so often. *Guess*: who has not heard by gossip of a death, or of a goodbye, finds it out
+/// so. It costs a connection, 18 KB (*measured*): above the number of streams that a superpeer keeps it is a
+/// quarter of what it sends, so this has to be longer once gossip is known to miss nobody.
+pub const PROBE_EVERY: Duration = REDIAL_INTERVAL;
 
 /// Hellos that carry a goodbye at once, by each that hears of it. *Guess*: an epidemic needs two.
 pub const HURRIED_HELLOS: usize = 3;

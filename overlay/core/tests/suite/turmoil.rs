@@ -190,7 +190,7 @@ fn lost_frames_never_lose_an_answer() {
         }
         world.run_for(seconds(30));
         for command in commands {
-            assert!(world.reply(command).is_some(), "seed {seed}");
+            assert!(world.reply(command).is_some(), "seed {seed}: {command:?}");
         }
         world.tamper = None;
         world.run_for(seconds(120));
