@@ -42,6 +42,8 @@ pub(super) struct Link {
     pub(super) used: Instant,
     /// When we last said hello on it.
     pub(super) said: Instant,
+    /// When its peer was last knocked at beside it; no sooner than it is from.
+    knocked: Instant,
     /// Whom it has been told of.
     pub(super) introduced: Introduced,
     /// How often we say hello when it is quiet, as we said last; and the other side.
@@ -202,6 +204,18 @@ impl Links {
         Some(now.since(self.links.get(&self.to(peer)?)?.heard))
     }
 
+    /// Whether to knock at a peer from which nothing comes. Once in a hello's interval: a new link takes the
+    /// place of the old one, and one that is only overloaded gets no rest from that.
+    pub(super) fn knocks(&mut self, peer: &PeerId, now: Instant) -> bool {
+        let Some(link) = self.to(peer).and_then(|id| self.links.get_mut(&id)) else { return false };
+        let silent = now.since(link.heard) >= STORER_TIMEOUT_MIN;
+        let knocks = silent && now.since(link.knocked) >= HELLO_INTERVAL;
+        if knocks {
+            link.knocked = now;
+        }
+        knocks
+    }
+
     /// How long ago something came from the peer, if it is not dead by that.
     pub(super) fn alive(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
         let link = self.links.get(&self.to(peer)?)?;
@@ -290,6 +304,7 @@ impl Overlay {
             dialled,
             greeting: None,
             since: now,
+            knocked: now,
             heard: now,
             sent: now,
             used: now,

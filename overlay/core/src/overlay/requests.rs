@@ -11,9 +11,7 @@ use core::time::Duration;
 use super::{Overlay, Timer};
 use crate::api::{Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
-use crate::limits::{
-    IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, STORER_TIMEOUT_MIN, UNVERIFIED_DIALS_MAX,
-};
+use crate::limits::{IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
 use crate::time::Instant;
 use crate::wire::{Frame, Message, Reason, Refused};
 
@@ -150,9 +148,8 @@ impl Overlay {
     /// Nothing at all has come from a superpeer for as long as a look-up waits for it. If its process has
     /// ended, its host says so over TCP, long before the link is known to be dead.
     fn knock(&mut self, peer: PeerId) {
-        let silent = self.links.unheard(&peer, self.now.instant);
-        let silent = silent.is_some_and(|unheard| unheard >= STORER_TIMEOUT_MIN);
-        if silent && self.is_superpeer() && self.map.contact(&peer).is_some() {
+        let known = self.is_superpeer() && self.map.contact(&peer).is_some();
+        if known && self.links.knocks(&peer, self.now.instant) {
             self.dial_by(peer, Transport::Tcp);
         }
     }
