@@ -130,7 +130,7 @@ impl Overlay {
         }
         self.judge_skew();
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
-        let (cut_off, mut back) = (self.map.may_be_cut_off(self.now.instant), false);
+        let (reach, mut back) = (self.map.reach(self.now.instant), false);
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
             let own = teller == hint.peer();
             if own {
@@ -146,7 +146,7 @@ impl Overlay {
             }
         }
         if back {
-            self.met_again(teller, cut_off);
+            self.met_again(teller, reach);
         }
         self.rumours_heard(id, hello);
     }

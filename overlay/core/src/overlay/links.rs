@@ -390,7 +390,7 @@ impl Overlay {
         self.judge_skew();
         let mut back = false;
         // Judged before the first of those that come back counts as there.
-        let cut_off = self.map.may_be_cut_off(self.now.instant);
+        let reach = self.map.reach(self.now.instant);
         if let (true, Some(hint)) = (superpeer, &open.hint) {
             back = self.map.forgive(&peer);
             self.learn_from_itself(hint);
@@ -406,7 +406,7 @@ impl Overlay {
             self.flush(&peer, link);
         }
         if back {
-            self.met_again(peer, cut_off);
+            self.met_again(peer, reach);
         }
         self.probe_up(&peer);
         self.attach_if_needed();

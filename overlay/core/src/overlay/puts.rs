@@ -20,6 +20,7 @@ use crate::cbor::Blob;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, WALK_TIMEOUT};
 use crate::lookup::Goal;
+use crate::map::Reach;
 use crate::record::{Bundle, Record};
 use crate::sign::{Signature, Tag, to_sign};
 use crate::time::Instant;
@@ -86,8 +87,9 @@ impl Overlay {
 
     /// The walk is over: these are the closest that answered.
     pub(super) fn put_targets(&mut self, id: u64, targets: Vec<PeerId>) {
-        // Who has just started and reached none of those that it knows of is not most of them.
-        let of = self.replicas().max(targets.len()) + usize::from(self.has_met_nobody());
+        // Who can't speak for the network has stored nothing that it alone holds.
+        let least = if self.map.reach(self.now.instant) == Reach::Most { 1 } else { 2 };
+        let of = self.replicas().max(targets.len()).max(least);
         let Some(run) = self.puts.get_mut(&id) else { return };
         (run.of, run.waiting) = (of, targets.len());
         let (record, key) = (run.record.clone(), run.record.header().key);

@@ -179,11 +179,11 @@ impl Overlay {
     /// A superpeer says that it lives: if it was gone it is back, and is tried.
     fn is_alive(&mut self, peer: PeerId) {
         self.gossip.acquit(&peer);
-        let cut_off = self.map.may_be_cut_off(self.now.instant);
+        let reach = self.map.reach(self.now.instant);
         if self.map.revive(&peer, &self.network.id, self.now.instant) == Learned::New {
             self.try_soon(peer);
             // When it connects nothing is left that shows that it was gone.
-            self.met_again(peer, cut_off);
+            self.met_again(peer, reach);
         }
     }
 

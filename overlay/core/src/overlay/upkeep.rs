@@ -27,7 +27,7 @@ use crate::limits::{
     REFRESH_INTERVAL, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
-use crate::map::{Cause, Contact, Learned};
+use crate::map::{Cause, Contact, Learned, Reach};
 use crate::network::Scope;
 use crate::wire::Hint;
 
@@ -193,7 +193,7 @@ impl Overlay {
         self.map.bury(peer, self.now.instant, cause);
         // When many fail it is rather we who are cut off, and nobody's business.
         let failed = place.is_some() && cause != Cause::Left;
-        if failed && self.is_superpeer() && !self.map.is_cut_off(self.now.instant) {
+        if failed && self.is_superpeer() && self.map.reach(self.now.instant) > Reach::Few {
             self.counters.suspects_told += 1;
             self.gossip.suspect(*peer);
         }
@@ -358,9 +358,9 @@ impl Overlay {
     }
 
     /// One that we thought gone is there again: it may know others that we lost, has to be known to our
-    /// neighbours, and either of us may hold what the other one has missed. `cut_off`: it is rather we who
-    /// were gone.
-    pub(super) fn met_again(&mut self, peer: PeerId, cut_off: bool) {
+    /// neighbours, and either of us may hold what the other one has missed. `reach`: what was left to us
+    /// without it.
+    pub(super) fn met_again(&mut self, peer: PeerId, reach: Reach) {
         let Some(place) = self.map.contact(&peer).map(|contact| contact.id) else { return };
         if !self.is_superpeer() {
             return;
@@ -369,7 +369,7 @@ impl Overlay {
         self.survey_again(peer);
         self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
         self.set_timer(Duration::from_secs(1), Timer::Refresh);
-        if cut_off {
+        if reach < Reach::Most {
             // We were on our own: what they hold may be newer.
             self.hand_over_again();
         }

@@ -282,12 +282,9 @@ impl Overlay {
                 for epoch in &epochs {
                     self.children.revoke(epoch);
                 }
-                // Those who are left of a network that we lost can't speak for it.
-                let alone = self.map.may_be_cut_off(self.now.instant) || self.has_met_nobody();
-                // Nor those that have just become storers in place of all who were.
                 let r = self.network.parameters.r;
-                let orphaned = self.map.has_lost_closest(&key, r, self.now.instant);
-                let absent = verdict == Verdict::Absent && !alone && !orphaned;
+                let absent =
+                    verdict == Verdict::Absent && self.map.may_deny(&key, (denials, r), self.now.instant);
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;

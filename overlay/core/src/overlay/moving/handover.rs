@@ -163,13 +163,6 @@ impl Overlay {
         self.map.is_vouched() || since.is_some_and(|since| since >= CUT_OFF_FOR)
     }
 
-    /// Whether we have just joined, know that there are others, and have reached none: we may be alone, but
-    /// can't say what they hold.
-    pub(in crate::overlay) fn has_met_nobody(&self) -> bool {
-        let run = self.moving.hand_over.as_ref().filter(|run| !run.beside && run.tried.is_empty());
-        run.is_some() && self.map.len() <= 1 && self.map.lost_lately(self.now.instant) > 0
-    }
-
     /// Whether what we hold has to be compared before it is told: it comes from before we were away.
     pub(in crate::overlay) fn is_stale(&self) -> bool {
         self.moving.hand_over.as_ref().is_some_and(|run| !run.synced && run.stale)

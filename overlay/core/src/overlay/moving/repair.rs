@@ -24,6 +24,7 @@ use super::promises::Promises;
 use super::push::Cause;
 use crate::key::{Distance, Key, PeerId};
 use crate::limits::{CHANGED_MAX, ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
+use crate::map::Reach;
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::overlay::{Overlay, Timer};
 use crate::range::spanning;
@@ -108,7 +109,7 @@ impl Overlay {
         if !self.is_superpeer() || self.is_leaving() {
             return self.moving.changed.clear();
         }
-        if self.moving.repair.is_some() || self.map.is_cut_off(self.now.instant) {
+        if self.moving.repair.is_some() || self.map.reach(self.now.instant) == Reach::Few {
             // One at a time; and it may be we who are gone.
             return self.repair_later();
         }

@@ -19,7 +19,10 @@
 //! holds no more than k: however many there are, each part of the key space stays reachable.
 //!
 //! Source: Kademlia §2.2–2.4 (paper) for the buckets; Gupta et al., *One Hop Lookups* (paper) for
-//! knowing everybody. *Not here*: links, round trips, verification.
+//! knowing everybody. *Not here*: links, round trips, verification; what of the network we may speak for
+//! (`reach`).
+
+mod reach;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -27,9 +30,11 @@ use alloc::vec::Vec;
 use crate::api::Address;
 use crate::certificate::NodeCertificate;
 use crate::key::{Key, NetworkId, PeerId};
-use crate::limits::{CUT_OFF_FOR, GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, RETRY_GONE};
+use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, RETRY_GONE};
 use crate::time::Instant;
 use crate::wire::{Hint, Range};
+
+pub(crate) use reach::Reach;
 
 /// A superpeer in the map.
 #[derive(Debug, Clone)]
@@ -74,7 +79,7 @@ pub(crate) struct Map {
     own: Option<Key>,
     /// How many were given up at the bound.
     pub(crate) dropped: u64,
-    /// We have started into a network that was there before us.
+    /// Its range was taken over from one who had been there before: see [`Self::vouch`].
     vouched: bool,
 }
 
@@ -268,54 +273,6 @@ impl Map {
         self.gone.contains_key(peer)
     }
 
-    /// Whether more superpeers have failed us lately than are left: then it is rather we who are cut off.
-    ///
-    /// One whose host refused us after we had met is dead, and no sign of a cut. One that was refused before
-    /// we ever met may not be up yet: after a power cut everybody starts beside others that are to come.
-    pub(crate) fn is_cut_off(&self, now: Instant) -> bool {
-        self.missing(now) > self.sorted.len()
-    }
-
-    /// As [`Self::is_cut_off`], also if it is half of them: then neither half can speak for the other. One
-    /// of two is rather dead.
-    pub(crate) fn may_be_cut_off(&self, now: Instant) -> bool {
-        let missing = self.missing(now);
-        missing > self.sorted.len() || missing > 1 && missing == self.sorted.len()
-    }
-
-    /// Those that failed us lately and may still be there, where we can't reach them.
-    fn missing(&self, now: Instant) -> usize {
-        let dead = |gone: &Gone| gone.dead || gone.refused && self.vouched;
-        let missing = |gone: &&Gone| !gone.left && !dead(gone) && now.since(gone.since) < CUT_OFF_FOR;
-        self.gone.values().filter(missing).count()
-    }
-
-    /// We have taken our range over from one who had been there before: whom we remember and who is refused is
-    /// dead, and not merely to start after us.
-    pub(crate) fn vouch(&mut self) {
-        self.vouched = true;
-    }
-
-    pub(crate) fn is_vouched(&self) -> bool {
-        self.vouched
-    }
-
-    /// Whether the `r` that were closest to `key` have all failed us lately, after we had met: what they
-    /// held nobody else may know.
-    pub(crate) fn has_lost_closest(&self, key: &Key, r: usize, now: Instant) -> bool {
-        let nearest = self.closest(key, 1).first().map(|contact| contact.id.distance(key));
-        let lost =
-            |gone: &&Gone| (gone.met || self.vouched) && !gone.left && now.since(gone.since) < CUT_OFF_FOR;
-        let nearer = |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.id.distance(key) < *nearest);
-        self.gone.values().filter(lost).filter(nearer).count() >= r
-    }
-
-    /// Those that have failed us lately, and did not say goodbye.
-    pub(crate) fn lost_lately(&self, now: Instant) -> usize {
-        let lost = |gone: &&Gone| !gone.left && now.since(gone.since) < CUT_OFF_FOR;
-        self.gone.values().filter(lost).count()
-    }
-
     /// Those that failed us and are due for another try.
     pub(crate) fn buried(&self, now: Instant) -> impl Iterator<Item = PeerId> {
         self.gone.iter().filter(move |(_, gone)| now.since(gone.tried) >= RETRY_GONE).map(|(peer, _)| *peer)
@@ -445,14 +402,14 @@ mod tests {
     use super::{Cause, Learned, Map};
     use crate::certificate::NodeCertificate;
     use crate::key::{Key, NetworkId, PeerId};
-    use crate::limits::{CUT_OFF_FOR, GONE_FOR, MAP_MAX};
+    use crate::limits::{GONE_FOR, MAP_MAX};
     use crate::sign::SecretKey;
     use crate::time::{Instant, Unix};
     use crate::wire::Hint;
 
-    const NETWORK: NetworkId = NetworkId::from_bytes([9; 32]);
+    pub(super) const NETWORK: NetworkId = NetworkId::from_bytes([9; 32]);
 
-    fn hint(number: u16) -> (Key, Hint) {
+    pub(super) fn hint(number: u16) -> (Key, Hint) {
         let mut peer = [0; 32];
         peer[..2].copy_from_slice(&number.to_be_bytes());
         let login = SecretKey::from_seed([1; 32]);
@@ -461,7 +418,7 @@ mod tests {
         (certificate.node_id(&NETWORK), Hint { certificate, addresses: Vec::new() })
     }
 
-    fn filled(count: u16) -> Map {
+    pub(super) fn filled(count: u16) -> Map {
         let mut map = Map::new(MAP_MAX, 20);
         for number in 0..count {
             let (id, hint) = hint(number);
@@ -537,55 +494,6 @@ mod tests {
         map.bury(&peer, Instant::default(), Cause::Silent);
         assert_eq!(map.revive(&peer, &NETWORK, Instant::default()), Learned::New);
         assert!(map.contact(&peer).is_some_and(|contact| contact.id == id && !contact.verified));
-    }
-
-    #[test]
-    fn only_those_that_refuse_after_we_have_met_are_no_sign_of_a_cut() {
-        // Ten known, six of them fail in one way or another: who is left is cut off or is not. The last case:
-        // silent first, refused when tried again.
-        let now = Instant::default();
-        for (met, causes, cut_off) in [
-            (true, &[Cause::Silent][..], true),
-            (true, &[Cause::Refused], false),
-            (false, &[Cause::Refused], true),
-            (false, &[Cause::Left], false),
-            (true, &[Cause::Silent, Cause::Refused], false),
-            (true, &[Cause::Refused, Cause::Silent], false),
-        ] {
-            let mut map = filled(10);
-            for cause in causes {
-                for number in 0..6 {
-                    let peer = hint(number).1.peer();
-                    if met {
-                        map.meet(&peer);
-                    }
-                    map.bury(&peer, now, *cause);
-                }
-            }
-            assert_eq!(
-                (map.is_cut_off(now), map.may_be_cut_off(now)),
-                (cut_off, cut_off),
-                "{met} {causes:?}"
-            );
-            assert!(!map.is_cut_off(now + CUT_OFF_FOR), "it is soon forgotten");
-        }
-    }
-
-    #[test]
-    fn who_has_lost_all_of_the_closest_to_a_key_knows_it() {
-        // Of ten the three closest to a key fail one by one; then one of them comes back.
-        let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
-        let mut map = filled(10);
-        let closest: Vec<Hint> = map.closest(&key, 3).iter().map(|contact| contact.hint.clone()).collect();
-        for hint in &closest {
-            assert!(!map.has_lost_closest(&key, 3, now));
-            map.meet(&hint.peer());
-            map.bury(&hint.peer(), now, Cause::Refused);
-        }
-        assert!(map.has_lost_closest(&key, 3, now) && !map.has_lost_closest(&key, 4, now));
-        assert!(!map.has_lost_closest(&key, 3, now + CUT_OFF_FOR), "it is soon forgotten");
-        assert_eq!(map.revive(&closest[1].peer(), &NETWORK, now), Learned::New);
-        assert!(!map.has_lost_closest(&key, 3, now));
     }
 
     #[test]

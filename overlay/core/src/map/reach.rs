@@ -1,0 +1,204 @@
+//! How much of the network we can reach: what we may say on its behalf.
+//!
+//! Who is cut off from the others, or has started before them, is the closest to every key that it knows
+//! of. It would call every name absent, take what it stores alone for stored, and bury the living.
+//!
+//! ```text
+//!  of those that we knew lately, without us   absent    acknowledged alone   tell that others are dead
+//!  most are there                             yes       yes                  yes
+//!  as many are missing as there                no        no                  yes
+//!  more are missing                            no        no                   no
+//! ```
+//! *Missing* is who has failed us within [`CUT_OFF_FOR`] and may still be there: not who said goodbye, and
+//! not who refuses after we had met, which is dead. Who refuses before we ever met may be about to start, as
+//! all do after a power cut: it is *awaited*. Then it counts among the storers of a key as well, and what it may
+//! hold nobody else can deny; but not if one who has been there all the while has vouched for the network.
+//!
+//! Source: DESIGN §4, *Absent*; docs/decisions.md, 2026-11-22. *Not here*: whether we have finished taking our
+//! range over (`moving::handover`), whether enough storers denied (`lookup`).
+
+use alloc::vec::Vec;
+
+use super::{Gone, Map};
+use crate::key::Key;
+use crate::limits::CUT_OFF_FOR;
+use crate::time::Instant;
+
+/// How many of the superpeers that we knew lately are there, ourselves among them: fewer than half of them, half,
+/// or most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    Few,
+    Half,
+    Most,
+}
+
+impl Map {
+    /// How much of the network is left to us.
+    pub(crate) fn reach(&self, now: Instant) -> Reach {
+        let missing = self.gone.values().filter(|gone| self.is_missing(gone, now)).count();
+        // One of two is rather dead, unless we have never met: then neither can tell who was to start first.
+        let awaited = || self.gone.values().any(|gone| self.is_awaited(gone, now));
+        match missing.cmp(&self.sorted.len()) {
+            core::cmp::Ordering::Greater => Reach::Few,
+            core::cmp::Ordering::Equal if missing > 1 || awaited() => Reach::Half,
+            core::cmp::Ordering::Equal | core::cmp::Ordering::Less => Reach::Most,
+        }
+    }
+
+    /// Whether a name is absent that `denials` of the `r` closest to its key deny, and none of them holds.
+    pub(crate) fn may_deny(&self, key: &Key, (denials, r): (usize, usize), now: Instant) -> bool {
+        let (storers, awaited) = self.storers_awaited(key, r, now);
+        let denials = denials.min(storers - awaited);
+        self.reach(now) == Reach::Most && denials * 3 > storers * 2 && !self.has_lost_closest(key, r, now)
+    }
+
+    /// We have taken our range over from one who had been there before: whom we remember and who is refused is
+    /// dead, and not merely to start after us.
+    pub(crate) fn vouch(&mut self) {
+        self.vouched = true;
+    }
+
+    pub(crate) fn is_vouched(&self) -> bool {
+        self.vouched
+    }
+
+    /// It failed us lately and may still be there, where we can't reach it.
+    fn is_missing(&self, gone: &Gone, now: Instant) -> bool {
+        let dead = gone.dead || gone.refused && self.vouched;
+        gone.is_lost(now) && !dead
+    }
+
+    /// We have only heard of it, and so may have those who told us: it may be about to start.
+    fn is_awaited(&self, gone: &Gone, now: Instant) -> bool {
+        gone.is_lost(now) && !gone.met && !self.vouched
+    }
+
+    /// How many the `r` closest to a key are, with those that are awaited; and how many of them are awaited.
+    fn storers_awaited(&self, key: &Key, r: usize, now: Instant) -> (usize, usize) {
+        let there = self.closest(key, r).into_iter().map(|contact| (contact.id.distance(key), 0));
+        let awaited = self.gone.values().filter(|gone| self.is_awaited(gone, now));
+        let mut storers: Vec<_> = there.chain(awaited.map(|gone| (gone.id.distance(key), 1))).collect();
+        storers.sort_unstable();
+        storers.truncate(r);
+        (storers.len(), storers.iter().map(|(_, awaited)| awaited).sum())
+    }
+
+    /// Whether the `r` that were closest to `key` have all failed us lately, after we had met: what they
+    /// held nobody else may know.
+    fn has_lost_closest(&self, key: &Key, r: usize, now: Instant) -> bool {
+        let nearest = self.closest(key, 1).first().map(|contact| contact.id.distance(key));
+        let lost = |gone: &&Gone| gone.is_lost(now) && (gone.met || self.vouched);
+        let nearer = |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.id.distance(key) < *nearest);
+        self.gone.values().filter(lost).filter(nearer).count() >= r
+    }
+}
+
+impl Gone {
+    /// It failed us lately, and did not say goodbye.
+    fn is_lost(&self, now: Instant) -> bool {
+        !self.left && now.since(self.since) < CUT_OFF_FOR
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::super::tests::{NETWORK, filled, hint};
+    use super::super::{Cause, Learned};
+    use super::Reach;
+    use crate::key::Key;
+    use crate::limits::CUT_OFF_FOR;
+    use crate::time::Instant;
+    use crate::wire::Hint;
+
+    #[test]
+    fn only_those_that_refuse_after_we_have_met_are_no_sign_of_a_cut() {
+        // Ten known, six of them fail in one way or another: who is left is cut off or is not. The last case:
+        // silent first, refused when tried again.
+        let now = Instant::default();
+        for (met, causes, cut_off) in [
+            (true, &[Cause::Silent][..], true),
+            (true, &[Cause::Refused], false),
+            (false, &[Cause::Refused], true),
+            (false, &[Cause::Left], false),
+            (true, &[Cause::Silent, Cause::Refused], false),
+            (true, &[Cause::Refused, Cause::Silent], false),
+        ] {
+            let mut map = filled(10);
+            for cause in causes {
+                for number in 0..6 {
+                    let peer = hint(number).1.peer();
+                    if met {
+                        map.meet(&peer);
+                    }
+                    map.bury(&peer, now, *cause);
+                }
+            }
+            assert_eq!(map.reach(now), if cut_off { Reach::Few } else { Reach::Most }, "{met} {causes:?}");
+            assert_eq!(map.reach(now + CUT_OFF_FOR), Reach::Most, "it is soon forgotten");
+        }
+    }
+
+    #[test]
+    fn who_has_lost_all_of_the_closest_to_a_key_knows_it() {
+        // Of ten the three closest to a key fail one by one; then one of them comes back.
+        let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
+        let mut map = filled(10);
+        let closest: Vec<Hint> = map.closest(&key, 3).iter().map(|contact| contact.hint.clone()).collect();
+        for hint in &closest {
+            assert!(!map.has_lost_closest(&key, 3, now));
+            map.meet(&hint.peer());
+            map.bury(&hint.peer(), now, Cause::Refused);
+        }
+        assert!(map.has_lost_closest(&key, 3, now) && !map.has_lost_closest(&key, 4, now));
+        assert!(!map.has_lost_closest(&key, 3, now + CUT_OFF_FOR), "it is soon forgotten");
+        assert_eq!(map.revive(&closest[1].peer(), &NETWORK, now), Learned::New);
+        assert!(!map.has_lost_closest(&key, 3, now));
+    }
+
+    #[test]
+    fn of_two_superpeers_one_speaks_for_both_if_they_have_met() {
+        // One of two fails: silent or refused, met or never seen.
+        let now = Instant::default();
+        for (met, cause, reach) in [
+            (true, Cause::Silent, Reach::Most),
+            (true, Cause::Refused, Reach::Most),
+            (false, Cause::Silent, Reach::Half),
+            (false, Cause::Refused, Reach::Half),
+            (false, Cause::Left, Reach::Most),
+        ] {
+            let (mut map, peer) = (filled(2), hint(1).1.peer());
+            if met {
+                map.meet(&peer);
+            }
+            map.bury(&peer, now, cause);
+            assert_eq!(map.reach(now), reach, "{met} {cause:?}");
+            map.vouch();
+            assert_eq!(map.reach(now), Reach::Most, "vouched for");
+        }
+    }
+
+    #[test]
+    fn who_is_awaited_counts_as_a_storer_until_somebody_vouches() {
+        // Of ten the closest to a key is refused: before we ever met nine denials by the others are too few with
+        // three storers, and enough with ten; with a voucher, a later meeting or after a time they are enough.
+        let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
+        let refused = |met: bool| {
+            let mut map = filled(10);
+            let nearest = map.closest(&key, 1).first().map(|contact| contact.peer()).unwrap();
+            if met {
+                map.meet(&nearest);
+            }
+            map.bury(&nearest, now, Cause::Refused);
+            map
+        };
+        let mut map = refused(false);
+        assert!(!map.may_deny(&key, (3, 3), now) && map.may_deny(&key, (9, 10), now));
+        assert!(map.may_deny(&key, (3, 3), now + CUT_OFF_FOR), "it is soon forgotten");
+        assert!(refused(true).may_deny(&key, (3, 3), now));
+        map.vouch();
+        assert!(map.may_deny(&key, (3, 3), now) && !map.may_deny(&key, (2, 3), now));
+    }
+}
