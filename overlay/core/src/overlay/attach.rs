@@ -95,15 +95,17 @@ impl Overlay {
         self.probe(candidates);
     }
 
-    /// Superpeers that were not tried yet, those of whom most is known first; when there is none, such
-    /// as failed us before.
+    /// Superpeers that were not tried yet, those of whom most is known first; when there are too few, also such
+    /// as failed us before: of those that are left all may be dead, and they may have started again.
     pub(super) fn candidates(&mut self, count: usize) -> Vec<PeerId> {
         let peers = self.map.iter().map(crate::map::Contact::peer);
         // Who was named is there by somebody's word who has a link to it, also if it failed us before.
         let named = self.attaching.named.iter().copied().filter(|peer| self.map.is_gone(peer));
         let mut open: Vec<PeerId> = peers.chain(named).filter(|peer| self.may_ask(peer)).collect();
-        if open.is_empty() {
-            open = self.map.buried(self.now.instant).filter(|peer| self.may_ask(peer)).collect();
+        if open.len() < count {
+            let buried = self.map.buried(self.now.instant).filter(|peer| !open.contains(peer));
+            let buried: Vec<PeerId> = buried.filter(|peer| self.may_ask(peer)).collect();
+            open.extend(buried);
         }
         for index in (1..open.len()).rev() {
             let other = self.pick(index + 1);
@@ -111,7 +113,8 @@ impl Overlay {
         }
         let rank = |peer: &PeerId| {
             let anchor = self.anchors.contains(peer);
-            (!anchor, !self.attaching.named.contains(peer), self.links.to(peer).is_none())
+            let named = self.attaching.named.contains(peer);
+            (self.map.is_gone(peer) && !named, !anchor, !named, self.links.to(peer).is_none())
         };
         open.sort_by_cached_key(rank);
         open.truncate(count);
