@@ -420,11 +420,11 @@ impl Overlay {
         };
         let dialled = |link: LinkId| self.links.get(link).is_some_and(|link| link.dialled);
         let (new_is_ours, old_is_ours) = (dialled(id), dialled(other));
-        // Nobody dials whom it has had a link to for long: the peer has started again, or knows better
-        // than we do that the older link is dead.
+        // Nobody dials whom it has had a link to for long, unless nothing comes on it (a knock), or it has
+        // started again: either way the older link is dead to one side.
         let now = self.now.instant;
         let aged = self.links.get(other).is_some_and(|old| now.since(old.since) > OPEN_TIMEOUT);
-        if new_is_ours == old_is_ours && (new_is_ours || !aged) {
+        if new_is_ours == old_is_ours && !aged {
             // The same side dialled twice: its newer link goes, and that side closes it.
             if new_is_ours {
                 self.close(id);

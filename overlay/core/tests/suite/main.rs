@@ -13,6 +13,7 @@ mod fixture;
 mod forgery;
 mod hostile;
 mod invariants;
+mod knocking;
 mod looking;
 mod losing;
 mod mapping;

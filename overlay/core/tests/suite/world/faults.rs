@@ -118,6 +118,14 @@ impl World {
         self.break_link(link, ours, theirs);
     }
 
+    /// Nothing comes through on the links between two peers any more, and neither hears of it but by that:
+    /// something on the way has forgotten them.
+    pub(crate) fn deafen(&mut self, one: usize, other: usize) {
+        for link in self.links_between(one, other).collect::<Vec<_>>() {
+            self.break_link((one, link), IDLE, IDLE);
+        }
+    }
+
     /// Nothing passes between these peers and the others until [`Self::heal`]. The links between them
     /// die: the ends hear of it by silence.
     pub(crate) fn part(&mut self, side: BTreeSet<usize>) {

@@ -44,6 +44,8 @@ struct Peer {
     key: signing::Key,
     role: Role,
     address: Address,
+    /// Where it listens, or did when it ran last.
+    listens: Address,
     disk: Disk,
     clock_offset: i64,
     notices: Vec<Notice>,
@@ -158,6 +160,7 @@ impl World {
             key,
             role,
             address,
+            listens: address,
             disk: Disk::default(),
             clock_offset: 0,
             notices: Vec::new(),
@@ -198,7 +201,7 @@ impl World {
         let (children_max, hellos) = (self.children_max, self.hellos);
         let verifier = self.authority.made.clone();
         let peer = &mut self.peers[index];
-        peer.vanished = false;
+        (peer.vanished, peer.listens) = (false, peer.address);
         let config = Config {
             network,
             node: Box::new(peer.key.clone()),
@@ -284,6 +287,9 @@ impl World {
     pub(crate) fn tell(&mut self, index: usize, command: Command) -> CommandId {
         self.count += 1;
         let id = CommandId(self.count);
+        if let Command::Addresses { addresses, .. } = &command {
+            self.peers[index].listens = addresses.first().copied().unwrap_or(self.peers[index].listens);
+        }
         self.ledger.asked(id, (index, self.now), &command, &self.authority.network);
         self.input(index, Input::Command(id, command));
         id
@@ -460,9 +466,9 @@ impl World {
 
     fn perform_one(&mut self, index: usize, effect: Effect) {
         match effect {
-            Effect::Dial { peer, .. } => {
+            Effect::Dial { peer, addresses, .. } => {
                 self.trace.update(peer.as_bytes());
-                self.connect(index, peer);
+                self.connect(index, peer, &addresses);
             }
             Effect::Send { link, frame } => self.carry(index, link, frame),
             Effect::Close { link } => {

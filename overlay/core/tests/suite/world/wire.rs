@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use callbook_overlay::api::{DialEnd, Input, LinkId};
+use callbook_overlay::api::{Address, DialEnd, Input, LinkId};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::sign::Signer;
 use callbook_overlay::wire::Frame;
@@ -26,6 +26,8 @@ pub(crate) struct Conditions {
     pub(crate) dials_failed: u64,
     /// How long a dial waits for somebody who doesn't answer at all.
     pub(crate) dial_timeout: Duration,
+    /// How long it takes until a dial is refused, as where QUIC is tried first.
+    pub(crate) refused_after: Duration,
     /// How long a write that is not durable may wait for its commit.
     pub(crate) commit: Duration,
 }
@@ -38,6 +40,7 @@ impl Conditions {
             jitter: 0,
             dials_failed: 0,
             dial_timeout: Duration::from_millis(20),
+            refused_after: Duration::ZERO,
             commit: Duration::ZERO,
         }
     }
@@ -50,6 +53,7 @@ impl Conditions {
             jitter: 25,
             dials_failed: 0,
             dial_timeout: Duration::from_secs(5),
+            refused_after: Duration::ZERO,
             commit: Duration::from_millis(200),
         }
     }
@@ -109,18 +113,25 @@ impl World {
         self.apart.as_ref().is_some_and(|side| side.contains(&one) != side.contains(&other))
     }
 
-    pub(super) fn connect(&mut self, index: usize, peer: PeerId) {
+    /// A dial: it reaches the peer if that listens at one of the addresses, else a host where nobody does.
+    pub(super) fn connect(&mut self, index: usize, peer: PeerId, addresses: &[Address]) {
         self.dials.push((index, peer));
         let mut latency = 1_000 + self.random() % 20_000;
         let there = self.by_id.get(&peer).copied();
-        let other = there.filter(|other| self.peers[*other].overlay.is_some());
+        let elsewhere = there.is_some_and(|there| !addresses.contains(&self.peers[there].listens));
+        let other = there.filter(|other| self.peers[*other].overlay.is_some() && !elsewhere);
         let fails = self.conditions.dials_failed > 0 && self.random() % 1_000 < self.conditions.dials_failed;
         let silent = there.is_some_and(|there| self.peers[there].vanished || self.parted(index, there))
             || other.is_some_and(|other| self.is_frozen(other));
+        let silent = silent && !elsewhere;
         let Some(other) = other.filter(|_| !fails && !silent) else {
-            let wait = if silent { self.conditions.dial_timeout.as_micros() as u64 } else { latency };
             // Who is not running, on a host that is there.
             let refused = there.is_some() && !silent && !fails;
+            let wait = match (silent, refused) {
+                (true, _) => self.conditions.dial_timeout.as_micros() as u64,
+                (false, true) => latency + self.conditions.refused_after.as_micros() as u64,
+                (false, false) => latency,
+            };
             let end = if refused { DialEnd::Refused } else { DialEnd::Silent };
             return self.after(wait, index, Input::DialFailed { peer, end });
         };

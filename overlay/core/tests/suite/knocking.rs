@@ -1,0 +1,118 @@
+//! Superpeers from which nothing comes: who is there, and who is not, is found out by knocking.
+//!
+//! *Not here*: many that go at once (`losing`), hellos (`bounds`).
+
+use std::time::Duration;
+
+use callbook_overlay::Username;
+use callbook_overlay::api::{Command, How};
+
+use crate::network::network;
+use crate::world::World;
+
+const SEEDS: u64 = 12;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A name that nobody has, of which a superpeer is a storer.
+fn nobody_at(world: &World, storer: usize) -> String {
+    let mut names = (0..).map(|number| format!("nobody-{number}x"));
+    names.find(|name| world.closest(&world.key(name), 3).contains(&storer)).expect("some name")
+}
+
+/// Four superpeers that have been linked for long enough to be knocked at, and a name of the last one's.
+fn grown(seed: u64) -> (World, String) {
+    let mut world = network(seed, 4, 0, 3);
+    world.run_for(seconds(30));
+    let name = nobody_at(&world, 3);
+    (world, name)
+}
+
+fn known(world: &World, index: usize) -> u64 {
+    world.overlay(index).counters().superpeers
+}
+
+fn links(world: &World, one: usize, other: usize) -> usize {
+    world.links_between(one, other).count()
+}
+
+/// Goal: a superpeer whose process has ended is known to be dead as soon as it owes an answer, long before its
+/// link times out. Method: it dies and its links stay; a look-up that it is a storer of. Control: its host is
+/// gone too, so that a knock is not answered, and it stays in the map.
+#[test]
+fn a_dead_superpeer_is_found_out_by_knocking() {
+    for seed in 0..SEEDS {
+        for (host, left) in [(true, 3), (false, 4)] {
+            let (mut world, name) = grown(seed);
+            if host {
+                world.die(3)
+            } else {
+                world.vanish(3)
+            }
+            drop(world.try_resolve(0, &name, true));
+            world.run_for(seconds(1));
+            assert_eq!(known(&world, 0), left, "seed {seed}, its host answers: {host}");
+        }
+    }
+}
+
+/// Goal: a superpeer that lives behind a link on which nothing comes through any more is found again. Method: the
+/// links of a pair go deaf without a word; look-ups on both sides that owe the other's answer. Both keep each
+/// other in their maps, the look-ups have their answer, one link is left, and it is used by both.
+#[test]
+fn a_silent_superpeer_that_lives_is_found_alive_and_keeps_one_link() {
+    for seed in 0..SEEDS {
+        for asker in [0, 3] {
+            let (mut world, _) = grown(seed);
+            let other = 3 - asker;
+            let name = nobody_at(&world, other);
+            let failed = world.overlay(asker).counters().dials_failed;
+            world.deafen(0, 3);
+            let answer = world.try_resolve(asker, &name, true);
+            world.run_for(seconds(1));
+            let context = format!("seed {seed}, asked at {asker}: {answer:?}");
+            assert_eq!(links(&world, 0, 3), 1, "{context}");
+            assert_eq!((known(&world, 0), known(&world, 3)), (4, 4), "{context}");
+            assert_eq!(world.overlay(asker).counters().dials_failed, failed, "{context}");
+            for index in [asker, other] {
+                let name = nobody_at(&world, 3 - index);
+                let before = world.now();
+                drop(world.try_resolve(index, &name, true));
+                assert!(world.now() - before < 500_000, "{context}: {index} waits for the other");
+            }
+            // The ends of the dead link are told at last.
+            world.run_for(seconds(40));
+            assert_eq!(links(&world, 0, 3), 1, "{context}");
+            assert!(world.knows_its_links(0) && world.knows_its_links(3), "{context}");
+        }
+    }
+}
+
+/// Goal: one that stays silent is knocked at no more than once in ten seconds. Method: connections come about,
+/// and everything that is said between two superpeers is lost, while one asks the other ten times a second until
+/// shortly before their link is known to be dead.
+#[test]
+fn a_superpeer_is_knocked_at_once_in_ten_seconds() {
+    let mut again = 0;
+    for seed in 0..SEEDS {
+        let (mut world, name) = grown(seed);
+        world.tamper =
+            Some(Box::new(|from, to, frame| (from.min(to) != 0 || from.max(to) != 3).then_some(frame)));
+        let (peer, mut knocks) = (world.peer(3), Vec::new());
+        for _ in 0..300 {
+            let before = world.dials.len();
+            let username = Username::parse(&name).expect("a name");
+            world.tell(0, Command::Resolve { username, how: How { fresh: true, ..How::default() } });
+            world.run_for(Duration::from_millis(100));
+            let now = world.now();
+            knocks.extend(world.dials[before..].iter().filter(|dial| **dial == (0, peer)).map(|_| now));
+        }
+        assert!(!knocks.is_empty(), "seed {seed}");
+        assert!(knocks.windows(2).all(|pair| pair[1] - pair[0] >= 9_900_000), "seed {seed}: {knocks:?}");
+        // While the other one knocks here, we don't there.
+        again += knocks.len() - 1;
+    }
+    assert!(again > 0);
+}
