@@ -199,6 +199,12 @@ impl Links {
         Some(self.links.get(&self.to(peer)?)?.dialled)
     }
 
+    /// Whether nothing has come from the peer since it was knocked at.
+    fn is_knocked_in_vain(&self, peer: &PeerId) -> bool {
+        let link = self.to(peer).and_then(|link| self.links.get(&link));
+        link.is_some_and(|link| link.heard < link.knocked)
+    }
+
     /// How long ago something came from the peer.
     pub(super) fn unheard(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
         Some(now.since(self.links.get(&self.to(peer)?)?.heard))
@@ -491,8 +497,8 @@ impl Overlay {
     pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
         self.counters.dials_failed += 1;
         if let Some(link) = self.links.to(peer) {
-            let heard = self.links.unheard(peer, self.now.instant);
-            if end == DialEnd::Silent || heard.is_none_or(|unheard| unheard < STORER_TIMEOUT_MIN) {
+            // A dial that is older than the link may have gone to where the peer was before.
+            if end == DialEnd::Silent || !self.links.is_knocked_in_vain(peer) {
                 return self.dial_over(peer);
             }
             // Nothing comes on it, and nobody is there any more: it only was not told to end.

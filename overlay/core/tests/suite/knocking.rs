@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use callbook_overlay::Username;
-use callbook_overlay::api::{Command, How};
+use callbook_overlay::api::{Address, Command, How};
 
 use crate::network::network;
 use crate::world::World;
@@ -115,4 +115,30 @@ fn a_superpeer_is_knocked_at_once_in_ten_seconds() {
         again += knocks.len() - 1;
     }
     assert!(again > 0);
+}
+
+/// Goal: a dial that is refused says nothing of a superpeer that has come by itself meanwhile. Method: it
+/// crashes, another one dials where it was, over QUIC first, so that the refusal takes five seconds; meanwhile
+/// it has started again at another port, is linked, and has nothing to say. It stays in all maps and keeps its
+/// links.
+#[test]
+fn a_dial_of_where_it_was_ends_no_link_of_one_that_has_come_back() {
+    for seed in 0..SEEDS {
+        let (mut world, _) = grown(seed);
+        world.conditions.refused_after = seconds(5);
+        world.crash(3);
+        world.run_for(seconds(1));
+        world.set_address(3, Address { ip: [127, 0, 0, 1].into(), port: 9_003 });
+        world.start(3, &[0, 1, 2]);
+        world.run_for(seconds(3));
+        let before: Vec<usize> = (0..3).map(|index| links(&world, index, 3)).collect();
+        assert_eq!(before, [1; 3], "seed {seed}");
+        let lost: Vec<u64> = (0..3).map(|index| world.overlay(index).counters().suspects_told).collect();
+        world.run_for(seconds(4));
+        for index in 0..3 {
+            let counters = world.overlay(index).counters();
+            assert_eq!((counters.superpeers, links(&world, index, 3)), (4, 1), "seed {seed}, at {index}");
+            assert_eq!(counters.suspects_told, lost[index], "seed {seed}, at {index}: told as dead");
+        }
+    }
 }
