@@ -201,11 +201,14 @@ impl Map {
         self.remove(&farthest).is_some()
     }
 
-    /// The superpeer itself says where it listens now: that replaces also an address that was verified.
-    pub(crate) fn moved(&mut self, peer: &PeerId, addresses: &[Address]) {
-        if let Some(contact) = self.contact_mut(peer).filter(|known| known.hint.addresses != addresses) {
+    /// The superpeer itself says where it listens now: that replaces also an address that was verified, and no
+    /// hearsay replaces it.
+    pub(crate) fn listens(&mut self, peer: &PeerId, addresses: &[Address]) {
+        let Some(contact) = self.contact_mut(peer) else { return };
+        contact.told = true;
+        if contact.hint.addresses != addresses {
             contact.hint.addresses = addresses.to_vec();
-            (contact.verified, contact.told) = (false, true);
+            contact.verified = false;
         }
     }
 

@@ -210,7 +210,7 @@ impl Overlay {
             self.tell_of(hint.peer());
         }
         if !hint.addresses.is_empty() {
-            self.map.moved(&hint.peer(), &hint.addresses);
+            self.map.listens(&hint.peer(), &hint.addresses);
         }
         Some(id)
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use callbook_overlay::Username;
-use callbook_overlay::api::{Command, How, Parallelism, Reply};
+use callbook_overlay::api::{Address, Command, How, Parallelism, Reply};
 use callbook_overlay::key::Key;
-use callbook_overlay::wire::{Frame, Message, Watch, Working};
+use callbook_overlay::wire::{Frame, Hint, Message, Watch, Working};
 
 use crate::network::network;
-use crate::world::World;
+use crate::world::{Tamper, World};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -176,4 +176,51 @@ fn a_newcomer_to_a_large_network_denies_no_registered_name() {
     }
     let refused = world.overlay(newcomer).counters().dials_unverified_refused;
     assert_eq!(absent, 0, "{found} found, {absent} called absent, {refused} dials refused");
+}
+
+/// A hint of a superpeer of the world with an address where nobody listens.
+fn misled(world: &World, about: usize) -> Hint {
+    let hint = world.hint(about).expect("a superpeer");
+    Hint { addresses: vec![Address { ip: [127, 0, 0, 1].into(), port: 9 }], ..hint }
+}
+
+/// What a hello from a liar says of others is replaced by these hints.
+fn lying(liar: usize, to: usize, hints: Vec<Hint>) -> Option<Tamper> {
+    Some(Box::new(move |from, whom, mut frame| {
+        if let (Message::Hello(hello) | Message::HelloBack(hello), true) =
+            (&mut frame.message, (from, whom) == (liar, to))
+        {
+            hello.gossip.extend(hints.iter().cloned());
+        }
+        Some(frame)
+    }))
+}
+
+/// Goal: where a superpeer itself says that it listens, nobody else's word counts, also if we never dialled it.
+/// Method: a liar's hellos give an address where nobody listens for one that had dialled its neighbours itself;
+/// then it is slow for two seconds, and is asked. Control: without the lie.
+#[test]
+fn a_false_address_does_not_make_a_slow_superpeer_look_dead() {
+    for seed in 0..12 {
+        for lies in [false, true] {
+            let mut world = network(seed, 5, 0, 3);
+            world.run_for(seconds(5));
+            let slow = world.add(true);
+            world.start(slow, &[0]);
+            world.run_for(seconds(10));
+            if lies {
+                world.tamper = lying(1, 0, vec![misled(&world, slow)]);
+            }
+            world.run_for(seconds(40));
+            let mut names = (0..).map(|number| format!("nobody-{number}x"));
+            let name = names.find(|name| world.closest(&world.key(name), 3).contains(&slow));
+            world.freeze(slow);
+            drop(world.try_resolve(0, &name.expect("some name"), true));
+            let counters = world.overlay(0).counters();
+            assert_eq!(counters.superpeers, 6, "seed {seed}, lies: {lies}");
+            world.thaw(slow);
+            world.run_for(seconds(1));
+            assert!(world.linked(0, slow), "seed {seed}, lies: {lies}");
+        }
+    }
 }
