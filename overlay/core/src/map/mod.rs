@@ -112,6 +112,8 @@ struct Gone {
     dead: bool,
     /// Its host refused.
     refused: bool,
+    /// Where it is looked for now only others say: who refuses there need not be its host.
+    hearsay: bool,
 }
 
 impl Map {
@@ -133,8 +135,10 @@ impl Map {
         if let Some(gone) = self.gone.get_mut(&peer) {
             if self.own.is_some() {
                 // Where it was it is no more; but where it answered us, nobody else's word counts.
-                if !hint.addresses.is_empty() && !gone.verified {
+                let elsewhere = gone.hint.addresses != hint.addresses;
+                if elsewhere && !hint.addresses.is_empty() && !gone.verified {
                     gone.hint.addresses.clone_from(&hint.addresses);
+                    gone.hearsay = true;
                 }
                 return Learned::Gone;
             }
@@ -244,8 +248,8 @@ impl Map {
         if let Some(gone) = self.gone.get_mut(peer) {
             gone.tried = now;
             gone.left |= cause == Cause::Left;
-            gone.dead |= gone.met && cause == Cause::Refused;
-            gone.refused |= cause == Cause::Refused;
+            gone.refused |= cause == Cause::Refused && !gone.hearsay;
+            gone.dead |= gone.met && gone.refused;
         }
         let Some(contact) = self.remove(peer) else { return };
         self.forget_gone(now);
@@ -256,9 +260,9 @@ impl Map {
         }
         let Contact { id, hint, verified, met, .. } = contact;
         let (left, refused) = (cause == Cause::Left, cause == Cause::Refused);
-        let dead = met && refused;
-        self.gone
-            .insert(*peer, Gone { id, hint, since: now, tried: now, left, verified, met, dead, refused });
+        let (dead, hearsay) = (met && refused, false);
+        let gone = Gone { id, hint, since: now, tried: now, left, verified, met, dead, refused, hearsay };
+        self.gone.insert(*peer, gone);
     }
 
     /// Forgets those that have been gone for a day.

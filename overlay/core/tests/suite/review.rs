@@ -224,3 +224,30 @@ fn a_false_address_does_not_make_a_slow_superpeer_look_dead() {
         }
     }
 }
+
+/// Goal: nobody can make those beyond a cut look dead to those on this side. Method: two of six are cut off; one
+/// of the two tells the other addresses of those beyond at which dials are refused. Control: it does not.
+#[test]
+fn a_liar_does_not_make_those_beyond_a_cut_look_dead() {
+    for seed in 0..12 {
+        for lies in [false, true] {
+            let mut world = network(seed, 6, 0, 3);
+            world.run_for(seconds(20));
+            // The one that all others have dialled.
+            let (victim, liar) = (0, 1);
+            let beyond: Vec<usize> = (2..6).collect();
+            world.part(beyond.iter().copied().collect());
+            if lies {
+                let hints = beyond.iter().map(|index| misled(&world, *index)).collect();
+                world.tamper = lying(liar, victim, hints);
+            }
+            for _ in 0..10 {
+                world.run_for(seconds(20));
+                match world.try_resolve(victim, "nobody", true) {
+                    Reply::Failed(_) => {}
+                    other => panic!("seed {seed}, lies: {lies}: {other:?} at {}", world.now() / 1_000_000),
+                }
+            }
+        }
+    }
+}
