@@ -251,3 +251,28 @@ fn a_liar_does_not_make_those_beyond_a_cut_look_dead() {
         }
     }
 }
+
+/// Goal: two halves know each other soon after a short cut too. Method: sixteen with few streams are parted for
+/// less than the time for which those that are gone are taken for known.
+#[test]
+fn two_halves_find_each_other_soon_after_a_short_cut() {
+    let mut times = Vec::new();
+    for seed in 0..6 {
+        let mut world = World::new(seed, 3, Parallelism::Hedged);
+        world.streams = Some((3, 3));
+        (0..16).for_each(|index| assert_eq!(world.add(true), index));
+        (0..16).for_each(|index| world.start(index, &[0]));
+        world.run_for(seconds(240));
+        world.part((0..8).collect());
+        world.run_for(seconds(50));
+        world.heal();
+        let all = |world: &World| (0..16).all(|index| world.overlay(index).counters().superpeers == 16);
+        let lost = (0..16).map(|index| 16 - world.overlay(index).counters().superpeers).sum::<u64>();
+        let took = (0..180).find(|_| {
+            world.run_for(seconds(1));
+            all(&world)
+        });
+        times.push((lost, took));
+    }
+    assert!(times.iter().all(|(_, took)| took.is_some_and(|took| took <= 60)), "{times:?}");
+}
