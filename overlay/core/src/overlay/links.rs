@@ -281,7 +281,7 @@ impl Links {
                 let went = seconds(now.unix.as_secs()).saturating_sub(seconds(greeting.told.unix.as_secs()));
                 let passed = now.instant.since(greeting.told.instant).as_secs();
                 let set = went.saturating_sub(seconds(passed));
-                if set.abs() > 1 { greeting.skew.saturating_add(set) } else { greeting.skew }
+                if set.unsigned_abs() > 1 { greeting.skew.saturating_add(set) } else { greeting.skew }
             })
             .collect();
         skews.sort_unstable();
@@ -539,7 +539,8 @@ impl Overlay {
 
     pub(super) fn judge_skew(&mut self) {
         let seconds = self.links.skew(self.now);
-        let skewed = seconds.abs() > SKEW_MAX_SECS;
+        // A neighbour tells what it likes: also what has no opposite.
+        let skewed = seconds.unsigned_abs() > SKEW_MAX_SECS.unsigned_abs();
         if skewed && !self.skewed {
             self.notice(Notice::Skewed { seconds });
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use callbook_overlay::Username;
 use callbook_overlay::api::{Address, Command, How, Parallelism, Reply};
 use callbook_overlay::key::Key;
+use callbook_overlay::limits::SKEW_MAX_SECS;
 use callbook_overlay::wire::{Frame, Hint, Message, Watch, Working};
 
 use crate::network::network;
@@ -275,4 +276,29 @@ fn two_halves_find_each_other_soon_after_a_short_cut() {
         times.push((lost, took));
     }
     assert!(times.iter().all(|(_, took)| took.is_some_and(|took| took <= 60)), "{times:?}");
+}
+
+/// Goal: no clock that a neighbour tells, and none of our own, breaks the arithmetic. Method: the only neighbour
+/// tells the latest time there is; our own clock goes back to 1970 at some moment before clocks are compared.
+#[test]
+fn the_latest_time_there_is_and_the_earliest_break_nothing() {
+    for seed in 0..12 {
+        let mut world = network(seed, 2, 0, 2);
+        world.tamper = Some(Box::new(|from, _, mut frame| {
+            match (&mut frame.message, from) {
+                (Message::Open(open), 1) => open.unix_time = u64::MAX,
+                (Message::Hello(hello) | Message::HelloBack(hello), 1) => hello.unix_time = u64::MAX,
+                _ => {}
+            }
+            Some(frame)
+        }));
+        world.run_for(seconds(37 + seed));
+        let unix = i64::try_from(world.unix().as_secs()).expect("not that late");
+        world.set_clock_offset(0, -unix);
+        for _ in 0..30 {
+            world.run_for(seconds(1));
+            let Reply::Status(status) = world.ask(0, Command::Status) else { panic!("no status") };
+            assert!(status.skew_secs < -SKEW_MAX_SECS, "seed {seed}");
+        }
+    }
 }
