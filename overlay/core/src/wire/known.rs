@@ -92,8 +92,180 @@ impl<C> Encode<C> for Parts {
 
 impl<'b, C> Decode<'b, C> for Parts {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        let (parts, _) = d.bytes()?.as_chunks();
-        let parts = parts.try_into().map_err(|_| decode::Error::message("sixteen parts of eight bytes"))?;
-        Ok(Self(parts))
+        let (parts, rest) = d.bytes()?.as_chunks();
+        match (parts.try_into(), rest) {
+            (Ok(parts), []) => Ok(Self(parts)),
+            _ => Err(decode::Error::message("not sixteen parts of eight bytes")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key::{NetworkId, PeerId};
+    use crate::sign::SecretKey;
+    use crate::time::Unix;
+    use crate::wire::{Closest, Compare, Digests, Frame, Get, Hints, Message};
+
+    fn superpeer(number: u8, until: u64) -> (Key, NodeCertificate) {
+        let (network, login) = (NetworkId::from_bytes([3; 32]), SecretKey::from_seed([2; 32]));
+        let life = Unix::from_secs(0)..Unix::from_secs(until);
+        let certificate =
+            NodeCertificate::issue(PeerId::from_bytes([number; 32]), [number; 16], life, &network, &login);
+        (certificate.node_id(&network), certificate)
+    }
+
+    fn known(count: u8) -> Known {
+        let mut known = Known::default();
+        for number in 0..count {
+            let (place, certificate) = superpeer(number, 600_000);
+            known.add(&place, &certificate);
+        }
+        known
+    }
+
+    /// A frame as another version of us would write it: the id 7, a kind and the bytes of a body.
+    fn read(kind: u8, body: &[u8]) -> Option<Message> {
+        let mut bytes = vec![0x83, 7];
+        bytes.extend(if kind < 24 { vec![kind] } else { vec![0x18, kind] });
+        bytes.extend_from_slice(body);
+        Frame::read(Bytes::from(bytes)).ok().map(|frame| frame.message)
+    }
+
+    fn again(message: &Message) -> Message {
+        let mut bytes = Vec::new();
+        Frame { id: 7, message: message.clone() }.write(&mut bytes);
+        Frame::read(bytes.into()).expect("our own frames can be read").message
+    }
+
+    /// A map with the fields 0: a key of zeroes, and those given.
+    fn body(fields: u8, rest: &[u8]) -> Vec<u8> {
+        let mut body = vec![0xa0 | fields, 0, 0x58, 32];
+        body.extend([0; 32]);
+        body.extend_from_slice(rest);
+        body
+    }
+
+    /// A byte string of two bytes' length.
+    fn string(len: u16) -> Vec<u8> {
+        let mut string = vec![0x59];
+        string.extend(len.to_be_bytes());
+        string.resize(3 + usize::from(len), 9);
+        string
+    }
+
+    #[test]
+    fn who_is_named_is_known_and_who_has_a_newer_certificate_or_was_not_named_is_not() {
+        // As many as fit and one more; each with its certificate, and with one that ends a second later.
+        let bound = u8::try_from(KNOWN_MAX).expect("a byte");
+        let all = known(bound + 1);
+        for number in 0..=bound {
+            let (place, certificate) = superpeer(number, 600_000);
+            assert_eq!(all.has(&place, &certificate), number < bound, "{number}");
+            let (_, newer) = superpeer(number, 600_001);
+            assert!(!all.has(&place, &newer), "{number}");
+        }
+        let (place, certificate) = superpeer(1, 600_000);
+        assert!(!Known::default().has(&place, &certificate));
+    }
+
+    #[test]
+    fn what_is_known_is_the_same_after_its_way() {
+        // Nobody, somebody, as many as fit, in both questions.
+        let key = Key::from_bytes([5; 32]);
+        for count in [0, 1, u8::try_from(KNOWN_MAX).expect("a byte")] {
+            let known = known(count);
+            let get = Message::Get(Get { key, known: known.clone() });
+            assert_eq!(again(&get), get);
+            let closest = Message::Closest(Closest { key, count: 20, known });
+            assert_eq!(again(&closest), closest);
+        }
+    }
+
+    #[test]
+    fn a_question_without_marks_with_too_many_or_with_fields_of_a_later_version_is_read() {
+        // Bodies as others may write them; a mark that is cut short is none.
+        let key = Key::from_bytes([0; 32]);
+        let get = |known: Known| Some(Message::Get(Get { key, known }));
+        let marks = |count: usize| Known(vec![[9; 3]; count]);
+        assert_eq!(read(4, &body(1, &[])), get(Known::default()));
+        assert_eq!(read(4, &body(2, &[1, 0x45, 9, 9, 9, 9, 9])), get(marks(1)));
+        assert_eq!(read(4, &body(2, &[&[1][..], &string(60_000)].concat())), get(marks(KNOWN_MAX)));
+        assert_eq!(read(4, &body(2, &[9, 0x81, 0])), get(Known::default()));
+        for wrong in [&[1, 0x61, 0x61][..], &[1, 0x05], &[1, 0x80]] {
+            assert_eq!(read(4, &body(2, wrong)), None, "{wrong:?}");
+        }
+        let closest = Message::Closest(Closest { key, count: 3, known: Known::default() });
+        assert_eq!(read(3, &body(2, &[1, 3])), Some(closest));
+    }
+
+    #[test]
+    fn a_comparison_without_hashes_is_read_and_one_with_other_than_sixteen_is_not() {
+        // What the asker holds in its parts: nothing, all of them, one byte less or more, far too much.
+        let (prefix, bits) = (Key::from_bytes([0; 32]), 4);
+        let hashes = [Digest::from_bytes([9; 32]); 16];
+        let bare = Message::Digest(Compare { prefix, bits, held: None });
+        let full = Message::Digest(Compare { prefix, bits, held: Parts::of(&hashes) });
+        assert_eq!((again(&bare), again(&full)), (bare.clone(), full.clone()));
+        assert_eq!(read(14, &body(2, &[1, 4])), Some(bare.clone()));
+        assert_eq!(read(14, &body(3, &[1, 4, 9, 0xf6])), Some(bare));
+        for (len, there) in [(0, false), (127, false), (128, true), (129, false), (60_000, false)] {
+            let read = read(14, &body(3, &[&[1, 4, 2][..], &string(len)].concat()));
+            assert_eq!(read, there.then(|| full.clone()), "{len} bytes");
+        }
+        assert_eq!(Parts::of(&hashes[..15]), None);
+    }
+
+    #[test]
+    fn answers_of_before_these_fields_are_read() {
+        // Digests and hints with and without what was added; a number that is too large.
+        let (items, parts) = (Vec::new(), Vec::new());
+        let digests = |same, settled| {
+            Message::Digests(Digests {
+                items: items.clone(),
+                parts: parts.clone(),
+                syncing: false,
+                same,
+                settled,
+            })
+        };
+        assert_eq!(read(142, &[0xa2, 0, 0x80, 1, 0x80]), Some(digests(0, false)));
+        let both = [0xa4, 0, 0x80, 1, 0x80, 3, 0x19, 0x80, 1, 4, 0xf5];
+        assert_eq!(read(142, &both), Some(digests(0x8001, true)));
+        assert_eq!(read(142, &[0xa3, 0, 0x80, 1, 0x80, 3, 0x1a, 0, 1, 0, 0]), None);
+        let hints = |shared| Message::Hints(Hints { hints: Vec::new(), shared });
+        assert_eq!(read(131, &[0xa1, 0, 0x80]), Some(hints(None)));
+        assert_eq!(read(131, &[0xa2, 0, 0x80, 1, 0x18, 0xff]), Some(hints(Some(255))));
+        assert_eq!(read(131, &[0xa2, 0, 0x80, 1, 0x19, 1, 0]), None);
+        for message in [digests(0xffff, true), hints(Some(0)), hints(None)] {
+            assert_eq!(again(&message), message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_is_the_same_if_its_hash_begins_alike(
+            ours in proptest::array::uniform16(0u8..3), theirs in proptest::array::uniform16(0u8..3), len in 0usize..20,
+        ) {
+            // Few different beginnings, so that many are alike, and other ends; those that are missing are not.
+            let digest = |first: &u8, end: u8| {
+                let mut bytes = [*first; 32];
+                bytes[8..].fill(end);
+                Digest::from_bytes(bytes)
+            };
+            let parts = Parts::of(&ours.each_ref().map(|first| digest(first, 8))).expect("sixteen");
+            let hashes: Vec<Digest> = theirs.iter().take(len).map(|first| digest(first, 9)).collect();
+            let same = parts.same(&hashes);
+            for part in 0..16 {
+                let alike = part < len && ours[part] == theirs[part];
+                prop_assert_eq!(same >> part & 1 == 1, alike);
+            }
+        }
     }
 }
