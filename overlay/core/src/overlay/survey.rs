@@ -55,6 +55,15 @@ struct Survey {
     curious: bool,
 }
 
+impl Survey {
+    /// What is left to ask for after an answer that reaches so far: no more than will be asked for.
+    fn goes_on(&mut self, shared: Option<u8>) {
+        let rest = shared.into_iter().flat_map(|shared| self.asked.rest(usize::from(shared)));
+        self.waiting.extend(rest);
+        self.waiting.truncate(self.left);
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Surveys {
     of: BTreeMap<PeerId, Survey>,
@@ -129,7 +138,6 @@ impl Overlay {
     pub(super) fn survey_heard(&mut self, teller: PeerId, outcome: Outcome) {
         let Some(mut survey) = self.surveys.of.remove(&teller) else { return };
         let Outcome::Answer(Message::Hints(answer)) = outcome else { return };
-        let part = survey.asked;
         let hints: Vec<_> = answer.hints.into_iter().take(HINTS_PER_ANSWER_MAX).collect();
         let mut found = false;
         for hint in &hints {
@@ -140,9 +148,7 @@ impl Overlay {
         if survey.curious && !found {
             return;
         }
-        if let Some(shared) = answer.shared {
-            survey.waiting.extend(part.rest(usize::from(shared)));
-        }
+        survey.goes_on(answer.shared);
         self.ask_on(teller, survey);
     }
 }
@@ -152,7 +158,21 @@ mod tests {
     use alloc::collections::BTreeSet;
     use alloc::vec::Vec;
 
-    use super::{HINTS_PER_ANSWER_MAX, Key, Part, VecDeque};
+    use super::{HINTS_PER_ANSWER_MAX, Key, Part, SURVEY_REQUESTS_MAX, Survey, VecDeque};
+
+    #[test]
+    fn a_teller_of_endless_parts_fills_no_memory() {
+        // Every answer says that it names nobody but who is at the key itself: 256 parts are left to ask for.
+        let asked = Part { key: Key::from_bytes([7; 32]), bits: 0 };
+        let mut survey =
+            Survey { asked, waiting: VecDeque::new(), left: SURVEY_REQUESTS_MAX, curious: false };
+        for left in (0..SURVEY_REQUESTS_MAX).rev() {
+            survey.left = left;
+            survey.goes_on(Some(u8::MAX));
+            assert!(survey.waiting.len() <= left, "{} parts for {left} questions", survey.waiting.len());
+            survey.waiting.pop_front();
+        }
+    }
 
     #[test]
     fn a_survey_names_everybody_and_asks_little() {
