@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use callbook_overlay::api::{Address, Command, How, Parallelism, Reply};
-use callbook_overlay::key::Key;
+use callbook_overlay::key::{Key, PeerId};
 use callbook_overlay::network::Scope;
 use callbook_overlay::wire::{Closest, Frame, Hint, Known, Message};
-use callbook_overlay::{Username, limits::GROUP_NARROW_MAX};
+use callbook_overlay::{Username, limits::GROUP_NARROW_MAX, limits::OUTBOUND_SLOTS};
 
 use crate::network::network;
 use crate::world::World;
@@ -179,5 +179,28 @@ fn a_link_stays_while_a_stranger_waits_for_an_answer() {
             assert_eq!(linked, if asks { 2 } else { 0 }, "seed {seed}");
             assert!(!asks || dials(&world) == before, "seed {seed}");
         }
+    }
+}
+
+/// Goal: those who come to a superpeer can't be all whom it hears: some streams go to whom it chose itself. Method:
+/// many superpeers that all dial one of them, with few streams each; count the links that it has dialled.
+#[test]
+fn those_who_connect_take_no_outbound_slot() {
+    const MANY: usize = 40;
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, 3, Parallelism::Hedged);
+        world.streams = Some((2, 16));
+        (0..MANY).for_each(|index| assert_eq!(world.add(true), index));
+        world.start(0, &[]);
+        for index in 1..MANY {
+            world.start(index, &[0]);
+            world.run_for(Duration::from_millis(200));
+        }
+        world.run_for(seconds(60));
+        let dialled: BTreeSet<PeerId> =
+            world.dials.iter().filter(|(from, _)| *from == 0).map(|(_, to)| *to).collect();
+        let kept = (1..MANY).filter(|index| world.linked(0, *index) && dialled.contains(&world.peer(*index)));
+        let (kept, all) = (kept.count(), (1..MANY).filter(|index| world.linked(0, *index)).count());
+        assert!(kept >= OUTBOUND_SLOTS && all > 20, "seed {seed}: {kept} of {all}");
     }
 }
