@@ -47,6 +47,8 @@ pub(super) struct HandOver {
     tried: BTreeSet<PeerId>,
     /// Those of them that told all, and had nothing to take over themselves.
     finished: BTreeSet<PeerId>,
+    /// Those of these that said that the network was there before us.
+    settled: BTreeSet<PeerId>,
     /// How often we have compared again since we were synced.
     again: usize,
     /// Those that promised in vain: they may hold what they didn't give.
@@ -105,6 +107,7 @@ impl Overlay {
             beside: false,
             tried: BTreeSet::new(),
             finished: BTreeSet::new(),
+            settled: BTreeSet::new(),
             again: 0,
             vain: BTreeSet::new(),
             source: None,
@@ -302,9 +305,14 @@ impl Overlay {
         } else if let Some(range) = source.ranges.pop() {
             (Message::Digest(self.store.question(range)), Asked::Digest(range))
         } else {
+            // One alone may lie.
+            let enough = HAND_OVER_SOURCES.min(self.map.len().saturating_sub(1));
             if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
                 run.finished.insert(source.peer);
                 if source.settled {
+                    run.settled.insert(source.peer);
+                }
+                if run.settled.len() >= enough.max(1) {
                     self.map.vouch();
                 }
             }
