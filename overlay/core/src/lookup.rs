@@ -87,7 +87,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn new(key: Key, goal: Goal, width: usize, alpha: usize, parallelism: Parallelism) -> Self {
-        let (candidates, left_out) = (Vec::new(), Vec::new());
+        let (candidates, left_out) = (Vec::with_capacity(width.min(CANDIDATES_MAX)), Vec::new());
         Self { key, goal, width, alpha, parallelism, candidates, left_out, requests: 0 }
     }
 
@@ -97,7 +97,13 @@ impl Walk {
         if self.left_out.contains(&peer) {
             return;
         }
-        let place = self.candidates.binary_search_by(|known| known.distance.cmp(&distance));
+        // They come from the map nearest first.
+        let place = match self.candidates.last() {
+            Some(last) if last.distance >= distance => {
+                self.candidates.binary_search_by(|known| known.distance.cmp(&distance))
+            }
+            Some(_) | None => Err(self.candidates.len()),
+        };
         if let Some(index) = place.err().filter(|index| *index < CANDIDATES_MAX) {
             self.candidates
                 .insert(index, Candidate { distance, peer, state: State::Fresh, depth, excused: false });
@@ -122,27 +128,23 @@ impl Walk {
     }
 
     /// Whom to ask now, in this order: of the closest that are fresh those that `rank` puts first, as
-    /// far as there is room.
-    pub(crate) fn due<R: Ord>(&self, extra: usize, rank: impl Fn(&PeerId) -> R) -> Vec<PeerId> {
+    /// far as there is room. It is told how many candidates are nearer.
+    pub(crate) fn due<R: Ord>(&self, extra: usize, rank: impl Fn(usize, &PeerId) -> R) -> Vec<PeerId> {
         let room = self.room(extra);
         if room == 0 {
             return Vec::new();
         }
-        let fresh = self.closest().iter().filter(|candidate| candidate.state == State::Fresh);
+        let places = self.closest().iter().enumerate();
+        let fresh = places.filter(|(_, candidate)| candidate.state == State::Fresh);
         // A rank costs more than its place in the order: each is asked for once.
         let mut ranked: Vec<_> =
-            fresh.map(|candidate| (rank(&candidate.peer), &candidate.distance, candidate.peer)).collect();
+            fresh.map(|(place, candidate)| (rank(place, &candidate.peer), place)).collect();
         if room < ranked.len() {
             ranked.select_nth_unstable(room);
             ranked.truncate(room);
         }
         ranked.sort_unstable();
-        ranked.into_iter().map(|(_, _, peer)| peer).collect()
-    }
-
-    /// The nearest candidates.
-    pub(crate) fn nearest(&self, count: usize) -> Vec<PeerId> {
-        self.candidates.iter().take(count).map(|candidate| candidate.peer).collect()
+        ranked.into_iter().map(|(_, place)| self.candidates[place].peer).collect()
     }
 
     /// A request to `peer` went out.
@@ -314,7 +316,7 @@ mod tests {
         dead.denied(&peer(2));
         dead.leave_out(&peer(3));
         assert_eq!(dead.verdict(), Verdict::Running);
-        assert_eq!(dead.due(0, |_| 0).first(), Some(&peer(4)));
+        assert_eq!(dead.due(0, |_, _| 0).first(), Some(&peer(4)));
         dead.add(peer(3), &Key::from_bytes([3; 32]), 2);
         dead.denied(&peer(4));
         assert_eq!(dead.verdict(), Verdict::Absent);
@@ -330,7 +332,7 @@ mod tests {
         assert_eq!(walk.verdict(), Verdict::Waiting);
         walk.ask_again();
         assert_eq!(walk.verdict(), Verdict::Running);
-        assert_eq!(walk.due(0, |_| 0), [peer(3)]);
+        assert_eq!(walk.due(0, |_, _| 0), [peer(3)]);
         assert!(!walk.unready(&peer(3)));
         walk.denied(&peer(2));
         assert_eq!(walk.verdict(), Verdict::Waiting);
@@ -343,7 +345,7 @@ mod tests {
         // The limit on requests in flight grows with the denials.
         let mut walk = walk(Goal::Value, 10, 10);
         let ask = |walk: &mut Walk| {
-            let due = walk.due(0, |_| 0);
+            let due = walk.due(0, |_, _| 0);
             due.iter().for_each(|peer| walk.asked(peer));
             due.len()
         };
@@ -365,7 +367,7 @@ mod tests {
     fn the_ranking_decides_among_the_closest_only() {
         // The best-ranked peer is outside the width: it is not asked.
         let walk = walk(Goal::Value, 2, 3);
-        let rank = |candidate: &PeerId| if *candidate == peer(3) { 0 } else { 1 };
+        let rank = |_, candidate: &PeerId| if *candidate == peer(3) { 0 } else { 1 };
         assert_eq!(walk.due(0, rank), [peer(1)]);
     }
 }

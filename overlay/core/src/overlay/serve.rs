@@ -204,14 +204,18 @@ impl Overlay {
         news.map(|contact| contact.hint.clone()).collect()
     }
 
+    /// Whom we know around a key of which `count` are of use.
+    pub(super) fn around(&self, key: &Key, count: usize) -> Vec<&Contact> {
+        self.map.closest(key, count + count / 2)
+    }
+
     /// Whom we know around a key, or know to be gone from there, for whoever is asked about it.
-    pub(super) fn known_around(&self, key: &Key, count: usize) -> Known {
+    pub(super) fn known_of(&self, key: &Key, around: &[&Contact]) -> Known {
         let mut known = Known::default();
-        let closest = self.map.closest(key, count + count / 2);
-        for contact in &closest {
+        for contact in around {
             known.add(&contact.id, &contact.hint.certificate);
         }
-        let Some(farthest) = closest.last().map(|contact| contact.id.distance(key)) else { return known };
+        let Some(farthest) = around.last().map(|contact| contact.id.distance(key)) else { return known };
         for (place, certificate) in self.map.gone_lately(self.now.instant) {
             if place.distance(key) <= farthest {
                 known.add(place, certificate);

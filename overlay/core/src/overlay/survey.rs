@@ -130,7 +130,7 @@ impl Overlay {
         (survey.asked, survey.left) = (part, left);
         self.surveys.of.insert(teller, survey);
         let count = u8::try_from(HINTS_PER_ANSWER_MAX).unwrap_or(u8::MAX);
-        let known = self.known_around(&part.key, HINTS_PER_ANSWER_MAX);
+        let known = self.known_of(&part.key, &self.around(&part.key, HINTS_PER_ANSWER_MAX));
         let closest = Message::Closest(Closest { key: part.key, count, known });
         self.ask(teller, closest, Purpose::Survey, REQUEST_TIMEOUT);
     }

@@ -25,6 +25,7 @@ use crate::limits::{
     STORER_TIMEOUT_MIN, UNREADY_PAUSE, WALK_TIMEOUT,
 };
 use crate::lookup::{Goal, Verdict, Walk};
+use crate::map::Contact;
 use crate::network::Scope;
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
@@ -112,16 +113,22 @@ impl Overlay {
         let walk = Walk::new(key, goal, width, self.network.parameters.alpha, parallelism);
         let ends = self.set_timer(WALK_TIMEOUT, Timer::Walk(id));
         let mut run = Box::new(WalkRun::new(walk, owner, ends, (self.now.instant, self.network.scope)));
-        run.known = self.known_around(&key, width);
-        self.fill(&mut run, width);
+        let around = self.around(&key, width);
+        run.known = self.known_of(&key, &around);
+        self.take_candidates(&mut run, &around[..around.len().min(width)]);
         self.step(id, run);
         id
     }
 
-    /// Candidates from the map. We are one ourselves, and have looked already.
+    /// Candidates from the map.
     fn fill(&self, run: &mut WalkRun, width: usize) {
-        let key = run.walk.key;
-        for contact in self.map.closest(&key, width) {
+        let closest = self.map.closest(&run.walk.key, width);
+        self.take_candidates(run, &closest);
+    }
+
+    /// Candidates that the map has. We are one ourselves, and have looked already.
+    fn take_candidates(&self, run: &mut WalkRun, closest: &[&Contact]) {
+        for contact in closest {
             let peer = contact.peer();
             if run.shut_out.contains(&peer) {
                 continue;
@@ -169,10 +176,10 @@ impl Overlay {
             }
         }
         let now = self.now.instant;
-        let inner = run.walk.nearest(self.inner());
-        let rank = |peer: &PeerId| {
+        let inner = self.inner();
+        let rank = |place: usize, peer: &PeerId| {
             let (unlinked, trip) = self.links.rank(peer);
-            (self.cache.is_blamed(peer), unlinked, !inner.contains(peer), trip)
+            (self.cache.is_blamed(peer), unlinked, place >= inner, trip)
         };
         let mut asking = Vec::new();
         let room = run.walk.room(0);
