@@ -149,8 +149,11 @@ impl Overlay {
         let missing: Vec<&Record> = whole.records.iter().filter(|record| lacks(gave, record)).collect();
         if peer == self.me {
             if !self.is_syncing() {
+                // To keep is to sign an acknowledgement, also of what we hold.
                 for record in missing {
-                    drop(self.keep_record(record.bytes().clone(), key));
+                    if self.store.not_older(record).is_none() {
+                        drop(self.keep_record(record.bytes().clone(), key));
+                    }
                 }
             }
             return;
