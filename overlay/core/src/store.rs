@@ -234,8 +234,11 @@ impl Store {
         self.between(&range.prefix, &range.last())
     }
 
-    fn of(&self, key: &Key) -> impl Iterator<Item = &Record> {
-        self.between(key, key)
+    /// The slots of a key stand together: to look for both ends costs a look-up more than to look for one.
+    fn of<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Record> + use<'a> {
+        let (key, first) = (*key, Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) });
+        let slots = self.slots.range(first..).take_while(move |(slot, _)| slot.key == key);
+        slots.map(|(_, record)| record)
     }
 
     fn between(&self, first: &Key, last: &Key) -> impl Iterator<Item = &Record> + use<'_> {
