@@ -270,8 +270,8 @@ pub enum Effect {
         peer: PeerId,
         /// Where; not empty.
         addresses: Vec<Address>,
-        /// Which transport first.
-        first: Transport,
+        /// By which transports, one after the other.
+        transports: &'static [Transport],
     },
     /// Queue a frame on a link. A full queue drops the link.
     Send {

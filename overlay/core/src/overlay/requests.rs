@@ -112,6 +112,10 @@ impl Requests {
     }
 }
 
+/// Between superpeers QUIC comes first, TCP for children. Source: DETAILS *Links* (specification).
+const SUPERPEER_DIALS: &[Transport] = &[Transport::Quic, Transport::Tcp];
+const CHILD_DIALS: &[Transport] = &[Transport::Tcp, Transport::Quic];
+
 impl Overlay {
     /// Asks `peer`; the end comes to `purpose`.
     pub(super) fn ask(&mut self, peer: PeerId, message: Message, purpose: Purpose, timeout: Duration) {
@@ -150,15 +154,16 @@ impl Overlay {
     fn knock(&mut self, peer: PeerId) {
         let known = self.is_superpeer() && self.map.contact(&peer).is_some();
         if known && self.links.knocks(&peer, self.now.instant) {
-            self.dial_by(peer, Transport::Tcp);
+            // Over QUIC nothing would be heard, for seconds.
+            self.dial_by(peer, &[Transport::Tcp]);
         }
     }
 
     fn try_dial(&mut self, peer: PeerId) -> Dialled {
-        self.dial_by(peer, if self.is_superpeer() { Transport::Quic } else { Transport::Tcp })
+        self.dial_by(peer, if self.is_superpeer() { SUPERPEER_DIALS } else { CHILD_DIALS })
     }
 
-    fn dial_by(&mut self, peer: PeerId, first: Transport) -> Dialled {
+    fn dial_by(&mut self, peer: PeerId, transports: &'static [Transport]) -> Dialled {
         if self.requests.is_dialling(&peer) || self.links.is_greeting(&peer) {
             return Dialled::Begun;
         }
@@ -175,7 +180,7 @@ impl Overlay {
             self.requests.strangers.insert(peer);
         }
         self.requests.dialling.insert(peer);
-        self.out.push(Effect::Dial { peer, addresses, first });
+        self.out.push(Effect::Dial { peer, addresses, transports });
         Dialled::Begun
     }
 

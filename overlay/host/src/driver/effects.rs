@@ -29,7 +29,7 @@ impl Driver {
                         return;
                     }
                 }
-                Effect::Dial { peer, addresses, first } => self.dial(peer, &addresses, first),
+                Effect::Dial { peer, addresses, transports } => self.dial(peer, &addresses, transports),
                 Effect::Close { link } => self.close_link(link),
                 Effect::Seen { peer, seen } => {
                     let now = self.parts.clock.now().instant;

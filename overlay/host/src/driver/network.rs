@@ -65,7 +65,7 @@ impl Driver {
         &mut self.parts.swarm
     }
 
-    pub(super) fn dial(&mut self, peer: PeerId, addresses: &[Address], first: Transport) {
+    pub(super) fn dial(&mut self, peer: PeerId, addresses: &[Address], order: &[Transport]) {
         let transport = transport_peer(&peer);
         let spare = self
             .connections
@@ -75,18 +75,14 @@ impl Driver {
         if let Some((connection, stream)) = spare {
             return self.open_link(transport, connection, true, stream);
         }
-        let order = match first {
-            Transport::Quic => [Transport::Quic, Transport::Tcp],
-            Transport::Tcp => [Transport::Tcp, Transport::Quic],
-        };
         let transports = self.parts.transports;
         let then = order
-            .into_iter()
+            .iter()
             .filter(|transport| match transport {
                 Transport::Quic => transports.quic(),
                 Transport::Tcp => transports.tcp(),
             })
-            .map(|transport| addresses.iter().map(|address| multiaddr(address, transport)).collect())
+            .map(|transport| addresses.iter().map(|address| multiaddr(address, *transport)).collect())
             .collect();
         self.dial_next(Dial { peer, then, end: DialEnd::Silent });
     }

@@ -26,7 +26,9 @@ impl World {
         while let Some(effect) = effects.next() {
             match effect {
                 Effect::Send { link, frame } => self.send(peer, link, frame),
-                Effect::Dial { peer: whom, addresses, first } => self.dial(peer, whom, &addresses, first),
+                Effect::Dial { peer: whom, addresses, transports } => {
+                    self.dial(peer, whom, &addresses, transports)
+                }
                 Effect::Close { link } => self.close(peer, link),
                 Effect::Persist { writes, durable } => {
                     if !self.persist(peer, writes, durable) {
@@ -153,10 +155,11 @@ impl World {
         }
     }
 
-    fn dial(&mut self, peer: u32, whom: PeerId, addresses: &[Address], first: Transport) {
+    fn dial(&mut self, peer: u32, whom: PeerId, addresses: &[Address], transports: &[Transport]) {
         let life = self.peers[peer as usize].life;
         let other = self.by_id.get(&whom).copied();
         self.trace.add(u64::from(other.unwrap_or(u32::MAX)));
+        let first = transports.first().copied().unwrap_or(Transport::Tcp);
         let set_up = self.settings.conditions.carriage.set_up(first);
         if self.measures.since.is_some() {
             self.measures.dials.count += 1;
