@@ -24,7 +24,7 @@ use crate::problem::{Outcome, Problem, file_problem};
 ///
 /// Each is a guess that serves a desktop; `metrics.listen` and `role` are DETAILS *Commands*, `children_max` and
 /// `hello` DESIGN §4–5.
-const DEFAULTS: [(&str, Option<&str>); 11] = [
+const DEFAULTS: [(&str, Option<&str>); 12] = [
     ("data", None),
     ("network", None),
     ("node_token", None),
@@ -33,6 +33,7 @@ const DEFAULTS: [(&str, Option<&str>); 11] = [
     ("children_max", Some("512")),
     ("hello", Some("stretching")),
     ("log", None),
+    ("api.listen", Some("127.0.0.1:0")),
     ("metrics.listen", Some("127.0.0.1:0")),
     ("metrics.announce", Some("false")),
     ("metrics.session_buckets", None),
@@ -116,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) hellos: Hellos,
     /// The log filter.
     pub(crate) log: Option<String>,
+    /// Where the page is; `None`: nowhere.
+    pub(crate) api_listen: Option<SocketAddr>,
     /// Where metrics are; `None`: off.
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// Whether the login server is told of them, for Prometheus.
@@ -250,6 +253,11 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
             return Err(bad_value(of("children_max"), file.as_deref(), &hint));
         }
     };
+    let api_listen = socket("api.listen")?;
+    if api_listen.is_some_and(|address| !address.ip().is_loopback()) {
+        let hint = "it is a loopback address, such as 127.0.0.1:8080: let ssh carry it elsewhere";
+        return Err(bad_value(of("api.listen"), file.as_deref(), hint));
+    }
     let Some(data) = text("data").map(PathBuf::from) else {
         return Err(Problem::new(Code::Usage, "no data folder: there is no home folder to put it in")
             .hint("name one with --data DIR (CALLBOOK_DATA)"));
@@ -264,6 +272,7 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         children_max,
         hellos,
         log: text("log"),
+        api_listen,
         metrics_listen: socket("metrics.listen")?,
         metrics_announce: match text("metrics.announce").as_deref() {
             None | Some("false") => false,
@@ -313,7 +322,7 @@ mod tests {
             ("[metrics]\nlistn = \"x\"", "did you mean metrics.listen?"),
             (
                 "colour = \"x\"",
-                "the keys are data, network, node_token, listen, role, children_max, hello, log, metrics.listen, metrics.announce, metrics.session_buckets",
+                "the keys are data, network, node_token, listen, role, children_max, hello, log, api.listen, metrics.listen, metrics.announce, metrics.session_buckets",
             ),
         ] {
             let problem = parse(text, Path::new("config.toml")).unwrap_err();
@@ -337,7 +346,7 @@ mod tests {
         assert_eq!(config.role, RoleChoice::Child);
         assert_eq!(config.metrics_listen, None);
         let origins: Vec<_> = config.layers.iter().map(|l| format!("{}={}", l.key, l.origin)).collect();
-        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default hello=default log=default metrics.listen=file metrics.announce=default metrics.session_buckets=default");
+        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default hello=default log=default api.listen=default metrics.listen=file metrics.announce=default metrics.session_buckets=default");
     }
 
     #[test]

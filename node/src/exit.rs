@@ -117,6 +117,10 @@ codes! {
     LoginRefused = "login_refused", 7, 403;
     /// The node token isn't accepted.
     TokenRefused = "token_refused", 7, 403;
+    /// The page's token is missing or wrong.
+    TokenMissing = "token_missing", 7, 401;
+    /// Asked under a name that is not ours.
+    HostRefused = "host_refused", 2, 421;
     /// A certificate was revoked or not renewed.
     CertificateRefused = "certificate_refused", 7, 403;
     /// What a peer answered didn't pass verification.

@@ -4,10 +4,12 @@
 //! fields; they are only ever added. Each carries `schema_version` where it is a whole document.
 
 mod demo;
+mod history;
 mod lookup;
 mod watch;
 
 pub(crate) use demo::{Act, Bulk, Demo, DemoLookup, Percentiles, Phases, Rehomed};
+pub(crate) use history::History;
 pub(crate) use lookup::{Answered, Device, Lookup, Lookups, Presence, Step};
 pub(crate) use watch::{Change, Facet, Seen};
 
@@ -90,6 +92,9 @@ pub(crate) struct Status {
     pub(crate) socket: String,
     /// Address of the metrics.
     pub(crate) metrics: Option<String>,
+    /// Address of the page, without its token.
+    #[serde(default)]
+    pub(crate) page: Option<String>,
     /// The data folder.
     pub(crate) data: String,
     /// Known to be alive, itself included if it is one.
@@ -165,6 +170,13 @@ pub(crate) struct Peer {
     pub(crate) round_trip_ms: Option<f64>,
     /// What it says it runs.
     pub(crate) agent: String,
+}
+
+/// `ui`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Page {
+    /// With the token.
+    pub(crate) url: String,
 }
 
 /// `wait`.
@@ -348,6 +360,9 @@ pub(crate) struct Ready {
     pub(crate) socket: String,
     /// Address of the metrics.
     pub(crate) metrics: Option<String>,
+    /// Address of the page, without its token.
+    #[serde(default)]
+    pub(crate) page: Option<String>,
     /// The data folder.
     pub(crate) data: String,
     /// This process.

@@ -74,6 +74,9 @@ pub(crate) struct UpFlags {
     /// stretching (hellos grow rare with a link's age) or classic (every 10 s) [default: stretching]
     #[arg(long, env = "CALLBOOK_HELLO", value_name = "PACE")]
     pub(crate) hello: Option<String>,
+    /// Where the page is that callbook ui names, on loopback; "" for nowhere [default: 127.0.0.1:0]
+    #[arg(long, env = "CALLBOOK_API_LISTEN", value_name = "IP:PORT")]
+    pub(crate) api_listen: Option<String>,
     /// Where /metrics, /healthz and /readyz are; "" for nowhere [default: 127.0.0.1:0]
     #[arg(long, env = "CALLBOOK_METRICS_LISTEN", value_name = "IP:PORT")]
     pub(crate) metrics_listen: Option<String>,
@@ -231,6 +234,8 @@ pub(crate) enum Command {
     },
     /// Neighbours and known superpeers
     Peers,
+    /// Print the address of the daemon's page, for a browser
+    Ui,
     /// The settings
     Config {
         #[command(subcommand)]
@@ -297,6 +302,7 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
         | Command::Watch { .. }
         | Command::Wait { .. }
         | Command::Peers
+        | Command::Ui
         | Command::Demo(_)
         | Command::Completions { .. }
         | Command::Bootstrap { .. } => None,
@@ -309,6 +315,7 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
             layered("role", "role", flags.role.as_ref()),
             layered("children_max", "children_max", flags.children_max.as_ref()),
             layered("hello", "hello", flags.hello.as_ref()),
+            layered("api.listen", "api_listen", flags.api_listen.as_ref()),
             layered("metrics.listen", "metrics_listen", flags.metrics_listen.as_ref()),
             layered("metrics.announce", "metrics_announce", flags.metrics_announce.as_ref()),
             layered(

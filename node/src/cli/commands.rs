@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 use crate::view::{
-    Change, Credentials, Enrolled, LoggedOut, Lookup, Lookups, Password, Peers, Publish, Registered, Seen,
-    Setting, Settings, Status, Stopped, Waited,
+    Change, Credentials, Enrolled, LoggedOut, Lookup, Lookups, Page, Password, Peers, Publish, Registered,
+    Seen, Setting, Settings, Status, Stopped, Waited,
 };
 
 /// Names that are looked up at once. A guess: the daemon takes more, and a detached one lets each wait.
@@ -34,6 +34,13 @@ pub(super) async fn status(client: Client, printer: Printer) -> Outcome<u8> {
 pub(super) async fn peers(client: Client, printer: Printer) -> Outcome<u8> {
     let peers = client.call::<Peers>(Request::get("/v1/peers")).await?;
     printer.result(&peers.content, text::peers);
+    Ok(0)
+}
+
+/// `ui`.
+pub(super) async fn ui(client: Client, printer: Printer) -> Outcome<u8> {
+    let page = client.call::<Page>(Request::get("/v1/ui")).await?;
+    printer.result(&page.content, |page| format!("{}\n", page.url));
     Ok(0)
 }
 

@@ -84,6 +84,7 @@ fn dispatch(command: Command, config: Config, printer: Printer) -> Outcome<u8> {
         Command::Down => ask(commands::down(Client::new(&config), printer)),
         Command::Status => ask(commands::status(Client::new(&config), printer)),
         Command::Peers => ask(commands::peers(Client::new(&config), printer)),
+        Command::Ui => ask(commands::ui(Client::new(&config), printer)),
         Command::Enrol(flags) => {
             let password = password::chosen(flags.password_file.as_deref())?;
             ask(commands::account(Client::new(&config), "/v1/enrol", flags, password, printer))

@@ -68,6 +68,7 @@ pub(super) fn status(status: &Status) -> String {
         ),
         ("limits", format!("{}, scope {}", status.limits, status.scope)),
         ("metrics", status.metrics.clone().unwrap_or_else(|| "off".to_owned())),
+        ("page", status.page.clone().unwrap_or_else(|| "off".to_owned())),
         ("socket", status.socket.clone()),
         ("data", status.data.clone()),
         (
@@ -169,6 +170,7 @@ pub(crate) fn ready(ready: &Ready) -> String {
         ("network", format!("{} ({})", plain(&ready.network), ready.network_id)),
         ("socket", ready.socket.clone()),
         ("metrics", ready.metrics.clone().unwrap_or_else(|| "off".to_owned())),
+        ("page", ready.page.clone().unwrap_or_else(|| "off".to_owned())),
         ("next", ready.next.clone()),
     ]);
     format!("callbook is up\n{}{block}", warnings.concat())
@@ -210,6 +212,7 @@ mod tests {
             addresses: Vec::new(),
             socket: "/run/s".into(),
             metrics: None,
+            page: None,
             data: "/d".into(),
             superpeers: 4,
             superpeer_links: 1,

@@ -1,4 +1,5 @@
-//! The local API: HTTP and JSON on the unix socket, which the command line uses and nothing else.
+//! The local API: HTTP and JSON on the unix socket, which the command line uses and nothing else; what only
+//! reads of it is there for the page, too (`page`).
 //!
 //! The socket's permissions say who may ask. A request that a browser made on behalf of a page is
 //! refused. Errors are `application/problem+json`. *Not here*: what the requests do.
@@ -14,19 +15,20 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
+use axum::serve::Listener;
 use callbook_overlay::api::How;
 use callbook_overlay::name::Username;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixListener;
 
+use super::history::Span;
 use super::state::Daemon;
 use super::status::is_attached;
 use crate::cli::args::{Condition, PRESENCE_INTERVAL};
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
-use crate::view::{Document, Stopped, Waited};
+use crate::view::{Document, Page, Stopped, Waited};
 
 /// Largest request body, in bytes. A guess: the largest record is a fraction of it.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -42,11 +44,15 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 type Shared = State<Arc<Daemon>>;
 
-/// Serves the API until the daemon stops.
-pub(super) async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
+/// Serves until the daemon stops.
+pub(super) async fn serve<L: Listener<Addr: std::fmt::Debug>>(
+    listener: L,
+    router: Router,
+    daemon: Arc<Daemon>,
+) {
     let mut stop = daemon.stop.subscribe();
     let mut stopped = daemon.stop.subscribe();
-    let serving = axum::serve(listener, router(daemon)).with_graceful_shutdown(async move {
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
         if stop.wait_for(|stop| *stop).await.is_err() {
             tracing::debug!("the daemon is gone");
         }
@@ -66,14 +72,24 @@ pub(super) async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
     }
 }
 
-fn router(daemon: Arc<Daemon>) -> Router {
+/// What reads, and changes nothing.
+pub(super) fn reads() -> Router<Arc<Daemon>> {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
+        .route("/v1/history", get(history))
+        .route("/v1/names/{name}", get(resolve))
+}
+
+/// All of it, for the unix socket.
+pub(super) fn router(daemon: Arc<Daemon>) -> Router {
+    Router::new()
+        .merge(reads())
+        .route("/v1/ui", get(ui))
         .route("/v1/wait", get(wait))
         .route("/v1/enrol", post(enrol))
         .route("/v1/login", post(login))
-        .route("/v1/names/{name}", get(resolve).put(register).delete(logout))
+        .route("/v1/names/{name}", put(register).delete(logout))
         .route("/v1/watch/{name}", get(watch))
         .route("/v1/down", post(down))
         .fallback(unknown)
@@ -93,7 +109,7 @@ async fn refuse_pages(request: Request, next: Next) -> Response {
 }
 
 /// A document, or a problem.
-fn answer<T: Serialize>(outcome: Outcome<T>) -> Response {
+pub(super) fn answer<T: Serialize>(outcome: Outcome<T>) -> Response {
     let (status, kind, body) = match outcome {
         Ok(content) => (StatusCode::OK, "application/json", serde_json::to_vec(&Document::new(content))),
         Err(problem) => (
@@ -139,6 +155,25 @@ async fn status(State(daemon): Shared) -> Response {
 
 async fn peers(State(daemon): Shared) -> Response {
     answer(daemon.peers().await)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Looking {
+    span: Span,
+}
+
+async fn history(State(daemon): Shared, query: Result<Query<Looking>, QueryRejection>) -> Response {
+    answer(read_parts(query).map(|Query(Looking { span })| daemon.history.columns(span)))
+}
+
+/// Where the page is, for who may use the socket.
+async fn ui(State(daemon): Shared) -> Response {
+    answer(daemon.page.as_ref().map(|page| Page { url: page.secret_url().to_owned() }).ok_or_else(|| {
+        Problem::new(Code::Failed, "this daemon serves no page").hint(
+            "start it with --api-listen 127.0.0.1:0 (it is the default; api.listen in the configuration)",
+        )
+    }))
 }
 
 /// Runs work that changes something to its end, also when whoever asked is gone.
@@ -239,7 +274,7 @@ async fn down(State(daemon): Shared) -> Response {
     answer(Ok(Stopped { stopped: false, pid: std::process::id() }))
 }
 
-async fn unknown() -> Response {
+pub(super) async fn unknown() -> Response {
     let problem = Problem::new(Code::Usage, "the local API has no such path").hint("docs/cli.md lists them");
     answer::<()>(Err(problem))
 }

@@ -1,6 +1,6 @@
 //! The data folder: one daemon at a time, and the files that make it who it is.
 //!
-//! `lock`, `node.key`, `network.toml`, `node.certificate`, `port`, `names/`, `store.redb`. Private
+//! `lock`, `node.key`, `network.toml`, `node.certificate`, `page.token`, `port`, `names/`, `store.redb`. Private
 //! files are replaced as a whole, so a crash leaves the old or the new one. *Not here*: the names'
 //! files (`names`), the store (`callbook-host`), the socket (`socket`).
 
@@ -15,6 +15,7 @@ use callbook_login::key_file::{self, KeyFileError};
 use callbook_login::network_file::{NetworkFile, NetworkFileError, Replaces};
 use callbook_overlay::certificate::NodeCertificate;
 use callbook_overlay::sign::SecretKey;
+use zeroize::Zeroizing;
 
 use crate::cli::output::shell_word;
 use crate::exit::Code;
@@ -124,6 +125,19 @@ impl Folder {
             .ok()
     }
 
+    /// What a browser shows to see what the page shows; made at the first start.
+    pub(crate) fn page_token(&self) -> Outcome<Zeroizing<Vec<u8>>> {
+        let path = self.path.join("page.token");
+        match key_file::read_secret(&path, "page-token") {
+            Err(error) if error.is_missing() => {
+                let token = Zeroizing::new(entropy()?.to_vec());
+                key_file::write_secret(&path, "page-token", &token).map_err(|error| key_problem(&error))?;
+                Ok(token)
+            }
+            token => token.map_err(|error| key_problem(&error)),
+        }
+    }
+
     /// Keeps a node certificate.
     pub(crate) fn keep_node_certificate(&self, certificate: &NodeCertificate) -> Outcome<()> {
         let path = self.path.join("node.certificate");
@@ -151,10 +165,14 @@ impl Folder {
 
 /// A new key from the system's entropy.
 pub(crate) fn new_key() -> Outcome<SecretKey> {
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut_slice())
+    Ok(SecretKey::from_seed(*entropy()?))
+}
+
+fn entropy() -> Outcome<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut_slice())
         .map_err(|error| Problem::new(Code::Failed, format!("the system gives no random bytes: {error}")))?;
-    Ok(SecretKey::from_seed(*seed))
+    Ok(bytes)
 }
 
 /// A text file, `None` if it is not there.

@@ -9,8 +9,10 @@
 mod account;
 mod api;
 mod folder;
+mod history;
 mod lookup;
 mod names;
+mod page;
 mod role;
 mod server;
 mod state;
@@ -26,6 +28,7 @@ use callbook_host::{StartError, StoreError};
 use callbook_login::network_file::NetworkFile;
 use callbook_overlay::api::Command;
 use libp2p::multiaddr::Protocol;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -37,6 +40,7 @@ use crate::view::{Event, Ready};
 use crate::{cli, socket};
 use folder::Folder;
 use names::Names;
+use page::Page;
 use state::{Daemon, Parts};
 
 /// Threads for the API and all that isn't the driver. A guess: little happens there.
@@ -104,8 +108,14 @@ async fn up(
     let plan = role::plan(config, &folder, &file, &names)?;
     let handle = start(driver, &plan, config, (&folder, &file)).await?;
     let (listener, place) = socket::listen(&folder.path).map_err(|error| socket_problem(&folder, &error))?;
-    let (socket, superpeer) = (place.path.clone(), plan.superpeer);
-    let parts = Parts { handle, folder, names, file, socket, superpeer, children_max: config.children_max };
+    let (web, page) = match config.api_listen {
+        Some(wanted) => {
+            Page::listen(wanted, &folder.page_token()?).await.map(|(web, page)| (Some(web), Some(page)))?
+        }
+        None => (None, None),
+    };
+    let (socket, superpeer, children_max) = (place.path.clone(), plan.superpeer, config.children_max);
+    let parts = Parts { handle, folder, names, file, socket, page, superpeer, children_max };
     let daemon = Arc::new(Daemon::new(parts));
     let prepared = tokio::select! {
         prepared = plan.certify(&daemon) => prepared,
@@ -115,7 +125,7 @@ async fn up(
         Ok(()) if *stopped.borrow() => Ok(()),
         Ok(()) => {
             let volunteer = plan.volunteers.then(|| tokio::spawn(role::volunteer(Arc::clone(&daemon))));
-            let outcome = serve(&daemon, listener, config, printer, stopped).await;
+            let outcome = serve(&daemon, (listener, web), config, printer, stopped).await;
             volunteer.inspect(tokio::task::JoinHandle::abort);
             outcome
         }
@@ -132,7 +142,7 @@ async fn up(
 /// Everything between the ready block and the order to stop.
 async fn serve(
     daemon: &Arc<Daemon>,
-    listener: tokio::net::UnixListener,
+    (socket, web): (UnixListener, Option<TcpListener>),
     config: &Config,
     printer: Printer,
     mut stopped: watch::Receiver<bool>,
@@ -145,7 +155,12 @@ async fn serve(
     if config.metrics_announce {
         tasks.spawn(upkeep::announce(Arc::clone(daemon)));
     }
-    let api = tokio::spawn(api::serve(listener, Arc::clone(daemon)));
+    tasks.spawn(upkeep::history(Arc::clone(daemon)));
+    if let (Some(web), Some(page)) = (web, &daemon.page) {
+        let router = page::router(Arc::clone(page), Arc::clone(daemon));
+        tasks.spawn(api::serve(web, router, Arc::clone(daemon)));
+    }
+    let api = tokio::spawn(api::serve(socket, api::router(Arc::clone(daemon)), Arc::clone(daemon)));
     let ready = ready(daemon, config).await?;
     if printer.json {
         printer.document(&Event::Ready(Box::new(ready)));
@@ -263,6 +278,7 @@ async fn ready(daemon: &Daemon, config: &Config) -> Outcome<Ready> {
         limits: status.limits,
         socket: status.socket,
         metrics: status.metrics,
+        page: status.page,
         data: status.data,
         pid: status.pid,
         next,

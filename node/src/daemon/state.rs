@@ -17,7 +17,9 @@ use callbook_overlay::network::{Limits, Network, Scope};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::folder::Folder;
+use super::history::History;
 use super::names::{Name, Names};
+use super::page::Page;
 use super::server::LoginServer;
 use super::turns::Turns;
 use super::watching::WATCHES_MAX;
@@ -54,6 +56,10 @@ pub(crate) struct Daemon {
     pub(crate) network: Network,
     /// The local API.
     pub(crate) socket: PathBuf,
+    /// The page, if there is one.
+    pub(crate) page: Option<Arc<Page>>,
+    /// How this peer fared.
+    pub(crate) history: History,
     /// When this process came up.
     pub(crate) started: Instant,
     /// Whether it wants to be a superpeer.
@@ -82,6 +88,8 @@ pub(crate) struct Parts {
     pub(crate) file: NetworkFile,
     /// The local API.
     pub(crate) socket: PathBuf,
+    /// The page, if there is one.
+    pub(crate) page: Option<Page>,
     /// Whether it wants to be a superpeer.
     pub(crate) superpeer: bool,
     /// Children that it takes as one.
@@ -91,7 +99,7 @@ pub(crate) struct Parts {
 impl Daemon {
     /// Puts the parts together.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { handle, folder, names, file, socket, superpeer, children_max } = parts;
+        let Parts { handle, folder, names, file, socket, page, superpeer, children_max } = parts;
         let network = file.to_network();
         let server = LoginServer::new(handle.clone(), network.id, &file.facts().bootstrap);
         let (stop, _) = watch::channel(false);
@@ -105,6 +113,8 @@ impl Daemon {
             file,
             network,
             socket,
+            page: page.map(Arc::new),
+            history: History::default(),
             started: Instant::now(),
             superpeer: AtomicBool::new(superpeer),
             children_max,

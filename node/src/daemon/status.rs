@@ -67,6 +67,7 @@ impl Daemon {
             addresses: self.addresses(),
             socket: self.socket.display().to_string(),
             metrics: self.metrics(),
+            page: self.page.as_ref().map(|page| page.url()),
             data: self.folder.path.display().to_string(),
             superpeers: status.superpeers,
             superpeer_links: status.superpeer_links,

@@ -14,6 +14,7 @@ use callbook_overlay::wire::Hint;
 use futures::{StreamExt, stream};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
+use super::history::FINE;
 use super::role::act;
 use super::state::{CLOCK, Daemon};
 use super::status::{is_attached, peer_text, skew_warning};
@@ -44,6 +45,17 @@ const ANNOUNCE_RETRY: Duration = Duration::from_secs(60);
 
 /// How soon a renewal that failed is tried again. A guess.
 const RENEW_RETRY: Duration = Duration::from_secs(60);
+
+/// Samples how this peer fares.
+pub(super) async fn history(daemon: Arc<Daemon>) {
+    let mut ticks = tokio::time::interval(FINE);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let Ok(numbers) = daemon.handle.numbers().await else { return };
+        daemon.history.note(wall(), &numbers);
+    }
+}
 
 /// Fetches seeds now, and again while nobody is attached to or few superpeers are known: who knows
 /// few when the login server goes down would be alone.

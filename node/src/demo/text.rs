@@ -150,10 +150,11 @@ pub(super) fn invitation(fleet: &Fleet, demo: &Demo, secret: &str) -> String {
     let name = if demo.bulk.is_some() { "NAME" } else { name };
     let line = |node: &Node, rest: &str| format!("\n  callbook --data {} {rest}", shell_word(&node.folder));
     format!(
-        "\nThe network runs on until Ctrl-C. In another terminal:{}{}{}\nEverybody's password is {secret}",
+        "\nThe network runs on until Ctrl-C. In another terminal:{}{}{}{}\nEverybody's password is {secret}",
         line(last, &format!("lookup {name} --trace")),
         line(last, &format!("watch {name}")),
         line(first, "status"),
+        line(first, "ui"),
     )
 }
 

@@ -17,6 +17,7 @@ use crate::error::{LoginError, Stopped};
 use crate::limits::LOGIN_BYTES_MAX;
 use crate::login::LoginCall;
 use crate::metrics::Scrape;
+use crate::numbers::Numbers;
 
 /// What a handle asks of the driver.
 #[derive(Debug)]
@@ -158,6 +159,14 @@ impl Handle {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.facts.metrics_address
+    }
+
+    /// What a person wants to see over time, as it is now.
+    ///
+    /// # Errors
+    /// The host has stopped.
+    pub async fn numbers(&self) -> Result<Numbers, Stopped> {
+        Ok(Numbers::of(&self.scrape().await?))
     }
 
     /// The notices from now on; a slow listener misses some, a stopped host ends them.

@@ -23,6 +23,7 @@ mod handle;
 mod limits;
 mod login;
 pub mod metrics;
+mod numbers;
 mod sessions;
 mod settings;
 mod store;
@@ -51,6 +52,7 @@ pub use error::{LoginError, StartError, Stopped, StoreError};
 pub use handle::{Handle, Host, Watching};
 pub use libp2p;
 pub use login::LoginCall;
+pub use numbers::Numbers;
 pub use prometheus_client;
 pub use settings::{Settings, StoreSetting, Transports};
 

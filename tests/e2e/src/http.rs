@@ -25,11 +25,22 @@ pub struct Answer {
 /// There is no such server, or it doesn't speak HTTP.
 #[must_use]
 pub fn http_get(url: &str, path: &str) -> Answer {
+    http_get_with(url, path, &[])
+}
+
+/// As [`http_get`], with headers of one's own; a `Host` among them is said instead of the server's address.
+///
+/// # Panics
+/// As [`http_get`].
+#[must_use]
+pub fn http_get_with(url: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
     let address = address.unwrap_or_else(|| panic!("{url} is not http://IP:PORT/…"));
     let mut stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{url}: {error}"));
     stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let own = if headers.iter().any(|(name, _)| *name == "Host") { None } else { Some(("Host", address)) };
+    let lines = own.iter().chain(headers).map(|(name, value)| format!("{name}: {value}\r\n"));
+    let request = format!("GET {path} HTTP/1.1\r\n{}Connection: close\r\n\r\n", lines.collect::<String>());
     stream.write_all(request.as_bytes()).expect("the server reads requests");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("the server answers in text");

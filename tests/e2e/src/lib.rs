@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 pub use authority::Authority;
 pub use binaries::{Program, workspace};
 pub use census::{Census, Poll};
-pub use http::{Answer, http_get, local_get, metric};
+pub use http::{Answer, http_get, http_get_with, local_get, metric};
 pub use liar::Liar;
 pub use network::{Network, R, R_OF_THREE, all_know};
 pub use outcome::Outcome;

@@ -10,6 +10,7 @@ mod lies;
 mod moving;
 mod networks;
 mod observing;
+mod page;
 mod restarts;
 mod strangers;
 mod tidy;

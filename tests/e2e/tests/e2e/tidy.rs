@@ -54,7 +54,7 @@ fn files() -> Vec<PathBuf> {
         for path in entries {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if path.is_dir() {
-                if !matches!(name, "target" | ".git") {
+                if !matches!(name, "target" | ".git" | "node_modules") {
                     walk(&path, into);
                 }
             } else {
