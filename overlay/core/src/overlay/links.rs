@@ -73,6 +73,8 @@ pub(super) struct Link {
 pub(super) struct Greeting {
     pub(super) agent: String,
     pub(super) superpeer: bool,
+    /// And it is certified: it counts where neighbours are compared.
+    certified: bool,
     /// It was taking its range over: what it lacks is its own business.
     pub(super) anew: bool,
     /// 0–255 of the children that it takes, as it said last.
@@ -148,10 +150,10 @@ impl Links {
         }
     }
 
-    /// The other side has become a superpeer since it greeted.
+    /// The other side is a superpeer of our map: so it has greeted, or has become one since.
     pub(super) fn greet_superpeer(&mut self, link: LinkId) {
         if let Some(greeting) = self.links.get_mut(&link).and_then(|link| link.greeting.as_mut()) {
-            greeting.superpeer = true;
+            (greeting.superpeer, greeting.certified) = (true, true);
         }
     }
 
@@ -272,9 +274,12 @@ impl Links {
         }
     }
 
-    /// Median of the neighbours' clock differences: ours minus theirs, in seconds.
+    /// Median of the neighbours' clock differences: ours minus theirs, in seconds. Anybody may connect, so only
+    /// certified superpeers count, unless there are none, or none whose certificates hold by our clock.
     pub(super) fn skew(&self, now: Now) -> i64 {
-        let greetings = self.links.values().filter_map(|link| link.greeting.as_ref());
+        let greetings = || self.links.values().filter_map(|link| link.greeting.as_ref());
+        let certified = greetings().any(|greeting| greeting.certified);
+        let greetings = greetings().filter(|greeting| greeting.certified || !certified);
         let mut skews: Vec<i64> = greetings
             .map(|greeting| {
                 // A wall clock that did not go with the monotonic one has been set since.
@@ -390,16 +395,18 @@ impl Overlay {
         let (told, skew) = (self.now, skew(self.now, open.unix_time));
         if let Some(link) = self.links.links.get_mut(&id) {
             let (load, anew) = (open.load, superpeer && open.role == TAKES_OVER);
-            link.greeting = Some(Greeting { agent: open.agent, superpeer, anew, load, told, skew });
+            let (agent, certified) = (open.agent, false);
+            link.greeting = Some(Greeting { agent, superpeer, certified, anew, load, told, skew });
             link.greeted = open.unix_time;
         }
-        self.judge_skew();
         let mut back = false;
         // Judged before the first of those that come back counts as there.
         let reach = self.map.reach(self.now.instant);
         if let (true, Some(hint)) = (superpeer, &open.hint) {
             back = self.map.forgive(&peer);
-            self.learn_from_itself(hint);
+            if self.learn_from_itself(hint).is_some() {
+                self.links.greet_superpeer(id);
+            }
             self.map.meet(&peer);
             let dialled = self.links.get(id).is_some_and(|link| link.dialled);
             if dialled && self.map.contact(&peer).is_some() {
@@ -407,6 +414,7 @@ impl Overlay {
                 self.keep_contact(&peer);
             }
         }
+        self.judge_skew();
         self.choose(id, peer);
         if let Some(link) = self.links.to(&peer) {
             self.flush(&peer, link);

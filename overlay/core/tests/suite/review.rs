@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callbook_overlay::Username;
-use callbook_overlay::api::{Address, Command, How, Parallelism, Reply};
+use callbook_overlay::api::{Address, Command, How, Notice, Parallelism, Reply};
 use callbook_overlay::key::Key;
 use callbook_overlay::limits::SKEW_MAX_SECS;
 use callbook_overlay::wire::{Frame, Hint, Message, Watch, Working};
@@ -300,5 +300,33 @@ fn the_latest_time_there_is_and_the_earliest_break_nothing() {
             let Reply::Status(status) = world.ask(0, Command::Status) else { panic!("no status") };
             assert!(status.skew_secs < -SKEW_MAX_SECS, "seed {seed}");
         }
+    }
+}
+
+/// Goal: strangers don't set a superpeer's clock. Method: more peers without an account than a superpeer has other
+/// neighbours connect to it, and tell a clock that is two hours ahead; it goes on by that of other superpeers.
+#[test]
+fn strangers_do_not_outvote_superpeers_about_the_time() {
+    for seed in 0..6 {
+        let mut world = network(seed, 4, 0, 3);
+        world.tamper = Some(Box::new(|from, to, mut frame| {
+            match (&mut frame.message, from >= 4 && to == 0) {
+                (Message::Open(open), true) => open.unix_time += 7_200,
+                (Message::Hello(hello) | Message::HelloBack(hello), true) => hello.unix_time += 7_200,
+                _ => {}
+            }
+            Some(frame)
+        }));
+        for _ in 0..9 {
+            let stranger = world.add(false);
+            world.start(stranger, &[0]);
+        }
+        world.run_for(seconds(20));
+        let strangers = (4..13).filter(|index| world.linked(0, *index)).count();
+        assert!(strangers > 4, "seed {seed}: {strangers} strangers");
+        let Reply::Status(status) = world.ask(0, Command::Status) else { panic!("no status") };
+        assert!(status.skew_secs.abs() < SKEW_MAX_SECS, "seed {seed}: {strangers} strangers");
+        let skewed = world.notices(0).iter().any(|notice| matches!(notice, Notice::Skewed { .. }));
+        assert!(!skewed, "seed {seed}: {strangers} strangers");
     }
 }
