@@ -81,10 +81,8 @@ impl Page {
     /// The user: the port is in use.
     pub(super) async fn listen(wanted: SocketAddr, token: &[u8]) -> Outcome<(TcpListener, Self)> {
         let failed = |error: io::Error| {
-            let code = match error.kind() {
-                io::ErrorKind::AddrInUse => Code::PortInUse,
-                _ => Code::Failed,
-            };
+            let in_use = error.kind() == io::ErrorKind::AddrInUse;
+            let code = if in_use { Code::PortInUse } else { Code::Failed };
             Problem::new(code, format!("can't serve the page at {wanted}: {error}"))
                 .hint("name another port with --api-listen IP:PORT, or none at all: --api-listen \"\"")
         };

@@ -22,7 +22,11 @@ fn the_page_is_for_who_has_its_token_and_reads_only() {
 
     let page = http_get(url, "/ui/");
     assert_eq!(page.status, 200);
-    assert!(page.head.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{}", page.head);
+    assert!(
+        page.head.contains("content-security-policy: default-src 'none'; script-src 'self'"),
+        "{}",
+        page.head
+    );
     assert!(!page.head.contains("access-control") && !page.head.contains("set-cookie"), "{}", page.head);
     assert!(!page.body.contains("alice") && !page.body.contains(token), "it holds nothing");
     for file in ["app.js", "style.css", "uplot/uPlot.iife.min.js"] {
