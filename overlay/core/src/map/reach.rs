@@ -14,6 +14,9 @@
 //! all do after a power cut: it is *awaited*. Then it counts among the storers of a key as well, and what it may
 //! hold nobody else can deny; but not if one who has been there all the while has vouched for the network.
 //!
+//! Who has never heard of anybody is no network either, unless it is the login server's own superpeer, with which
+//! a network begins (`walks`, `publish`).
+//!
 //! Source: DESIGN §4, *Absent*; docs/decisions.md, 2026-11-22. *Not here*: whether we have finished taking our
 //! range over (`moving::handover`), whether enough storers denied (`lookup`).
 
@@ -44,6 +47,11 @@ impl Map {
             core::cmp::Ordering::Equal if missing > 1 || awaited() => Reach::Half,
             core::cmp::Ordering::Equal | core::cmp::Ordering::Less => Reach::Most,
         }
+    }
+
+    /// Whether we are the only one that we have ever heard of.
+    pub(crate) fn knows_nobody(&self) -> bool {
+        self.sorted.len() <= 1 && self.gone.is_empty()
     }
 
     /// Whether a name is absent that `denials` of the `r` closest to its key deny, and none of them holds.

@@ -255,7 +255,7 @@ impl Overlay {
             children: Children::default(),
             moving: Moving::default(),
             cache: Cache::default(),
-            publishing: Publishing::new(config.restored.sequences),
+            publishing: Publishing::new(config.restored.sequences, now.unix),
             skewed: false,
             redialled: now.instant,
             probed: now.instant,

@@ -6,8 +6,10 @@
 //!            ├── a higher seq is out there: adopt it, + 1
 //!            └── refused or no answer: again later, doubling to a minute
 //! ```
-//! A number is on disk before a record with it leaves; many names signed at once share a commit. At
-//! most [`PUBLISHING_MAX`] are under way, the others queue. Only the end of the newest version counts.
+//! A number is on disk before a record with it leaves; many names signed at once share a commit. A record
+//! that is sent again by a later turn does not wait for a disk that is full. So a start goes on with the wall
+//! clock's second, if that is more than what is on disk: something may be out there with the next number.
+//! At most [`PUBLISHING_MAX`] are under way, the others queue. Only the end of the newest version counts.
 //! Without a parent, commands are told so after a while. *Not here*: certificates and their renewal.
 
 use alloc::boxed::Box;
@@ -60,8 +62,9 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
-    pub(super) fn new(sequences: Vec<(Key, PublicKey, u64)>) -> Self {
-        let sequences = sequences.into_iter().map(|(key, device, seq)| ((key, device), seq)).collect();
+    pub(super) fn new(sequences: Vec<(Key, PublicKey, u64)>, now: Unix) -> Self {
+        let past = |seq: u64| seq.max(now.as_secs());
+        let sequences = sequences.into_iter().map(|(key, device, seq)| ((key, device), past(seq))).collect();
         Self { names: BTreeMap::new(), sequences, under_way: BTreeSet::new(), queue: BTreeSet::new() }
     }
 

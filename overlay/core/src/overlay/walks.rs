@@ -290,8 +290,11 @@ impl Overlay {
                     self.children.revoke(epoch);
                 }
                 let r = self.network.parameters.r;
-                let absent =
-                    verdict == Verdict::Absent && self.map.may_deny(&key, (denials, r), self.now.instant);
+                // One that has lost its disk and has not heard of any other yet is no network; the login server's is.
+                let speaks = self.reluctant || !self.map.knows_nobody();
+                let absent = verdict == Verdict::Absent
+                    && speaks
+                    && self.map.may_deny(&key, (denials, r), self.now.instant);
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;

@@ -16,9 +16,12 @@ pub(crate) fn network(seed: u64, superpeers: usize, children: usize, r: usize) -
     for index in 0..superpeers + children {
         assert_eq!(world.add(index < superpeers), index);
     }
+    // Who is the only superpeer is the login server's.
+    world.reluctant = superpeers == 1;
     for index in 0..superpeers {
         world.start(index, &[0]);
     }
+    world.reluctant = false;
     world.run_for(Duration::from_secs(10));
     for index in superpeers..superpeers + children {
         world.start(index, &[0, 1 % superpeers]);

@@ -24,6 +24,10 @@ impl World {
     pub(super) fn perform(&mut self, peer: u32, effects: Effects) {
         let mut effects = effects.0.into_iter();
         while let Some(effect) = effects.next() {
+            if !self.runs(peer) {
+                // The answer to its leaving was the end.
+                return;
+            }
             match effect {
                 Effect::Send { link, frame } => self.send(peer, link, frame),
                 Effect::Dial { peer: whom, addresses, transports } => {

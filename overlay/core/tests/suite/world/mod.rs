@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) conditions: Conditions,
     /// What has been promised so far.
     pub(crate) ledger: Ledger,
+    /// Whether those that start from now on are login servers' superpeers.
+    pub(crate) reluctant: bool,
     /// Places for children at each superpeer that starts from now on.
     pub(crate) children_max: usize,
     peers: Vec<Peer>,
@@ -102,6 +104,7 @@ impl World {
             authority: Authority::new(r),
             conditions: Conditions::calm(),
             ledger: Ledger::default(),
+            reluctant: false,
             children_max: callbook_overlay::limits::CHILDREN_MAX,
             peers: Vec::new(),
             by_id: BTreeMap::new(),
@@ -210,7 +213,7 @@ impl World {
             agent: String::from("world"),
             addresses: vec![peer.address],
             multiaddrs: vec![Bytes::from_static(b"\x04\x7f\0\0\x01")],
-            reluctant: false,
+            reluctant: self.reluctant,
             parallelism,
             hellos,
             children_max,
