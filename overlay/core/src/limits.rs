@@ -167,8 +167,10 @@ pub const WALK_TIMEOUT: Duration = Duration::from_secs(6);
 /// as long, and so on. *Guess*: some round trips; it takes that long where nothing was missed.
 pub const UNREADY_PAUSE: Duration = Duration::from_millis(250);
 
-/// A local look-up is answered after this at the latest. *Guess*.
-pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A local look-up is answered after this at the latest. *Guess*: an absence takes the parent's look-up, a dial and
+/// the standby's look-up, which is more than ten seconds in one of a hundred of a network that loses a fifth of its
+/// packets (*measured*, row L).
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Shortest wait before a hedged request. *Guess*: above the jitter of a loaded event loop.
 pub const HEDGE_MIN: Duration = Duration::from_millis(5);
@@ -561,10 +563,14 @@ pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
 /// gone on without it: what they asked has failed, and what they said since may have gone to others.
 pub const AWAY: Duration = REQUEST_TIMEOUT;
 
-/// An absence that no standby has confirmed after this is unknown. *Guess*: what the standby's own look-up may
-/// take; with a fifth of packets lost and a fifth of superpeers slow it often takes more than three seconds
-/// (*measured*, row L).
-pub const CONFIRM_TIMEOUT: Duration = WALK_TIMEOUT;
+/// An absence that no standby has confirmed after this is unknown. *Guess*: what a parent may take, since as a
+/// rule the standby has to be dialled first; with a fifth of packets lost and a fifth of superpeers slow that alone
+/// often takes three seconds (*measured*, row L).
+pub const CONFIRM_TIMEOUT: Duration = PARENT_TIMEOUT;
+
+/// Who does not keep a place for us after this is passed over. *Guess*: as a rule it has to be dialled first, as
+/// above.
+pub const RESERVE_TIMEOUT: Duration = WALK_TIMEOUT;
 
 /// Faults of a parent in a row (no answer though it is heard, answers that don't verify, absences that a
 /// standby refutes) after which its child leaves it. *Guess*.

@@ -23,7 +23,7 @@ use crate::api::Parent;
 use crate::group::{Group, Width};
 use crate::key::PeerId;
 use crate::limits::{
-    ATTACHMENT_LIFE, ATTACHMENT_RENEW, REQUEST_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN, STANDBY_PASS_OVER,
+    ATTACHMENT_LIFE, ATTACHMENT_RENEW, RESERVE_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN, STANDBY_PASS_OVER,
     STANDBY_PATIENCE, STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
 };
 use crate::network::Scope;
@@ -182,7 +182,7 @@ impl Overlay {
         if !self.standbys.asked.contains_key(&peer) {
             let (reserve, message) = self.sign_attachment(peer, Tag::Reservation);
             self.standbys.asked.insert(peer, message);
-            self.ask(peer, Message::Reserve(reserve), Purpose::Reserve, REQUEST_TIMEOUT);
+            self.ask(peer, Message::Reserve(reserve), Purpose::Reserve, RESERVE_TIMEOUT);
         }
     }
 
