@@ -37,7 +37,11 @@ const DEFAULTS: [(&str, Option<&str>); 12] = [
     ("metrics.listen", Some("127.0.0.1:0")),
     ("metrics.announce", Some("false")),
     ("metrics.session_buckets", None),
+    ("census.children", Some("true")),
 ];
+
+/// Those that are on or off; in the file they need no quotes.
+const SWITCHES: [&str; 2] = ["metrics.announce", "census.children"];
 
 /// Most children that can be asked for. A guess: above it the connections would be refused, not the
 /// children.
@@ -125,6 +129,8 @@ pub(crate) struct Config {
     pub(crate) metrics_announce: bool,
     /// Up to which lengths sessions are counted.
     pub(crate) session_bounds: Vec<Duration>,
+    /// Whether a superpeer tells who asks how many children it has.
+    pub(crate) census_children: bool,
 }
 
 /// Lays flags and environment (`given`) over the file over the defaults.
@@ -200,7 +206,7 @@ fn parse(text: &str, path: &Path) -> Outcome<Vec<Layered>> {
         // A number needs no quotes.
         let value = match value.as_integer().filter(|_| key == "children_max") {
             Some(number) => Some(number.to_string()),
-            None if key == "metrics.announce" && value.is_bool() => value.as_bool().map(|on| on.to_string()),
+            None if SWITCHES.contains(&key) && value.is_bool() => value.as_bool().map(|on| on.to_string()),
             None => value.as_str().map(str::to_owned),
         };
         let Some(value) = value else {
@@ -233,6 +239,12 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         let Some(text) = text(key) else { return Ok(None) };
         let example = "write an address and a port, such as 127.0.0.1:4001 (port 0: any free one)";
         text.parse().map(Some).map_err(|_| bad_value(of(key), file.as_deref(), example))
+    };
+    let switch = |key: &str, default: bool| match text(key).as_deref() {
+        None => Ok(default),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(_) => Err(bad_value(of(key), file.as_deref(), "it is true or false")),
     };
     let role = match text("role").as_deref() {
         None | Some("auto") => RoleChoice::Auto,
@@ -274,11 +286,8 @@ fn typed(layers: Vec<Layered>, file: Option<PathBuf>) -> Outcome<Config> {
         log: text("log"),
         api_listen,
         metrics_listen: socket("metrics.listen")?,
-        metrics_announce: match text("metrics.announce").as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(bad_value(of("metrics.announce"), file.as_deref(), "it is true or false")),
-        },
+        metrics_announce: switch("metrics.announce", false)?,
+        census_children: switch("census.children", true)?,
         session_bounds: match text("metrics.session_buckets") {
             None => callbook_host::session_bounds(),
             Some(text) => callbook_host::read_session_bounds(&text)
@@ -322,7 +331,7 @@ mod tests {
             ("[metrics]\nlistn = \"x\"", "did you mean metrics.listen?"),
             (
                 "colour = \"x\"",
-                "the keys are data, network, node_token, listen, role, children_max, hello, log, api.listen, metrics.listen, metrics.announce, metrics.session_buckets",
+                "the keys are data, network, node_token, listen, role, children_max, hello, log, api.listen, metrics.listen, metrics.announce, metrics.session_buckets, census.children",
             ),
         ] {
             let problem = parse(text, Path::new("config.toml")).unwrap_err();
@@ -346,7 +355,7 @@ mod tests {
         assert_eq!(config.role, RoleChoice::Child);
         assert_eq!(config.metrics_listen, None);
         let origins: Vec<_> = config.layers.iter().map(|l| format!("{}={}", l.key, l.origin)).collect();
-        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default hello=default log=default api.listen=default metrics.listen=file metrics.announce=default metrics.session_buckets=default");
+        insta::assert_snapshot!(origins.join(" "), @"data=env network=default node_token=default listen=flag role=file children_max=default hello=default log=default api.listen=default metrics.listen=file metrics.announce=default metrics.session_buckets=default census.children=default");
     }
 
     #[test]

@@ -178,6 +178,7 @@ fn settings(args: &ServeArgs, folder: &Folder, loaded: &Loaded, role: Role) -> S
         parallelism: Parallelism::default(),
         hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
+        tells_children: true,
         serves_login: true,
         transports: Transports::Both,
     }

@@ -50,6 +50,7 @@ async fn host(network: &Network, key: u8, server: Option<NodeCertificate>) -> Ho
         parallelism: Parallelism::default(),
         hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
+        tells_children: true,
         transports: Transports::Both,
     })
     .await

@@ -86,6 +86,9 @@ pub(crate) struct UpFlags {
     /// Up to which lengths sessions are counted: growing seconds, such as 60,300,3600
     #[arg(long, env = "CALLBOOK_METRICS_SESSION_BUCKETS", value_name = "SECONDS,…")]
     pub(crate) metrics_session_buckets: Option<String>,
+    /// Whether a superpeer tells a census how many children it has: true or false [default: true]
+    #[arg(long, env = "CALLBOOK_CENSUS_CHILDREN", value_name = "BOOL")]
+    pub(crate) census_children: Option<String>,
 }
 
 /// Whose password.
@@ -327,3 +330,4 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
     }
     given.into_iter().flatten().collect()
 }
+            layered("census.children", "census_children", flags.census_children.as_ref()),

@@ -171,6 +171,7 @@ impl Plan {
             parallelism: Parallelism::default(),
             hellos: config.hellos,
             children_max: config.children_max,
+            tells_children: config.census_children,
             serves_login: false,
             transports: Transports::Both,
         }

@@ -86,6 +86,8 @@ pub struct Config {
     /// Children that we take as a superpeer; usually
     /// [`CHILDREN_MAX`](crate::limits::CHILDREN_MAX).
     pub children_max: usize,
+    /// Whether a superpeer tells everybody how many children it has (a number, and no names).
+    pub tells_children: bool,
     /// What the last run left on disk.
     pub restored: Restored,
 }

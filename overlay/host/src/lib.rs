@@ -222,6 +222,7 @@ fn overlay(
         hellos: settings.hellos,
         children_max: settings.children_max,
         restored,
+        tells_children: settings.tells_children,
     };
     Ok(Overlay::new(config, Box::new(Strict), clock.now()))
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub hellos: Hellos,
     /// Children that are taken as a superpeer.
     pub children_max: usize,
+    /// Whether everybody is told how many they are.
+    pub tells_children: bool,
     /// Whether to take login requests; they come out of [`Host::login`](crate::Host::login).
     pub serves_login: bool,
     /// Which transports to listen on and to dial.

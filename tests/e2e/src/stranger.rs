@@ -87,6 +87,7 @@ pub fn open(facts: &Facts, hint: Option<Hint>) -> Open {
         unix_time: now().as_secs(),
         network_version: facts.version,
         hint,
+        children: None,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::limits::{
 };
 use crate::map::Cause;
 use crate::time::{Instant, Now};
-use crate::wire::{Frame, Hello, Message, Open, PROTOCOL};
+use crate::wire::{Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN};
 
 /// [`Open::role`] of a superpeer that has joined lately, and takes its range over.
 const TAKES_OVER: u8 = 2;
@@ -337,16 +337,19 @@ impl Overlay {
         if dialled {
             self.dial_over(&peer);
         }
+        let tells = self.tells_children && self.is_superpeer();
+        let children = tells.then(|| u32::try_from(self.children.len()).unwrap_or(u32::MAX));
         let open = Open {
             protocol_min: PROTOCOL,
             protocol_max: PROTOCOL,
-            features: 0,
+            features: if children.is_some() { TELLS_CHILDREN } else { 0 },
             agent: self.agent.clone(),
             role: if self.takes_over() { TAKES_OVER } else { u8::from(self.is_superpeer()) },
             load: self.load(),
             unix_time: self.now.unix.as_secs(),
             network_version: self.network.version,
             hint: self.own_hint(),
+            children,
         };
         self.send(id, 0, Message::Open(open));
         self.set_timer(OPEN_TIMEOUT, Timer::Link(id));

@@ -165,6 +165,7 @@ pub struct Overlay {
     parallelism: Parallelism,
     hellos: Hellos,
     children_max: usize,
+    tells_children: bool,
 
     map: Map,
     store: Store,
@@ -232,6 +233,7 @@ impl Overlay {
             parallelism: config.parallelism,
             hellos: config.hellos,
             children_max: config.children_max.max(1),
+            tells_children: config.tells_children,
             map: Map::new(MAP_MAX, k),
             store: Store::default(),
             pool: None,

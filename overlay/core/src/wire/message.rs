@@ -23,7 +23,7 @@ pub struct Open {
     /// Highest protocol version spoken.
     #[n(1)]
     pub protocol_max: u32,
-    /// Feature bits; none are given out yet.
+    /// Feature bits, such as [`TELLS_CHILDREN`](super::TELLS_CHILDREN); those that are not known say nothing.
     #[n(2)]
     pub features: u64,
     /// Software name and version.
@@ -44,6 +44,17 @@ pub struct Open {
     /// A superpeer's own hint.
     #[n(8)]
     pub hint: Option<Hint>,
+    /// How many children a superpeer has, with that feature: a number, for who counts the network's peers.
+    #[n(9)]
+    pub children: Option<u32>,
+}
+
+impl Open {
+    /// How many children it says that it has; `None` if it doesn't want to be counted.
+    #[must_use]
+    pub fn counted(&self) -> Option<u32> {
+        self.children.filter(|_| self.features & super::TELLS_CHILDREN != 0)
+    }
 }
 
 /// Keeps a neighbour relation alive and measures its round trip; answered in kind.

@@ -30,6 +30,9 @@ use crate::key::PeerId;
 /// Protocol versions that this code speaks.
 pub const PROTOCOL: u32 = 1;
 
+/// Feature bit in [`Open`]: [`Open::children`] tells how many children the sender has. (specification)
+pub const TELLS_CHILDREN: u64 = 1;
+
 /// Bit of [`Resolve::flags`]: pass over caches.
 pub const FLAG_FRESH: u8 = 1;
 

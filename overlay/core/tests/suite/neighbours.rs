@@ -2,7 +2,7 @@
 //!
 //! *Not here*: the map (`mapping`), how groups are told apart (unit tests of `group`).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use callbook_overlay::api::{Address, Command, How, Parallelism, Reply};
 use callbook_overlay::key::{Key, PeerId};
 use callbook_overlay::network::Scope;
-use callbook_overlay::wire::{Closest, Frame, Hint, Known, Message};
+use callbook_overlay::wire::{Closest, Frame, Hint, Known, Message, Open};
 use callbook_overlay::{Username, limits::GROUP_NARROW_MAX, limits::OUTBOUND_SLOTS};
 
 use crate::network::network;
@@ -202,5 +202,39 @@ fn those_who_connect_take_no_outbound_slot() {
         let kept = (1..MANY).filter(|index| world.linked(0, *index) && dialled.contains(&world.peer(*index)));
         let (kept, all) = (kept.count(), (1..MANY).filter(|index| world.linked(0, *index)).count());
         assert!(kept >= OUTBOUND_SLOTS && all > 20, "seed {seed}: {kept} of {all}");
+    }
+}
+
+/// Goal: a superpeer that may be counted tells everybody how many children it has when they meet; one that
+/// may not, and a child, tell nothing. Method: the greetings to one that comes when others are attached.
+#[test]
+fn a_superpeer_tells_how_many_children_it_has_unless_it_must_not() {
+    for seed in 0..SEEDS {
+        for tells in [true, false] {
+            let mut world = World::new(seed, 2, Parallelism::Hedged);
+            world.tells_children = tells;
+            for index in 0..5 {
+                assert_eq!(world.add(index == 0 || index == 4), index);
+            }
+            (0..4).for_each(|index| world.start(index, &[0]));
+            world.run_for(seconds(10));
+            let greetings: Rc<RefCell<Vec<(usize, Open)>>> = Rc::default();
+            let seen = Rc::clone(&greetings);
+            world.tamper = Some(Box::new(move |from, to, frame| {
+                if let (Message::Open(open), 0 | 4) = (&frame.message, to) {
+                    seen.borrow_mut().push((from, open.clone()));
+                }
+                Some(frame)
+            }));
+            world.start(4, &[0]);
+            world.run_for(seconds(10));
+            let of = |from: usize| {
+                let greetings = greetings.borrow();
+                let first = greetings.iter().find(|(greeter, _)| *greeter == from);
+                first.map(|(_, open)| open.counted())
+            };
+            assert_eq!(of(0), Some(tells.then_some(3)), "seed {seed}");
+            assert_eq!(of(4), Some(tells.then_some(0)), "seed {seed}");
+        }
     }
 }

@@ -59,6 +59,7 @@ impl World {
             parallelism: Parallelism::default(),
             hellos: Hellos::default(),
             children_max: callbook_overlay::limits::CHILDREN_MAX,
+            tells_children: true,
             serves_login: false,
             transports: Transports::Both,
         }

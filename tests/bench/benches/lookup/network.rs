@@ -253,6 +253,7 @@ fn child(network: &callbook_overlay::network::Network, transports: Transports) -
         parallelism: Parallelism::Hedged,
         hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
+        tells_children: true,
         serves_login: false,
         transports,
     }
@@ -275,6 +276,7 @@ fn superpeer(
         parallelism: if index == 1 { Parallelism::AtOnce } else { Parallelism::Hedged },
         hellos: Hellos::default(),
         children_max: callbook_overlay::limits::CHILDREN_MAX,
+        tells_children: true,
         ..child(network, transports)
     };
     (settings, certificate)

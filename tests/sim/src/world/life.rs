@@ -72,6 +72,7 @@ impl World {
             parallelism,
             hellos: Hellos::default(),
             children_max,
+            tells_children: true,
             restored: peer.disk.as_deref().map_or_else(Default::default, Disk::restored),
         };
         let (mut overlay, effects) = Overlay::new(config, verifier, now);

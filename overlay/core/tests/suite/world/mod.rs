@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) reluctant: bool,
     /// Places for children at each superpeer that starts from now on.
     pub(crate) children_max: usize,
+    /// Whether superpeers that start from now on tell how many children they have.
+    pub(crate) tells_children: bool,
     peers: Vec<Peer>,
     by_id: BTreeMap<PeerId, usize>,
     events: BTreeMap<(u64, u64), (usize, Input)>,
@@ -106,6 +108,7 @@ impl World {
             ledger: Ledger::default(),
             reluctant: false,
             children_max: callbook_overlay::limits::CHILDREN_MAX,
+            tells_children: true,
             peers: Vec::new(),
             by_id: BTreeMap::new(),
             events: BTreeMap::new(),
@@ -201,7 +204,7 @@ impl World {
         self.note(|world| format!("{} starts", world.called(index)));
         let now = self.clock(index);
         let (network, parallelism) = (self.authority.network.clone(), self.parallelism);
-        let (children_max, hellos) = (self.children_max, self.hellos);
+        let (children_max, tells_children, hellos) = (self.children_max, self.tells_children, self.hellos);
         let verifier = self.authority.made.clone();
         let peer = &mut self.peers[index];
         (peer.vanished, peer.listens) = (false, peer.address);
@@ -217,6 +220,7 @@ impl World {
             parallelism,
             hellos,
             children_max,
+            tells_children,
             restored: peer.disk.restored(),
         };
         let (mut overlay, effects) = Overlay::new(config, Box::new(verifier), now);

@@ -88,6 +88,7 @@ async fn children(network: &Network, parent: &Hint) -> Vec<Handle> {
             parallelism: Parallelism::Hedged,
             hellos: Hellos::default(),
             children_max: CHILDREN_MAX,
+            tells_children: true,
             serves_login: false,
             transports: Transports::Both,
         };
