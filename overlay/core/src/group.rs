@@ -50,7 +50,8 @@ impl Group {
 }
 
 /// Whether an address can be reached from everywhere.
-pub(crate) fn is_global(ip: IpAddr) -> bool {
+#[must_use]
+pub fn is_global(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()),
         IpAddr::V6(ip) => {

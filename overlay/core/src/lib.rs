@@ -29,6 +29,7 @@ pub mod wire;
 pub use counters::{
     Counters, HOPS, LookupTimes, Lookups, REQUESTS, Refusals, Requests, Spread, TIMES_MICROS, Times,
 };
+pub use group::is_global;
 pub use invalid::Invalid;
 pub use name::Username;
 pub use overlay::Overlay;

@@ -55,6 +55,7 @@ pub use login::LoginCall;
 pub use numbers::Numbers;
 pub use prometheus_client;
 pub use settings::{Settings, StoreSetting, Transports};
+pub use store::host_cache;
 
 use crate::clock::Clock;
 use crate::driver::{Driver, Parts};
@@ -221,8 +222,8 @@ fn overlay(
         parallelism: settings.parallelism,
         hellos: settings.hellos,
         children_max: settings.children_max,
-        restored,
         tells_children: settings.tells_children,
+        restored,
     };
     Ok(Overlay::new(config, Box::new(Strict), clock.now()))
 }

@@ -18,6 +18,7 @@
 mod catalogue;
 mod churn;
 mod http;
+pub mod observer;
 mod process;
 pub(crate) mod serve;
 mod spreads;
@@ -50,16 +51,22 @@ pub mod names {
     pub use super::churn::names::*;
     pub use super::host::*;
     pub use super::http::names::*;
+    pub use super::observer::names::*;
     pub use super::process::names::*;
     pub use super::spreads::names::*;
     pub use super::table::names::*;
 
-    /// All of them, in the order in which they are exported.
+    /// All of a daemon's, in the order in which they are exported.
     pub fn all() -> impl Iterator<Item = &'static Metric> {
         use super::{churn, host, http, process, spreads, table};
         let overlay = table::TABLE.iter().map(|(metric, _)| metric).chain(spreads::names::SPREADS);
         let host = churn::names::CHURN.iter().chain(host::HOST).chain(http::names::HTTP);
         overlay.chain(host).chain(process::names::PROCESS)
+    }
+
+    /// What an observer of the whole network exports beside sessions.
+    pub fn of_observers() -> impl Iterator<Item = &'static Metric> {
+        super::observer::names::OBSERVER.iter()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::error::StartError;
 use crate::handle::{Handle, WeakHandle};
 
 /// What OpenMetrics text is called. Source: OpenMetrics 1.0 (specification).
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How long the driver may take to answer. Guess: it answers within a batch.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ async fn scrape(handle: &Handle) -> Option<Scrape> {
     timeout(PATIENCE, handle.scrape()).await.ok()?.ok()
 }
 
-fn unavailable(why: &'static str) -> Response {
+pub(super) fn unavailable(why: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 

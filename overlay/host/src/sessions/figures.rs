@@ -11,17 +11,17 @@ use super::{CLASS_WINDOW, Known, Reason, State, moment};
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// In the order of [`Kin`], as words.
-pub(crate) const KINS: [&str; 2] = ["child", "superpeer"];
+pub const KINS: [&str; 2] = ["child", "superpeer"];
 
 /// In the order of [`Reason`], as words.
-pub(crate) const REASONS: [&str; 5] = ["graceful", "timeout", "moved", "replaced", "banned"];
+pub const REASONS: [&str; 5] = ["graceful", "timeout", "moved", "replaced", "banned"];
 
 /// In the order of [`Figures::classes`], as words.
-pub(crate) const CLASSES: [&str; 6] = ["online", "entered", "left", "oneoff", "dangling", "offline"];
+pub const CLASSES: [&str; 6] = ["online", "entered", "left", "oneoff", "dangling", "offline"];
 
 /// Ages of sessions of which it is told how many of the present ones have them. Source: kademlia-exporter's
 /// ladder, with two steps below it.
-pub(crate) const UPTIMES: [(&str, Duration); 8] = [
+pub const UPTIMES: [(&str, Duration); 8] = [
     ("5m", Duration::from_secs(300)),
     ("1h", HOUR),
     ("3h", HOUR.saturating_mul(3)),
@@ -33,15 +33,16 @@ pub(crate) const UPTIMES: [(&str, Duration); 8] = [
 ];
 
 /// Times within which a peer was seen. Source: as [`UPTIMES`].
-pub(crate) const WINDOWS: [(&str, Duration); 7] =
+pub const WINDOWS: [(&str, Duration); 7] =
     [UPTIMES[1], UPTIMES[2], UPTIMES[3], UPTIMES[4], UPTIMES[5], UPTIMES[6], UPTIMES[7]];
 
 /// Lengths, counted up to each bound.
 #[derive(Debug, Clone)]
-pub(crate) struct Lengths {
+pub struct Lengths {
     /// One more than there are bounds: the last is above all.
-    pub(crate) counts: Vec<u64>,
-    pub(crate) sum: Duration,
+    pub counts: Vec<u64>,
+    /// Of all of them.
+    pub sum: Duration,
 }
 
 impl Lengths {
@@ -54,28 +55,38 @@ impl Lengths {
 
 /// Totals since the start, and levels of now.
 #[derive(Debug, Clone)]
-pub(crate) struct Figures {
-    pub(crate) bounds: Vec<Duration>,
+pub struct Figures {
+    /// Up to which lengths are counted; growing.
+    pub bounds: Vec<Duration>,
     /// By kin: new ones, and those that were seen before.
-    pub(crate) arrivals: [(u64, u64); 2],
+    pub arrivals: [(u64, u64); 2],
     /// By kin and reason.
-    pub(crate) departures: [[u64; REASONS.len()]; 2],
-    pub(crate) flaps: [u64; 2],
+    pub departures: [[u64; REASONS.len()]; 2],
+    /// By kin.
+    pub flaps: [u64; 2],
     /// By kin and reason.
-    pub(crate) sessions: [[Lengths; REASONS.len()]; 2],
-    pub(crate) downtimes: [Lengths; 2],
+    pub sessions: [[Lengths; REASONS.len()]; 2],
+    /// By kin.
+    pub downtimes: [Lengths; 2],
     /// Peers that came while the book was full.
-    pub(crate) overlooked: u64,
+    pub overlooked: u64,
 
-    pub(crate) online: [u64; 2],
-    pub(crate) known: u64,
-    pub(crate) uptimes: [u64; UPTIMES.len()],
-    pub(crate) windows: [u64; WINDOWS.len()],
-    pub(crate) classes: [u64; CLASSES.len()],
+    /// By kin.
+    pub online: [u64; 2],
+    /// Peers whose sessions are remembered.
+    pub known: u64,
+    /// In the order of [`UPTIMES`].
+    pub uptimes: [u64; UPTIMES.len()],
+    /// In the order of [`WINDOWS`].
+    pub windows: [u64; WINDOWS.len()],
+    /// In the order of [`CLASSES`].
+    pub classes: [u64; CLASSES.len()],
 }
 
 impl Figures {
-    pub(super) fn new(bounds: Vec<Duration>) -> Self {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new(bounds: Vec<Duration>) -> Self {
         let lengths = || Lengths { counts: vec![0; bounds.len() + 1], sum: Duration::ZERO };
         Self {
             arrivals: [(0, 0); 2],
@@ -93,12 +104,14 @@ impl Figures {
         }
     }
 
-    pub(super) fn returned(&mut self, kin: Kin, away: Duration) {
+    /// A peer is back after so long.
+    pub fn returned(&mut self, kin: Kin, away: Duration) {
         self.arrivals[kin as usize].1 += 1;
         self.downtimes[kin as usize].note(&self.bounds, away);
     }
 
-    pub(super) fn departed(&mut self, kin: Kin, reason: Reason, length: Duration) {
+    /// A session has ended.
+    pub fn departed(&mut self, kin: Kin, reason: Reason, length: Duration) {
         self.departures[kin as usize][reason as usize] += 1;
         self.sessions[kin as usize][reason as usize].note(&self.bounds, length);
     }

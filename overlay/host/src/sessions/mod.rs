@@ -31,7 +31,7 @@ use callbook_overlay::api::{Kin, Seen};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::time::Instant;
 
-pub(crate) use self::figures::{CLASSES, Figures, KINS, Lengths, REASONS, UPTIMES, WINDOWS};
+pub use self::figures::{CLASSES, Figures, KINS, Lengths, REASONS, UPTIMES, WINDOWS};
 use crate::limits::SESSIONS_KNOWN_MAX;
 
 /// How soon who was lost has to be back for it to be a flap. Source: serf's `FlapTimeout` (specification).
@@ -46,11 +46,16 @@ const CLASS_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
+    /// It said goodbye.
     Graceful,
+    /// It was lost, and not back in time.
     Timeout,
+    /// It told of another parent.
     Moved,
+    /// Another peer has its device key, or its address.
     Replaced,
+    /// Too much that it said did not verify.
     Banned,
 }
 

@@ -18,7 +18,7 @@ mod file;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -27,11 +27,24 @@ use std::time::Instant;
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
 use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::wire::Hint;
 
 use self::file::File;
 use crate::error::StoreError;
 use crate::limits::{COMMIT_RETRY, GROUP_COMMIT};
 use crate::settings::StoreSetting;
+
+/// The superpeers that a store remembers, for who wants to find its network again while no daemon uses it.
+///
+/// # Errors
+/// The user: see [`StoreError`]; a daemon that runs holds the file.
+pub fn host_cache(path: &Path) -> Result<Vec<Hint>, StoreError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let (_, restored) = File::open(path)?;
+    Ok(restored.contacts.iter().filter_map(|bytes| Hint::from_bytes(bytes).ok()).collect())
+}
 
 /// Names one durable change until its commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
