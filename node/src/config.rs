@@ -24,7 +24,7 @@ use crate::problem::{Outcome, Problem, file_problem};
 ///
 /// Each is a guess that serves a desktop; `metrics.listen` and `role` are DETAILS *Commands*, `children_max` and
 /// `hello` DESIGN §4–5.
-const DEFAULTS: [(&str, Option<&str>); 12] = [
+const DEFAULTS: [(&str, Option<&str>); 13] = [
     ("data", None),
     ("network", None),
     ("node_token", None),
@@ -402,6 +402,23 @@ mod tests {
         }
         let (_folder, path) = written("listen = 4001");
         assert!(load(&[], Some(&path)).is_err(), "an address is a text");
+    }
+
+    #[test]
+    fn switches_are_true_or_false_with_or_without_quotes() {
+        // Goal: children are counted unless it is forbidden; metrics are announced only if it is asked for. Method:
+        // both forms of both words, and another one.
+        for (text, announced, counted) in [
+            ("", false, true),
+            ("[census]\nchildren = false\n[metrics]\nannounce = true", true, false),
+            ("[census]\nchildren = \"false\"\n[metrics]\nannounce = \"false\"", false, false),
+        ] {
+            let (_folder, path) = written(text);
+            let config = load(&[], Some(&path)).unwrap();
+            assert_eq!((config.metrics_announce, config.census_children), (announced, counted), "{text}");
+        }
+        let (_folder, path) = written("[census]\nchildren = \"maybe\"");
+        assert_eq!(load(&[], Some(&path)).unwrap_err().hint.unwrap(), "it is true or false");
     }
 
     #[test]

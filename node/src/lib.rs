@@ -9,6 +9,7 @@
 //!
 //! *Not here*: the protocol (`callbook-overlay`), the login server (`callbook-bootstrap`).
 
+mod census;
 mod cli;
 mod clock;
 mod config;

@@ -147,6 +147,60 @@ pub(crate) struct LookupFlags {
 /// How often `watch` asks after presences unless it is told. A guess: as often as a parent hears a child.
 pub(crate) const PRESENCE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How to count the network.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CensusFlags {
+    /// Network file; needed at the first census only, and not beside a daemon's data
+    #[arg(long, env = "CALLBOOK_NETWORK", value_name = "FILE")]
+    pub(crate) network: Option<PathBuf>,
+    /// Walk once and print whom it found
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Time from the end of one walk to the next (1m to 30m; from 1s on a lab network) [default: 15m]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) interval: Option<Duration>,
+    /// Where /metrics is while it runs; "" for nowhere
+    #[arg(
+        long,
+        env = "CALLBOOK_CENSUS_METRICS_LISTEN",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:0"
+    )]
+    pub(crate) metrics_listen: String,
+    /// Leave when standard input closes
+    #[arg(long, hide = true)]
+    pub(crate) leave_with_stdin: bool,
+}
+
+/// Of `census`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CensusCommand {
+    /// Print the sessions that it has seen
+    Export {
+        /// As comma-separated values, one session a line (the only form but --json)
+        #[arg(long)]
+        csv: bool,
+        #[command(flatten)]
+        range: CensusRange,
+    },
+    /// Draw a picture of what it has seen: how long sessions last, who comes and goes, classes, size
+    Report {
+        /// The picture, SVG or PNG by its ending
+        #[arg(long, value_name = "FILE", default_value = "census.svg")]
+        out: PathBuf,
+        #[command(flatten)]
+        range: CensusRange,
+    },
+}
+
+/// Which sessions.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CensusRange {
+    /// Only what was seen within so long
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "30d")]
+    pub(crate) within: Duration,
+}
+
 /// A network on one machine.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemoFlags {
@@ -239,6 +293,14 @@ pub(crate) enum Command {
     Peers,
     /// Print the address of the daemon's page, for a browser
     Ui,
+    /// Count the whole network: walk its key space, and keep a book of superpeers' sessions
+    #[command(args_conflicts_with_subcommands = true)]
+    Census {
+        #[command(flatten)]
+        flags: CensusFlags,
+        #[command(subcommand)]
+        command: Option<CensusCommand>,
+    },
     /// The settings
     Config {
         #[command(subcommand)]
@@ -306,6 +368,7 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
         | Command::Wait { .. }
         | Command::Peers
         | Command::Ui
+        | Command::Census { .. }
         | Command::Demo(_)
         | Command::Completions { .. }
         | Command::Bootstrap { .. } => None,
@@ -326,8 +389,8 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
                 "metrics_session_buckets",
                 flags.metrics_session_buckets.as_ref(),
             ),
+            layered("census.children", "census_children", flags.census_children.as_ref()),
         ]);
     }
     given.into_iter().flatten().collect()
 }
-            layered("census.children", "census_children", flags.census_children.as_ref()),

@@ -1,6 +1,6 @@
 //! The command line: which command does what, and how the process ends.
 //!
-//! Everything but `up`, `demo`, `config` and `completions` is one request over the local API (`client`).
+//! Everything but `up`, `demo`, `census`, `config` and `completions` is one request over the local API (`client`).
 
 pub(crate) mod args;
 pub(crate) mod client;
@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Config};
 use crate::exit::{Code, INTERRUPTED};
 use crate::problem::{Outcome, Problem};
-use crate::{daemon, demo};
+use crate::{census, daemon, demo};
 use args::{Cli, Command, ConfigCommand};
 use client::Client;
 use output::Printer;
@@ -73,6 +73,7 @@ fn dispatch(command: Command, config: Config, printer: Printer) -> Outcome<u8> {
             let folder = config.data_named.then(|| config.data.clone());
             demo::run(&flags, folder, printer)
         }
+        Command::Census { flags, command } => census::run(&flags, command.as_ref(), &config, printer),
         Command::Config { command: ConfigCommand::Show { origin, .. } } => {
             commands::config_show(&config, origin, printer);
             Ok(0)

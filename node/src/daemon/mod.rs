@@ -8,7 +8,7 @@
 
 mod account;
 mod api;
-mod folder;
+pub(crate) mod folder;
 mod history;
 mod lookup;
 mod names;
@@ -73,7 +73,7 @@ pub(crate) fn run(config: &Config, printer: Printer, leave_with_stdin: bool) -> 
 }
 
 /// SIGINT and SIGTERM mean stop.
-fn heed_signals(stop: &watch::Sender<bool>) -> Outcome<()> {
+pub(crate) fn heed_signals(stop: &watch::Sender<bool>) -> Outcome<()> {
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         let mut signals = signal(kind)
             .map_err(|error| Problem::new(Code::Failed, format!("signals can't be heeded: {error}")))?;
@@ -88,7 +88,7 @@ fn heed_signals(stop: &watch::Sender<bool>) -> Outcome<()> {
 }
 
 /// The end of standard input means stop: whoever started us is gone.
-fn heed_stdin(stop: watch::Sender<bool>) {
+pub(crate) fn heed_stdin(stop: watch::Sender<bool>) {
     std::thread::spawn(move || {
         let (mut input, mut byte) = (std::io::stdin().lock(), [0; 64]);
         while !matches!(input.read(&mut byte), Ok(0) | Err(_)) {}

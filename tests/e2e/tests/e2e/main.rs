@@ -3,6 +3,7 @@
 mod accounts;
 mod clocks;
 mod commands;
+mod counting;
 mod demo;
 mod failing;
 mod folders;
