@@ -5,8 +5,8 @@
 use callbook_bootstrap::metrics::names::REQUESTS;
 use callbook_host::metrics::Metric;
 use callbook_host::metrics::names::{
-    BUILD_INFO, CHILDREN, CHILDREN_MAX, LOOKUPS, PEER_DEPARTURES, PEERS_ONLINE, STORE_COMMIT_FAILURES,
-    SUPERPEERS,
+    BUILD_INFO, CENSUS_LAST_SUCCESS, CHILDREN, CHILDREN_MAX, LOOKUPS, NETWORK_SIZE, PEER_DEPARTURES,
+    PEERS_ONLINE, STORE_COMMIT_FAILURES, SUPERPEERS,
 };
 
 /// A rule that is recorded.
@@ -74,6 +74,9 @@ fn about_the_network() -> Vec<Alert> {
     let timeouts = increase(&PEER_DEPARTURES, "role=\"child\",reason=\"timeout\"", "10m");
     let goodbyes = increase(&PEER_DEPARTURES, "role=\"child\",reason=\"graceful\"", "10m");
     let map = all(&SUPERPEERS);
+    let size = |method: &str| {
+        format!("max({}{{role=\"superpeer\",method=\"{method}\"}} > 0)", NETWORK_SIZE.series())
+    };
     vec![
         Alert {
             alert: "CallbookLookupsUnanswered",
@@ -102,6 +105,24 @@ fn about_the_network() -> Vec<Alert> {
             hold: "30m",
             severity: "page",
             summary: "Superpeers and children know very different numbers of superpeers: a partition, or somebody is cut off",
+        },
+        Alert {
+            alert: "CallbookSizesDisagree",
+            expr: format!(
+                "{density} > 2 * {counted} or {counted} > 2 * {density}",
+                density = size("density"),
+                counted = size("counted")
+            ),
+            hold: "30m",
+            severity: "ticket",
+            summary: "A census counts far more or far fewer superpeers than their places let guess: a partition, lies, or many who can't be reached",
+        },
+        Alert {
+            alert: "CallbookCensusStale",
+            expr: format!("time() - max({} > 0) > 3600", all(&CENSUS_LAST_SUCCESS)),
+            hold: "5m",
+            severity: "ticket",
+            summary: "No walk of the census was complete for an hour: its figures are old",
         },
         Alert {
             alert: "CallbookNobodyObserves",

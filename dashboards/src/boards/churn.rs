@@ -1,8 +1,10 @@
 //! Churn: who comes, goes, and for how long; for those who measure.
 
 use callbook_host::metrics::names::{
-    PEER_ARRIVALS, PEER_DEPARTURES, PEER_DOWNTIME, PEER_FLAPS, PEER_SESSION_DURATION, PEERS_CLASS,
-    PEERS_ESTIMATE, PEERS_ONLINE, PEERS_OVERLOOKED, PEERS_SEEN_WITHIN, PEERS_UPTIME_AT_LEAST, SUPERPEERS,
+    CENSUS_LAST_SUCCESS, CENSUS_SUPERPEERS, CENSUS_TELLING, CENSUS_VISITS, CENSUS_WALK_DURATION,
+    CENSUS_WALKS, NETWORK_SIZE, NETWORK_SIZE_STDDEV, PEER_ARRIVALS, PEER_DEPARTURES, PEER_DOWNTIME,
+    PEER_FLAPS, PEER_SESSION_DURATION, PEERS_CLASS, PEERS_ESTIMATE, PEERS_ONLINE, PEERS_OVERLOOKED,
+    PEERS_SEEN_WITHIN, PEERS_UPTIME_AT_LEAST, SESSION_SURVIVAL, SUPERPEERS,
 };
 
 use super::{children, children_in_an_hour, departures_in_an_hour};
@@ -17,7 +19,7 @@ pub fn board() -> Dashboard {
     Dashboard {
         uid: "callbook-churn",
         title: "Callbook / Churn",
-        description: "Sessions as superpeers see them with their own eyes. A session is a run of observations of one PeerId without a confirmed end; a peer that is lost and back within 60 s has flapped, and its session goes on. Choose one instance for superpeers: whom several see is counted by each of them.",
+        description: "Sessions as superpeers see them with their own eyes. A session is a run of observations of one PeerId without a confirmed end; a peer that is lost and back within 60 s has flapped, and its session goes on. Choose one instance for superpeers: whom several see is counted by each of them. A census (callbook census) sees all of them, by visits: choose it for the sessions of superpeers.",
         from: "now-7d",
         instances: PEERS_ONLINE.series(),
         variables: vec![Variable::Words("role", &["child", "superpeer"])],
@@ -27,6 +29,7 @@ pub fn board() -> Dashboard {
             ("Ratios", ratios()),
             ("Lengths", lengths()),
             ("Who is there", population()),
+            ("The network from outside (callbook census)", census()),
         ],
     }
 }
@@ -119,5 +122,33 @@ fn population() -> Vec<Panel> {
             .ask("children + superpeers", format!("{} + max({})", children(), of(&SUPERPEERS, "")))
             .ask("guessed from loads", format!("quantile(0.5, {} > 0)", of(&PEERS_ESTIMATE, "")))
             .ask("superpeers in the map", format!("max({})", of(&SUPERPEERS, ""))),
+    ]
+}
+
+fn census() -> Vec<Panel> {
+    let size = |role: &str| format!("max by (method) ({})", of(&NETWORK_SIZE, &format!("role=\"{role}\"")));
+    let superpeers = of(&NETWORK_SIZE, "role=\"superpeer\"");
+    let off = of(&NETWORK_SIZE_STDDEV, "role=\"superpeer\"");
+    vec![
+        lines("Superpeers, three ways", "short", "counted: those that a walk through the whole key space reached; density: from how near the nearest to each superpeer are (wrong if places are chosen); recapture: from whom two halves of the superpeers name, and whom both (Chapman). Far apart: a partition, lies, or many who can't be reached.")
+            .ask("{{method}}", size("superpeer")),
+        lines("How uncertain that is", "short", "Two standard deviations above and below the estimates; of those that were counted there is none.")
+            .ask("{{method}} at most", format!("max by (method) ({superpeers} + 2 * {off})"))
+            .ask("{{method}} at least", format!("max by (method) ({superpeers} - 2 * {off})")),
+        lines("Children, three ways", "short", "The same times the mean number of children of those superpeers that tell how many they have.")
+            .ask("{{method}}", size("child")),
+        Panel::new(Draw::Bars, "Survival by Kaplan and Meier", "percentunit", "The share of superpeers' sessions that lasts longer than an age. Sessions that go on count for as long as they were seen, so it does not lean to short ones; only sessions whose beginning a census saw are in it. Visits are 1 to 15 minutes apart: so exact is the length of a session.")
+            .ask("{{age}}", format!("max by (age) ({})", of(&SESSION_SURVIVAL, ""))),
+        lines("Superpeers of a walk", "short", "Those that answered in the last walk, those that were named and did not, and how many told the number of their children.")
+            .ask("{{state}}", format!("max by (state) ({})", of(&CENSUS_SUPERPEERS, "")))
+            .ask("telling", format!("max({})", of(&CENSUS_TELLING, ""))),
+        lines("Visits", "reqps", "By what came of them, in walks and between them. replaced: somebody else was at the address; demoted: it is there, and no superpeer any more.")
+            .ask("{{result}}", format!("sum by (result) ({})", rate(&CENSUS_VISITS, ""))),
+        lines("Walks per hour", "short", "complete: all of the key space was told of, and everybody who was named was visited.")
+            .ask("{{result}}", format!("sum by (result) ({})", increase(&CENSUS_WALKS, "", "1h"))),
+        lines("Length of a walk", "s", "The mean within an hour.")
+            .ask("mean", mean(&CENSUS_WALK_DURATION, "", "1h")),
+        lines("Age of the last complete walk", "s", "Since it ended. Figures of a census are as old as this.")
+            .ask("age", format!("time() - max({} > 0)", of(&CENSUS_LAST_SUCCESS, ""))),
     ]
 }

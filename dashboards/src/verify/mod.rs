@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use callbook_e2e::{Network, Peer, until};
+use callbook_e2e::{Network, Peer, Process, Program, until};
 
 use self::book::Expected;
 use self::judge::Judge;
@@ -81,7 +81,8 @@ pub fn run(options: &Options) -> Result<(), String> {
         Some(file) => file.clone(),
         None => simulated(&network)?,
     };
-    let prometheus = Prometheus::start(&network.room, &login, &experiment)?;
+    let (census, census_url) = census(&network)?;
+    let prometheus = Prometheus::start(&network.room, (&login, &census_url), &experiment)?;
     until("Prometheus scrapes all superpeers", || {
         let seen = prometheus.number("count(callbook_peers_online{role=\"child\",job=\"callbook\"})").ok()?;
         (seen >= SUPERPEERS as f64).then_some(())
@@ -102,8 +103,18 @@ pub fn run(options: &Options) -> Result<(), String> {
     judge.panels();
     judge.churn(&expected, (ended, over.elapsed()));
     let verdict = judge.verdict();
-    drop(superpeers);
+    drop((superpeers, census));
     verdict
+}
+
+/// A census of the network, which walks all the time; its process, and where its metrics are.
+fn census(network: &Network) -> Result<(Process, String), String> {
+    let mut command = network.room.command(Program::Callbook);
+    command.arg("--data").arg(network.room.path("census")).args(["--json", "census", "--leave-with-stdin"]);
+    command.args(["--interval", "5s", "--network"]).arg(network.file());
+    let mut process = Process::start(&network.room, "census", command);
+    let url = process.event("ready")["metrics"].as_str().map(str::to_owned);
+    Ok((process, url.ok_or("the census shows no metrics")?))
 }
 
 /// The figures of a small simulated network, in a file of the room.

@@ -51,15 +51,20 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it: it scrapes the login server, and whom that lists.
+    /// Starts it: it scrapes the login server, whom that lists, and a census.
     ///
     /// # Errors
     /// The machine: it can't be started, or says that something is wrong.
-    pub(super) fn start(room: &Room, login: &str, experiment: &Path) -> Result<Self, String> {
+    pub(super) fn start(
+        room: &Room,
+        (login, census): (&str, &str),
+        experiment: &Path,
+    ) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("Prometheus: {error}");
         let (config, store) = (room.path("prometheus.yml"), room.path("prometheus"));
-        let host = login.trim_start_matches("http://").trim_end_matches("/metrics");
-        fs::write(&config, configuration(host)).map_err(failed)?;
+        let [host, census] =
+            [login, census].map(|url| url.trim_start_matches("http://").trim_end_matches("/metrics"));
+        fs::write(&config, configuration(host, census)).map_err(failed)?;
         load(experiment, &store)?;
         let free = TcpListener::bind((room.address(), 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(failed)?.to_string();
@@ -128,13 +133,13 @@ impl Prometheus {
 }
 
 /// What is scraped, faster than a product would, with the rules that are shipped.
-fn configuration(login: &str) -> String {
+fn configuration(login: &str, census: &str) -> String {
     let rules = folder().join("prometheus");
     format!(
         "global:\n  scrape_interval: 2s\n  evaluation_interval: 5s\nrule_files:\n  - {0}/rules.yml\n  - {0}/alerts.yml\n\
          scrape_configs:\n  - job_name: callbook-login\n    static_configs:\n      - targets: ['{login}']\n  \
          - job_name: callbook\n    http_sd_configs:\n      - url: http://{login}/v1/prometheus/targets\n        \
-         refresh_interval: 2s\n",
+         refresh_interval: 2s\n  - job_name: callbook-census\n    static_configs:\n      - targets: ['{census}']\n",
         rules.display()
     )
 }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use callbook_dashboards::all;
 use callbook_dashboards::boards::experiment::FIGURE;
 use callbook_dashboards::rules::{alerts, recordings};
-use callbook_e2e::{Network, Peer, http_get, until};
+use callbook_e2e::{Network, Peer, Process, Program, http_get, until};
 
 use super::scan::scan;
 
@@ -75,7 +75,17 @@ fn babble(peer: &Peer) {
     drop(stream.read_to_end(&mut Vec::new()));
 }
 
-/// Pages of a login server, a superpeer that has lost connections, dialled in vain and been babbled at, and
+/// A census of the network: its process, and where its metrics are.
+fn census(network: &Network) -> (Process, String) {
+    let mut command = network.room.command(Program::Callbook);
+    command.arg("--data").arg(network.room.path("census")).args(["--json", "census", "--leave-with-stdin"]);
+    command.arg("--network").arg(network.file());
+    let mut process = Process::start(&network.room, "census", command);
+    let url = process.event("ready")["metrics"].as_str().unwrap().to_owned();
+    (process, url)
+}
+
+/// Pages of a census, a login server, a superpeer that has lost connections, dialled in vain and been babbled at, and
 /// a child: libp2p shows nothing of what has not happened yet.
 fn pages() -> Shown {
     let mut network = Network::made();
@@ -98,7 +108,8 @@ fn pages() -> Shown {
         happened.iter().all(|name| page.contains(&format!("libp2p_swarm_{name}{{"))).then_some(())
     });
     let mut shown = Shown::default();
-    for url in urls {
+    let (_process, census) = census(&network);
+    for url in urls.into_iter().chain([census]) {
         shown.add(&http_get(&url, "/metrics").body);
     }
     shown
