@@ -191,6 +191,15 @@ impl Walk {
         }
     }
 
+    /// Those of the closest that are fresh and known to be there count as if they had answered.
+    pub(crate) fn pass_over(&mut self, there: impl Fn(&PeerId) -> bool) {
+        let closest = self.candidates.iter_mut().take(self.width);
+        for candidate in closest.filter(|candidate| candidate.state == State::Fresh && there(&candidate.peer))
+        {
+            candidate.state = State::Denied;
+        }
+    }
+
     /// `peer` did not answer, or not to the point.
     pub(crate) fn failed(&mut self, peer: &PeerId) {
         self.mark(peer, State::Failed);

@@ -5,6 +5,7 @@
 //!                                     └─▶ a majority can't any more: failed
 //!                                              all have answered ─▶ who lacks something gets it
 //! ```
+//! The walk asks α of them and those without a stream; who can't be reached leaves its place to the next closest.
 //! The origin is told once. Storers sign what they acknowledge, and tell what else they hold: one that has
 //! become a storer only now must not answer with this record as if it were all. *Not here*: what a storer checks
 //! (`serve`), when to publish again (`publish`).
@@ -18,9 +19,9 @@ use super::{Overlay, Timer};
 use crate::api::{CommandId, Failure, LinkId, Reply, Stored};
 use crate::cbor::Blob;
 use crate::key::{Digest, Key, PeerId};
-use crate::limits::{DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, WALK_TIMEOUT};
+use crate::limits::{CANDIDATES_MAX, DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, WALK_TIMEOUT};
 use crate::lookup::Goal;
-use crate::map::Reach;
+use crate::map::{Contact, Reach};
 use crate::record::{Bundle, Record};
 use crate::sign::{Signature, Tag, to_sign};
 use crate::time::Instant;
@@ -44,6 +45,8 @@ pub(super) struct PutRun {
     origin: Origin,
     of: usize,
     waiting: usize,
+    /// Who was asked to store it.
+    asked: Vec<PeerId>,
     acknowledgements: Vec<(PeerId, Signature)>,
     newer: Option<Record>,
     refused: Option<Reason>,
@@ -74,6 +77,7 @@ impl Overlay {
             origin,
             of: 0,
             waiting: 0,
+            asked: Vec::new(),
             acknowledgements: Vec::new(),
             newer: None,
             refused: None,
@@ -92,6 +96,7 @@ impl Overlay {
         let of = self.replicas().max(targets.len()).max(least);
         let Some(run) = self.puts.get_mut(&id) else { return };
         (run.of, run.waiting) = (of, targets.len());
+        run.asked.clone_from(&targets);
         let (record, key) = (run.record.clone(), run.record.header().key);
         for peer in targets {
             if peer == self.me {
@@ -99,11 +104,30 @@ impl Overlay {
                 let others = self.others_of(&key, &record);
                 self.put_result(id, peer, result, others);
             } else {
-                let records = alloc::vec![Blob(record.bytes().clone())];
-                self.ask(peer, Message::Put(Put { key, records }), Purpose::Put(id), REQUEST_TIMEOUT);
+                self.put_to(id, peer, &record);
             }
         }
         self.judge_put(id);
+    }
+
+    fn put_to(&mut self, id: u64, peer: PeerId, record: &Record) {
+        let (key, records) = (record.header().key, alloc::vec![Blob(record.bytes().clone())]);
+        self.ask(peer, Message::Put(Put { key, records }), Purpose::Put(id), REQUEST_TIMEOUT);
+    }
+
+    /// A storer can't be reached: the next closest that has not been asked takes its place, if there is one.
+    fn put_to_next(&mut self, id: u64) -> bool {
+        let replicas = self.replicas();
+        let Some(run) = self.puts.get_mut(&id).filter(|run| run.asked.len() < CANDIDATES_MAX) else {
+            return false;
+        };
+        let closest = self.map.closest(&run.record.header().key, replicas);
+        let open = |peer: &PeerId| *peer != self.me && !run.asked.contains(peer);
+        let Some(next) = closest.into_iter().map(Contact::peer).find(open) else { return false };
+        run.asked.push(next);
+        let record = run.record.clone();
+        self.put_to(id, next, &record);
+        true
     }
 
     /// The other records of the bundle that we hold.
@@ -113,11 +137,14 @@ impl Overlay {
     }
 
     pub(super) fn put_heard(&mut self, id: u64, peer: PeerId, outcome: Outcome) {
+        let gone = matches!(outcome, Outcome::Unreachable);
         if let Outcome::Answer(Message::PutDone(PutDone { mut results, others })) = outcome
             && let Some(result) = results.pop()
         {
             let others = others.into_iter().filter_map(|blob| self.read_record(blob.0).ok()).collect();
             self.put_result(id, peer, result, others);
+        } else if gone && self.put_to_next(id) {
+            return;
         } else if let Some(run) = self.puts.get_mut(&id) {
             run.waiting = run.waiting.saturating_sub(1);
         }

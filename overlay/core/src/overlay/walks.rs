@@ -384,6 +384,7 @@ impl Overlay {
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
                 let depth = run.walk.denied(&peer);
                 self.take_hints(&mut run, peer, &hints.hints, depth);
+                self.pass_over_linked(&mut run);
             }
             (Outcome::Refused(refused), Goal::Value)
                 if Reason::from_wire(refused.reason) == Reason::Syncing =>
@@ -405,6 +406,16 @@ impl Overlay {
             }
         }
         self.step(id, run);
+    }
+
+    /// Once α have told whom they know around a key, those that we have a stream to need not be asked before a
+    /// record is put to them: that they are there we know, and whom else they know the α know too.
+    fn pass_over_linked(&self, run: &mut WalkRun) {
+        let now = self.now.instant;
+        let told = run.walk.answered().into_iter().filter(|peer| *peer != self.me).count();
+        if matches!(run.owner, Owner::Put(_)) && told >= self.network.parameters.alpha {
+            run.walk.pass_over(|peer| self.links.alive(peer, now).is_some());
+        }
     }
 
     fn take_hints(&mut self, run: &mut WalkRun, teller: PeerId, hints: &[Hint], depth: u8) {
