@@ -582,6 +582,9 @@ pub const SELF_CHECK_WAIT: Duration = Duration::from_secs(2);
 /// How often a child resolves itself, jittered by half. *Specification* (DESIGN §4).
 pub const SELF_CHECK_INTERVAL: Duration = Duration::from_secs(300);
 
+/// A self-check that waits for a standby to be dialled anyway waits so much longer. *Guess*.
+pub const SELF_CHECK_SLACK: Duration = Duration::from_secs(60);
+
 /// Names in one self-check. *Guess*.
 pub const SELF_CHECK_NAMES: usize = 8;
 

@@ -18,7 +18,7 @@ use crate::api::{Asked, Failure, Source};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     CONFIRM_TIMEOUT, DEVICES_PER_NAME_MAX, PARENT_TIMEOUT, SELF_CHECK_INTERVAL, SELF_CHECK_NAMES,
-    SELF_CHECK_WAIT,
+    SELF_CHECK_SLACK, SELF_CHECK_WAIT,
 };
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
@@ -193,6 +193,20 @@ impl Overlay {
             return;
         }
         let standby = standbys[self.pick(standbys.len())];
+        self.self_check(standby);
+    }
+
+    /// A standby has been dialled for its reservation: what it would be dialled for a little later is asked now.
+    pub(super) fn check_beside(&mut self, standby: PeerId) {
+        let soon = self.now.instant + SELF_CHECK_SLACK * 2;
+        if self.attaching.parent().is_some() && self.confirming.wake.is_some_and(|wake| wake <= soon) {
+            // The next time too.
+            self.check_at(SELF_CHECK_INTERVAL + SELF_CHECK_SLACK);
+            self.self_check(standby);
+        }
+    }
+
+    fn self_check(&mut self, standby: PeerId) {
         let names = self.publishing.acknowledged_after(self.confirming.checked, SELF_CHECK_NAMES);
         self.confirming.checked = names.last().copied();
         for key in names {

@@ -202,6 +202,7 @@ impl Overlay {
                 self.standbys.kept.insert(0, Kept { peer, renew, until });
                 self.standbys.kept.truncate(STANDBYS);
                 self.standbys.stood_by = true;
+                self.check_beside(peer);
             }
             Outcome::Refused(refused) => {
                 self.learn_candidates(&peer, &refused);
