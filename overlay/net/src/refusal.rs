@@ -41,8 +41,7 @@ mod tests {
     /// A dial of as many addresses as there are numbers of the system's errors; `None`: a timeout.
     fn failed(numbers: &[Option<i32>]) -> DialError {
         let failure = |number: &Option<i32>| {
-            let error = number
-                .map_or_else(|| ErrorKind::TimedOut.into(), |number| io::Error::from_raw_os_error(number));
+            let error = number.map_or_else(|| ErrorKind::TimedOut.into(), io::Error::from_raw_os_error);
             (Multiaddr::empty(), TransportError::Other(io::Error::other(error)))
         };
         DialError::Transport(numbers.iter().map(failure).collect())
