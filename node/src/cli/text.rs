@@ -238,6 +238,7 @@ mod tests {
         network      demo (3c), version 1
         limits       lab, scope local
         metrics      off
+        page         off
         socket       /run/s
         data         /d
         running      1 min 5 s, process 7, version 0.1.0
