@@ -7,7 +7,7 @@ use std::time::Duration;
 use callbook_overlay::Username;
 use callbook_overlay::api::{Command, Failure, How, Parallelism, Presence, Reply};
 use callbook_overlay::key::Key;
-use callbook_overlay::limits::REQUEST_TIMEOUT;
+use callbook_overlay::limits::{RELUCTANT_FROM, REQUEST_TIMEOUT};
 use callbook_overlay::wire::{Frame, Message, Resolve};
 
 use crate::network::network;
@@ -51,6 +51,31 @@ fn a_child_is_attached_soon_after_its_start() {
         world.run_for(millis(21 + 41 + 30 + 82 + 5));
         assert!(world.parent(child).is_some(), "seed {seed}");
         assert!(world.overlay(child).counters().asked.attach == 1, "seed {seed}");
+    }
+}
+
+/// Goal: the login server's superpeer serves children only as long as few others are there (DESIGN §5). Method: a
+/// network of it alone, then of so many others that it need not; a child that knows it alone is attached to it, and
+/// later to one of the others, whom it names.
+#[test]
+fn the_login_servers_superpeer_takes_children_only_where_few_others_are() {
+    for seed in 0..SEEDS {
+        for others in [RELUCTANT_FROM - 1, RELUCTANT_FROM] {
+            let mut world = network(seed, 1, 0, 3);
+            let first = world.add(false);
+            world.start(first, &[0]);
+            world.run_for(seconds(5));
+            assert_eq!(world.parent(first), Some(0), "seed {seed}: alone it serves");
+            let more: Vec<usize> = (0..others).map(|_| world.add(true)).collect();
+            more.iter().for_each(|index| world.start(*index, &[0]));
+            world.run_for(seconds(20));
+            let child = world.add(false);
+            world.start(child, &[0]);
+            world.run_for(seconds(10));
+            let parent = world.parent(child).expect("a parent");
+            assert!(others < RELUCTANT_FROM || parent != 0, "seed {seed}, {others} others");
+            assert_eq!(world.overlay(0).counters().refused.busy > 0, others == RELUCTANT_FROM, "seed {seed}");
+        }
     }
 }
 
