@@ -36,6 +36,14 @@ pub(super) enum Asker {
     Watch(Key),
 }
 
+/// One who waits for a walk that is under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    asker: Asker,
+    /// It passes over caches.
+    fresh: bool,
+}
+
 /// What a walk that found no device has to say.
 #[derive(Debug, Clone)]
 pub(super) struct Nothing {
@@ -77,11 +85,11 @@ impl Overlay {
         }
         let way = flags & (FLAG_CROSS_CHECK | FLAG_TRACE);
         let waiting = self.resolving.waiting.entry((key, way)).or_default();
-        if let (Asker::Watch(_), true) = (asker, waiting.iter().any(|other| matches!(other, Asker::Watch(_))))
-        {
+        let watches = |waiting: &Waiting| matches!(waiting.asker, Asker::Watch(_));
+        if matches!(asker, Asker::Watch(_)) && waiting.iter().any(watches) {
             return;
         }
-        waiting.push(asker);
+        waiting.push(Waiting { asker, fresh });
         if waiting.len() == 1 {
             self.start_walk(key, Goal::Value, Owner::Resolve(key, way));
         }
@@ -148,7 +156,7 @@ impl Overlay {
     /// for another, to ourselves once verified.
     pub(super) fn resolve_usable(&mut self, owner: Owner, bundle: &Bundle, storer: &PeerId) -> bool {
         let Owner::Resolve(key, way) = owner else { return false };
-        let ours = |asker: &Asker| !matches!(asker, Asker::Child { .. });
+        let ours = |waiting: &Waiting| !matches!(waiting.asker, Asker::Child { .. });
         let waiting = self.resolving.waiting.get(&(key, way));
         let local = waiting.is_some_and(|askers| askers.iter().any(ours));
         !(local || self.cache.is_blamed(storer))
@@ -161,6 +169,7 @@ impl Overlay {
         let found = self.with_index(&key, found.bundle, Source::Overlay);
         let found = Found { hops, source: Source::Overlay, trace, ..found };
         let askers = self.resolving.waiting.remove(&asked).unwrap_or_default();
+        let askers: Vec<Asker> = askers.into_iter().map(|waiting| waiting.asker).collect();
         let until = self.now.instant + found.bundle.ttl(self.now.unix);
         // What we find wrong with it ourselves has to be found in the cache.
         let ours = askers.iter().any(|asker| !matches!(asker, Asker::Child { .. }));
@@ -179,6 +188,9 @@ impl Overlay {
 
     /// The walk ended without a bundle. What our children registered is an answer all the same, and what
     /// we hold without being a storer of it: a put may have come while the walk was under way.
+    ///
+    /// Who joined it later may have asked after a put that it missed: what denied may have done so before. For them
+    /// an absence is one that is remembered; those who pass over caches wait for another walk, together.
     pub(super) fn walk_found_nothing(
         &mut self,
         asked: (Key, u8),
@@ -195,17 +207,34 @@ impl Overlay {
         for epoch in &nothing.epochs {
             self.resolving.newest.remember(epoch);
         }
-        let askers = self.resolving.waiting.remove(&asked).unwrap_or_default();
-        for asker in &askers {
-            if known {
-                self.give(*asker, &found);
-            } else {
-                self.give_nothing(*asker, &nothing, Source::Overlay, &found.trace);
+        let waiting = self.resolving.waiting.remove(&asked).unwrap_or_default();
+        let absent = nothing.absent && !known;
+        let (mut askers, mut later) = (Vec::new(), Vec::new());
+        for (index, Waiting { asker, fresh }) in waiting.into_iter().enumerate() {
+            let joined = absent && index > 0;
+            if joined && fresh {
+                later.push(Waiting { asker, fresh });
+                continue;
             }
+            let source = if joined { Source::Cache } else { Source::Overlay };
+            if known {
+                self.give(asker, &found);
+            } else {
+                self.give_nothing(asker, &nothing, source, &found.trace);
+            }
+            askers.push(asker);
         }
-        if nothing.absent && !known {
+        if absent {
             self.cache.evict(&key);
             self.cache.deny(key, nothing, self.now.instant + DENIAL_TTL);
+        }
+        if !later.is_empty() {
+            // An answer may have made somebody ask again.
+            let begun = self.resolving.waiting.contains_key(&asked);
+            self.resolving.waiting.entry(asked).or_default().extend(later);
+            if !begun {
+                self.start_walk(key, Goal::Value, Owner::Resolve(key, asked.1));
+            }
         }
         askers
     }

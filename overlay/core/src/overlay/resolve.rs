@@ -14,7 +14,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::look::{Asker, Found};
+use super::look::{Asker, Found, Waiting};
 use super::newest::Newest;
 use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer, steps};
@@ -60,7 +60,7 @@ struct Local {
 pub(super) struct Resolving {
     local: BTreeMap<u64, Local>,
     /// Who waits for a walk, by key and way.
-    pub(super) waiting: BTreeMap<(Key, u8), Vec<Asker>>,
+    pub(super) waiting: BTreeMap<(Key, u8), Vec<Waiting>>,
     pub(super) newest: Newest,
 }
 
