@@ -42,6 +42,8 @@ pub(super) struct Waiting {
     asker: Asker,
     /// It passes over caches.
     fresh: bool,
+    /// It asked when the walk had begun.
+    joined: bool,
 }
 
 /// What a walk that found no device has to say.
@@ -89,8 +91,9 @@ impl Overlay {
         if matches!(asker, Asker::Watch(_)) && waiting.iter().any(watches) {
             return;
         }
-        waiting.push(Waiting { asker, fresh });
-        if waiting.len() == 1 {
+        let joined = !waiting.is_empty();
+        waiting.push(Waiting { asker, fresh, joined });
+        if !joined {
             self.start_walk(key, Goal::Value, Owner::Resolve(key, way));
         }
     }
@@ -210,10 +213,10 @@ impl Overlay {
         let waiting = self.resolving.waiting.remove(&asked).unwrap_or_default();
         let absent = nothing.absent && !known;
         let (mut askers, mut later) = (Vec::new(), Vec::new());
-        for (index, Waiting { asker, fresh }) in waiting.into_iter().enumerate() {
-            let joined = absent && index > 0;
+        for Waiting { asker, fresh, joined } in waiting {
+            let joined = absent && joined;
             if joined && fresh {
-                later.push(Waiting { asker, fresh });
+                later.push(Waiting { asker, fresh, joined: false });
                 continue;
             }
             let source = if joined { Source::Cache } else { Source::Overlay };
