@@ -305,6 +305,26 @@ fn an_absence_is_remembered_until_somebody_registers() {
     }
 }
 
+/// Goal: many who ask past the caches for a name that nobody has cost two walks, one for the first and one for all
+/// that came while it was under way. Method: a superpeer is asked eight times at once; the walks it ended.
+#[test]
+fn many_who_ask_at_once_for_an_absent_name_share_a_walk() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 6, 0, 3);
+        let username = Username::parse("nobody").expect("a name");
+        let before = world.overlay(0).counters().lookup_requests.count();
+        let asked: Vec<_> = (0..8)
+            .map(|_| world.tell(0, Command::Resolve { username: username.clone(), how: FRESH }))
+            .collect();
+        world.run_for(seconds(5));
+        for command in asked {
+            let absent = |reply: Reply| matches!(&reply, Reply::Resolved(found) if found.devices.is_empty());
+            assert!(world.reply(command).is_some_and(absent), "seed {seed}");
+        }
+        assert_eq!(world.overlay(0).counters().lookup_requests.count() - before, 2, "seed {seed}");
+    }
+}
+
 /// Goal: a remembered absence does not come back when what was registered after it has left the cache.
 /// Method: a short ttl; parents that don't store the name.
 #[test]
