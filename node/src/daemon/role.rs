@@ -2,24 +2,23 @@
 //!
 //! | wanted | certificate at hand | else a token | else |
 //! |---|---|---|---|
-//! | auto | superpeer | certified, then superpeer | child; one with an old certificate asks for a new one; on `scope = local` it may volunteer |
+//! | auto | superpeer, volunteers | certified, then superpeer | child; one with an old certificate asks for a new one; on `scope = local` it may volunteer |
 //! | superpeer | superpeer | certified, then superpeer | on an account that is held, else refused |
 //! | child | child | child | child |
 //!
-//! A volunteer is a child that others can reach and whose account can vouch for it: it becomes a
-//! superpeer when, once attached, it knows fewer than [`SUPERPEERS_ENOUGH`], or fewer than one for
-//! [`PEERS_PER_SUPERPEER`] peers that are online, as the overlay guesses from the loads of its neighbours.
+//! A volunteer is a peer that others can reach and whose account can vouch for it: it becomes a superpeer when
+//! its parent says that one more is needed, and a child again when there are superpeers enough without it; the
+//! overlay decides both.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use callbook_host::{Settings, StoreSetting, Transports};
 use callbook_login::key_file;
 use callbook_login::network_file::NetworkFile;
-use callbook_overlay::api::{Command, Parallelism, Reply, Role};
+use callbook_overlay::api::{Command, Notice, Parallelism, Reply, Role};
 use callbook_overlay::name::Username;
 use callbook_overlay::network::Scope;
 use callbook_overlay::sign::{SecretKey, Signer, Strict};
@@ -29,24 +28,11 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::folder::Folder;
 use super::names::Names;
-use super::state::{Daemon, leaving, unexpected};
+use super::state::{Daemon, unexpected};
 use crate::clock::wall;
 use crate::config::{Config, RoleChoice};
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
-
-/// With so many superpeers known, nobody volunteers; specification (DESIGN §5).
-const SUPERPEERS_ENOUGH: usize = 24;
-
-/// Nor if there is one for so many peers that are online; specification (DESIGN §5).
-const PEERS_PER_SUPERPEER: usize = 100;
-
-/// First and longest pause before a volunteer asks the login server again. Guesses.
-const VOLUNTEER_RETRY: Duration = Duration::from_secs(5);
-const VOLUNTEER_RETRY_MAX: Duration = Duration::from_secs(300);
-
-/// How often a volunteer looks whether it is attached when no notice says so. A guess.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Where a superpeer listens that was not told, if the network is one machine's.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -98,7 +84,11 @@ pub(super) fn plan(config: &Config, folder: &Folder, file: &NetworkFile, names: 
     let required = config.role == RoleChoice::Superpeer;
     let vouch = names.all().into_iter().next().map(|(username, _)| username);
     match (stored, &config.node_token, vouch) {
-        (Some(certificate), _, _) if valid(&certificate) => plan.role = Role::Superpeer(certificate),
+        (Some(certificate), token, _) if valid(&certificate) => {
+            plan.role = Role::Superpeer(certificate);
+            // Who was given a token is to be one.
+            plan.volunteers = !required && token.is_none();
+        }
         (_, Some(token), _) => plan.certify = Some(Certify::Token(read_token(token)?)),
         (Some(_), None, _) => plan.certify = Some(Certify::Renew { required }),
         (None, None, Some(username)) if required => plan.certify = Some(Certify::Vouch(username)),
@@ -207,67 +197,42 @@ impl Plan {
     }
 }
 
-/// Waits until it is known whether the network needs one more superpeer, and an account can vouch for
-/// it; then becomes one. Asked again after each login, and while the login server can't be reached.
+/// Volunteers as soon as an account can vouch for this peer; becomes a superpeer when one more is needed, and hears
+/// when it is one no more. If the login server can't be reached the parent asks again, or another child.
 pub(super) async fn volunteer(daemon: Arc<Daemon>) {
-    let mut pause = VOLUNTEER_RETRY;
-    loop {
-        let Some((username, name)) = daemon.names.all().into_iter().next() else {
-            daemon.vouched.notified().await;
-            continue;
-        };
-        let (superpeers, enough) = match attached(&daemon).await {
-            Ok(told) => told,
-            Err(problem) => return tracing::debug!(%problem, "no volunteer any more"),
-        };
-        if superpeers >= enough {
-            tracing::info!(superpeers, "there are superpeers enough; staying a child");
-            daemon.vouched.notified().await;
-            continue;
-        }
-        let vouch = Some((&username, &name.device));
-        let certified = match daemon.server.certify_node(None, vouch, &daemon.network).await {
-            Ok(certificate) => act(&daemon, certificate).await,
-            Err(problem) => Err(problem),
-        };
-        match certified {
-            Ok(()) => {
-                tracing::info!(superpeers, "one more superpeer is of use here; acting as one");
-                daemon.superpeer.store(true, Ordering::Relaxed);
-                return;
-            }
-            Err(problem) if problem.code == Code::LoginUnreachable => {
-                tracing::info!(%problem, "no node certificate yet; staying a child");
-                let retry = tokio::time::sleep(pause);
-                pause = (pause * 2).min(VOLUNTEER_RETRY_MAX);
-                tokio::select! { () = retry => {}, () = daemon.vouched.notified() => {} }
-            }
-            Err(problem) => {
-                tracing::info!(%problem, "no node certificate; staying a child");
-                daemon.vouched.notified().await;
-            }
-        }
-    }
-}
-
-/// max(24, N/100), N being the peers that are online.
-fn superpeers_enough(peers: usize) -> usize {
-    (peers / PEERS_PER_SUPERPEER).max(SUPERPEERS_ENOUGH)
-}
-
-/// Waits for a parent; returns how many superpeers are known then, and how many are enough.
-async fn attached(daemon: &Daemon) -> Outcome<(usize, usize)> {
     let mut notices = daemon.handle.notices();
+    while daemon.names.all().is_empty() {
+        daemon.vouched.notified().await;
+    }
+    if let Err(problem) = daemon.command(Command::Volunteer(true)).await {
+        return tracing::debug!(%problem, "no volunteer any more");
+    }
     loop {
-        let status = daemon.overlay_status().await?;
-        if status.parent.is_some() {
-            return Ok((status.superpeers, superpeers_enough(status.peers)));
-        }
-        // Whatever is noticed or missed: the status says whether we are attached.
-        if let Ok(Err(RecvError::Closed)) = tokio::time::timeout(LOOK, notices.recv()).await {
-            return Err(leaving());
+        match notices.recv().await {
+            Ok(Notice::SuperpeerNeeded) => match join(&daemon).await {
+                Ok(()) => {
+                    tracing::info!("one more superpeer is needed; acting as one");
+                    daemon.superpeer.store(true, Ordering::Relaxed);
+                }
+                Err(problem) => tracing::info!(%problem, "no node certificate; staying a child"),
+            },
+            Ok(Notice::SteppedDown) => daemon.superpeer.store(false, Ordering::Relaxed),
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// With the certificate that is at hand, or a new one that an account vouches for.
+async fn join(daemon: &Daemon) -> Outcome<()> {
+    let kept = daemon.folder.node_certificate();
+    if let Some(kept) = kept.filter(|kept| kept.verify(&daemon.network, wall(), &Strict).is_ok()) {
+        return act(daemon, kept).await;
+    }
+    let name = daemon.names.all().into_iter().next();
+    let vouch = name.as_ref().map(|(username, name)| (username, &name.device));
+    let certificate = daemon.server.certify_node(None, vouch, &daemon.network).await?;
+    act(daemon, certificate).await
 }
 
 /// Keeps a certificate and acts on it.
@@ -292,12 +257,6 @@ fn read_token(path: &Path) -> Outcome<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn superpeers_are_enough_when_there_is_one_for_a_hundred_peers_and_at_least_24() {
-        // Around the point where the hundredth part takes over.
-        assert_eq!([0, 2_499, 2_500, 10_000].map(superpeers_enough), [24, 24, 25, 100]);
-    }
 
     #[test]
     fn only_who_can_be_dialled_from_where_the_network_is_may_volunteer() {

@@ -285,6 +285,8 @@ fn told(daemon: &Daemon, notice: Notice) -> Option<Event> {
             tracing::warn!("the node certificate has expired; acting as child");
             Event::CertificateExpired
         }
+        // What becomes of it is told when it joins or attaches.
+        Notice::SuperpeerNeeded | Notice::SteppedDown => return None,
         other => {
             // Of a later version of the overlay.
             tracing::debug!(?other, "noticed");

@@ -190,6 +190,9 @@ pub enum Command {
     Seeds(Vec<Hint>),
     /// Change role. → [`Reply::Done`]
     Act(Role),
+    /// Whether we would be a superpeer if one more is needed ([`Notice::SuperpeerNeeded`]), and a child again if
+    /// there are too many ([`Notice::SteppedDown`]); at the start we would not. → [`Reply::Done`]
+    Volunteer(bool),
     /// Addresses changed. → [`Reply::Done`]
     Addresses {
         /// As [`Config::addresses`].
@@ -426,4 +429,8 @@ pub enum Notice {
     Equivocation(Slot),
     /// Our node certificate no longer counts; we act as a child.
     CertificateExpired,
+    /// We volunteer, and one more superpeer is needed: time for a certificate and [`Command::Act`].
+    SuperpeerNeeded,
+    /// There were superpeers enough: we act as a child.
+    SteppedDown,
 }

@@ -265,6 +265,36 @@ pub const GUESTS_SHARE: usize = 4;
 /// (DESIGN §5).
 pub const RELUCTANT_FROM: usize = 3;
 
+/// Peers that are online for each superpeer; with fewer superpeers a child is promoted. *Specification* (DESIGN §5).
+pub const PEERS_PER_SUPERPEER: usize = 100;
+
+/// With fewer superpeers every child that would be one is promoted. *Specification* (DESIGN §5).
+pub const SUPERPEERS_LEAST: usize = 24;
+
+/// With more children than this in the mean superpeers promote one. *Specification* (DESIGN §5, *high water*).
+pub const CHILDREN_HIGH: usize = 200;
+
+/// Children that a superpeer is meant to have. *Specification* (DESIGN §5).
+pub const CHILDREN_TARGET: usize = 100;
+
+/// How often a superpeer looks whether there are too few superpeers, or too many. *Guess*.
+pub const BALANCE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Who was asked to become a superpeer has become one by then, or never will. *Guess*: a certificate, and news of it.
+pub const PROMOTED_WITHIN: Duration = Duration::from_secs(60);
+
+/// A superpeer steps down no sooner than this after it joined. *Guess*.
+pub const STEP_DOWN_AFTER: Duration = Duration::from_secs(120);
+
+/// With fewer peers nobody steps down. *Specification* (DESIGN §5: then everybody may be a superpeer).
+pub const STEP_DOWN_FROM: usize = 1_000;
+
+/// Children that are named others to at a time. *Guess*: each of them registers again.
+pub const HANDED_ON_MAX: usize = 16;
+
+/// A child that moved to its parent so lately stays there. *Guess*.
+pub const MOVE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long an attachment holds. *Specification* (DESIGN §5).
 pub const ATTACHMENT_LIFE: Duration = Duration::from_secs(600);
 

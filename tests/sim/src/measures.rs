@@ -285,6 +285,8 @@ pub fn kind_word(kind: usize) -> &'static str {
         15 => "pull",
         16 => "offer",
         17 => "working",
+        18 => "promote",
+        19 => "elsewhere",
         130 => "hello back",
         131 => "hints",
         132 => "got",

@@ -34,6 +34,8 @@ use crate::wire::{Attach, AttachmentBody, Message, Refused};
 #[derive(Debug, Default)]
 pub(super) struct Attaching {
     parent: Option<PeerId>,
+    /// Since when it has been the parent.
+    since: Instant,
     asking: Option<PeerId>,
     /// Attachments that were asked for, also of standbys: what both sides sign.
     asked: BTreeMap<PeerId, Vec<u8>>,
@@ -66,6 +68,11 @@ impl Attaching {
 
     pub(super) fn is_parent(&self, peer: &PeerId) -> bool {
         self.parent == Some(*peer)
+    }
+
+    /// Since when we have had the parent, if nobody else is asked at the moment.
+    pub(super) fn settled_since(&self) -> Option<Instant> {
+        (self.parent.is_some() && self.asking.is_none()).then_some(self.since)
     }
 
     /// We are shutting down.
@@ -121,7 +128,7 @@ impl Overlay {
         open
     }
 
-    fn may_ask(&self, peer: &PeerId) -> bool {
+    pub(super) fn may_ask(&self, peer: &PeerId) -> bool {
         *peer != self.me
             && !self.attaching.is_parent(peer)
             && !self.attaching.passed_over.contains(peer)
@@ -234,7 +241,8 @@ impl Overlay {
         let body = body.to_bytes();
         let message = to_sign(tag, &self.network.id, &body);
         let signature = self.node.sign(&message);
-        (Attach { body: Blob(body), signature, voucher: None }, message)
+        let volunteers = self.promoting.volunteers();
+        (Attach { body: Blob(body), signature, voucher: None, volunteers }, message)
     }
 
     fn ask_to_attach(&mut self, peer: PeerId) {
@@ -324,7 +332,7 @@ impl Overlay {
         self.attaching.parent = Some(peer);
         self.attaching.failures = 0;
         if !renewed {
-            self.attaching.faults = 0;
+            (self.attaching.faults, self.attaching.since) = (0, self.now.instant);
         }
         self.attaching.passed_over.clear();
         self.attaching.named.clear();

@@ -37,6 +37,8 @@ struct Reservation {
 
 #[derive(Debug)]
 struct Child {
+    /// Since when it has been our child.
+    since: Instant,
     until: Instant,
     /// Its signed half of the attachment: proof that it is our child.
     word: Attach,
@@ -101,18 +103,34 @@ impl Children {
         self.children.len()
     }
 
+    /// All of them.
+    pub(super) fn peers(&self) -> Vec<PeerId> {
+        self.children.keys().copied().collect()
+    }
+
+    /// Of those that would be superpeers the one that has been our child longest.
+    pub(super) fn oldest_volunteer(&self, open: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
+        let volunteers = self.children.iter().filter(|(peer, child)| child.word.volunteers && open(peer));
+        volunteers.min_by_key(|(_, child)| child.since).map(|(peer, _)| *peer)
+    }
+
     pub(super) fn is_child(&self, peer: &PeerId) -> bool {
         self.children.contains_key(peer)
     }
 
     /// Takes a child in or renews its attachment; returns when the former one would have ended.
-    fn attach(&mut self, peer: PeerId, until: Instant, (word, vouched): (Attach, bool)) -> Option<Instant> {
+    fn attach(
+        &mut self,
+        peer: PeerId,
+        (since, until): (Instant, Instant),
+        (word, vouched): (Attach, bool),
+    ) -> Option<Instant> {
         self.goodbyes.remove(&peer);
         if let Some(child) = self.children.get_mut(&peer) {
             child.word = word;
             return Some(core::mem::replace(&mut child.until, until));
         }
-        self.children.insert(peer, Child { until, word, vouched, records: BTreeMap::new() });
+        self.children.insert(peer, Child { since, until, word, vouched, records: BTreeMap::new() });
         self.guests += usize::from(!vouched);
         None
     }
@@ -218,13 +236,17 @@ impl Overlay {
         let until = self.now.instant + agreed.life;
         // What is kept must not hold the whole frame in memory.
         let body = Blob(Bytes::copy_from_slice(&attach.body.0));
-        let word = Attach { body, signature: attach.signature, voucher: None };
-        if let Some(former) = self.children.attach(peer, until, (word, vouched)) {
+        let (signature, volunteers) = (attach.signature, attach.volunteers);
+        let word = Attach { body, signature, voucher: None, volunteers };
+        if let Some(former) = self.children.attach(peer, (self.now.instant, until), (word, vouched)) {
             self.cancel(former, Timer::Child(peer));
         }
         self.seen(peer, Seen::There(Kin::Child));
         self.end_reservation(&peer);
         self.set_timer(agreed.life, Timer::Child(peer));
+        if volunteers {
+            self.volunteer_came();
+        }
         Message::Attached(Attached { signature: self.node.sign(&agreed.message) })
     }
 

@@ -34,6 +34,10 @@ impl Overlay {
                 self.act(role);
                 self.reply(id, Reply::Done);
             }
+            Command::Volunteer(volunteers) => {
+                self.volunteer(volunteers);
+                self.reply(id, Reply::Done);
+            }
             Command::Addresses { addresses, multiaddrs } => {
                 self.move_to(addresses, multiaddrs);
                 self.reply(id, Reply::Done);

@@ -22,6 +22,7 @@ mod cache;
 mod children;
 mod commands;
 mod confirm;
+mod elsewhere;
 mod gossip;
 mod hellos;
 mod introductions;
@@ -31,6 +32,7 @@ mod mend;
 mod moving;
 mod newest;
 mod presence;
+mod promotion;
 mod publish;
 mod puts;
 mod requests;
@@ -81,6 +83,7 @@ use self::gossip::Gossip;
 use self::links::Links;
 use self::moving::Moving;
 use self::presence::Presences;
+use self::promotion::Promoting;
 use self::publish::Publishing;
 use self::puts::PutRun;
 use self::requests::Requests;
@@ -143,6 +146,8 @@ enum Timer {
     Repair,
     /// Be gone, whatever has not been pushed.
     Leave,
+    /// Look whether there are too few superpeers, or too many.
+    Balance,
 }
 
 /// One peer of the overlay. See the module's documentation for the contract.
@@ -190,6 +195,7 @@ pub struct Overlay {
     rumours: Rumours,
     surveys: Surveys,
     children: Children,
+    promoting: Promoting,
     moving: Moving,
     cache: Cache,
     publishing: Publishing,
@@ -255,6 +261,7 @@ impl Overlay {
             rumours: Rumours::new(now.instant),
             surveys: Surveys::default(),
             children: Children::default(),
+            promoting: Promoting::default(),
             moving: Moving::default(),
             cache: Cache::default(),
             publishing: Publishing::new(config.restored.sequences, now.unix),
@@ -394,6 +401,7 @@ impl Overlay {
             Timer::Anchors => self.renew_anchors(),
             Timer::Repair => self.repair(),
             Timer::Leave => self.depart(),
+            Timer::Balance => self.balance(),
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) enum Purpose {
     Reserve,
     /// A standby was asked to take us for its child, since the parent is gone or silent.
     FailOver,
+    /// Another superpeer that the parent named was asked to take us for its child.
+    Elsewhere,
     /// A standby was asked whether a name is absent: of this local look-up.
     Confirm(u64),
     /// A standby was asked for an own name, to see what the parent is worth.
@@ -207,6 +209,7 @@ impl Overlay {
                 | Purpose::Put(_)
                 | Purpose::Attach
                 | Purpose::FailOver
+                | Purpose::Elsewhere
                 | Purpose::Reserve
                 | Purpose::Hello
                 | Purpose::Moving(_)
@@ -361,6 +364,7 @@ impl Overlay {
             Purpose::Resolve(id) => self.resolve_heard(id, peer, outcome),
             Purpose::Reserve => self.reserve_heard(peer, outcome),
             Purpose::FailOver => self.fail_over_heard(peer, outcome),
+            Purpose::Elsewhere => self.elsewhere_heard(peer, &outcome),
             Purpose::Confirm(id) => self.confirm_heard(id, peer, outcome),
             Purpose::SelfCheck(key) => self.self_check_heard(key, peer, outcome),
             Purpose::Watch(key) => self.watch_heard(key, peer, outcome),

@@ -96,6 +96,8 @@ impl Overlay {
             Message::Working(_) => return,
             Message::Reject(reject) => return self.serve_reject(peer, &reject),
             Message::Leave(leave) => return self.serve_leave(link, peer, &leave),
+            Message::Promote(_) => return self.asked_to_join(&peer),
+            Message::Elsewhere(elsewhere) => return self.sent_elsewhere(peer, &elsewhere),
             _ => self.refuse(Reason::Unsupported),
         };
         self.send(link, id, answer);

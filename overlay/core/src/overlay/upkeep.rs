@@ -58,6 +58,7 @@ impl Overlay {
                     self.say_alive();
                 }
                 self.survey_soon();
+                self.begin_balancing();
                 self.begin_hand_over();
                 self.refresh();
                 self.upkeep_again();
@@ -74,6 +75,7 @@ impl Overlay {
             self.map.stand_at(None);
             self.streams.clear();
             self.stop_moving();
+            self.end_balancing();
             self.act_as(role);
             self.disown_children();
             self.stop_watching_for_others();

@@ -216,6 +216,10 @@ pub struct Attach {
     /// That the child has an account, if it has one and asks to attach.
     #[n(2)]
     pub voucher: Option<Voucher>,
+    /// The child would be a superpeer if one more is needed.
+    #[n(3)]
+    #[cbor(default)]
+    pub volunteers: bool,
 }
 
 /// Proof that a peer has an account.
@@ -500,6 +504,20 @@ pub struct Pulled {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Working {}
+
+/// Asks a child that volunteers to become a superpeer.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Promote {}
+
+/// Names superpeers to a child that have more room for it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Elsewhere {
+    /// Whom to ask to attach instead.
+    #[n(0)]
+    pub to: Vec<Hint>,
+}
 
 /// Tells the parent that a record which it served, or indexed for us, is not to be served.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -18,9 +18,9 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 pub use self::hint::Hint;
 pub use self::known::{Known, Parts};
 pub use self::message::{
-    Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Get, Got, Hello, Hints, Item,
-    Items, Leave, Open, PresenceAsk, PresenceTold, Pulled, Put, PutDone, PutResult, Range, Refused, Register,
-    Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
+    Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Elsewhere, Get, Got, Hello, Hints,
+    Item, Items, Leave, Open, PresenceAsk, PresenceTold, Promote, Pulled, Put, PutDone, PutResult, Range,
+    Refused, Register, Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
 };
 pub use crate::limits::FRAME_BYTES_MAX;
 
@@ -155,6 +155,10 @@ messages! {
     Offer(Items) = 16,
     /// No answer; keeps its request's id.
     Working(Working) = 17,
+    /// No answer; from a parent to its child.
+    Promote(Promote) = 18,
+    /// No answer; from a parent to its child.
+    Elsewhere(Elsewhere) = 19,
     /// Answers a hello.
     HelloBack(Hello) = 2 + ANSWER,
     /// Answers closest.

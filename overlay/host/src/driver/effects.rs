@@ -59,7 +59,7 @@ impl Driver {
     fn notice(&self, notice: Notice) {
         if let Notice::Joined(_) = notice {
             self.parts.facts.joined.store(true, Ordering::Relaxed);
-        } else if let Notice::CertificateExpired = notice {
+        } else if let Notice::CertificateExpired | Notice::SteppedDown = notice {
             self.parts.facts.joined.store(false, Ordering::Relaxed);
         }
         log(&notice);
@@ -96,6 +96,8 @@ fn log(notice: &Notice) {
         Notice::CertificateExpired => {
             tracing::warn!("the node certificate no longer counts; acting as a child");
         }
+        Notice::SuperpeerNeeded => tracing::info!("one more superpeer is needed, and we volunteer"),
+        Notice::SteppedDown => tracing::info!("there are superpeers enough; acting as a child"),
         other => tracing::info!(?other, "notice"),
     }
 }

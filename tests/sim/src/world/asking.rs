@@ -339,7 +339,6 @@ impl World {
                     let took = self.now - known.started;
                     self.measures.attached.push(u32::try_from(took).unwrap_or(u32::MAX));
                 }
-                self.volunteer(peer);
             }
             Notice::Detached(_) => {
                 self.peers[peer as usize].parent = NOBODY;
@@ -350,6 +349,8 @@ impl World {
                 let version = self.peers[peer as usize].version;
                 self.oracle.acknowledged(peer, version, self.now);
             }
+            Notice::SuperpeerNeeded => self.is_needed(peer),
+            Notice::SteppedDown => self.stepped_down(peer),
             Notice::Equivocation(slot) => panic!("peer {peer} saw an equivocation of {slot:?}: nobody lies"),
             Notice::Rejected { username, reason } => {
                 panic!("{} was rejected: {reason}", username.as_str());

@@ -32,11 +32,6 @@ const SEEDS_RETRY_MAX: Micros = 60 * SECOND;
 /// With so many superpeers known no more seeds are asked for. As `node` has it.
 const SUPERPEERS_ENOUGH: u64 = 8;
 
-/// A volunteer is of use where there are fewer superpeers than one for so many peers, and fewer than these. As
-/// `node` has it.
-const PEERS_PER_SUPERPEER: usize = 100;
-const VOLUNTEERS_ENOUGH: usize = 24;
-
 /// Round trips until the seeds are there: three for the connection, one for the question.
 const SEEDS_TRIPS: u64 = 4;
 
@@ -94,6 +89,9 @@ impl World {
         self.set_deadline(number);
         let held = self.authority.held(number);
         self.tell(number, Command::Register(Box::new(held)), What::Register);
+        if self.settings.volunteers && self.peers[number as usize].volunteers {
+            self.tell(number, Command::Volunteer(true), What::Other);
+        }
         if number != LOGIN {
             let wait = 2 * SEEDS_TRIPS * self.network.one_way(number, LOGIN);
             self.queue.push(self.now + wait, Event::Seeds { peer: number, life, pause: SEEDS_RETRY });
@@ -138,20 +136,23 @@ impl World {
         self.peers[number as usize].volunteers = true;
     }
 
-    /// Once it has a parent, a volunteer looks whether the network needs one more superpeer, and asks the login
-    /// server for a certificate (as `node` has it).
-    pub(super) fn volunteer(&mut self, number: u32) {
-        let peer = &self.peers[number as usize];
-        if !self.settings.volunteers || !peer.volunteers || peer.kind() == Kind::Superpeer {
-            return;
-        }
-        let life = peer.life;
-        let Some(Reply::Status(status)) = self.ask_at_once(number, Command::Status) else { return };
-        let enough = (status.peers / PEERS_PER_SUPERPEER).max(VOLUNTEERS_ENOUGH);
-        let there = self.login_up && self.runs(LOGIN) && !self.network.parted(number, LOGIN);
-        if status.superpeers < enough && there {
+    /// A volunteer hears that one more superpeer is needed: it asks the login server for a certificate, if it has none.
+    pub(super) fn is_needed(&mut self, number: u32) {
+        let life = self.peers[number as usize].life;
+        if self.login_up && self.runs(LOGIN) && !self.network.parted(number, LOGIN) {
             let wait = 2 * SEEDS_TRIPS * self.network.one_way(number, LOGIN);
             self.queue.push(self.now + wait, Event::Certified { peer: number, life });
+        }
+    }
+
+    /// A superpeer has become a child.
+    pub(super) fn stepped_down(&mut self, number: u32) {
+        self.note(|world| format!("{} becomes a child", world.called(number)));
+        let listed = self.peers[number as usize].position != u32::MAX;
+        self.delist(number);
+        self.peers[number as usize].certificate = None;
+        if listed {
+            self.enlist(number, Kind::Child);
         }
     }
 

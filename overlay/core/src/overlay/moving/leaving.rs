@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::push::Cause;
-use crate::api::{CommandId, Reply, Role};
+use crate::api::{CommandId, Notice, Reply, Role};
 use crate::key::PeerId;
 use crate::limits::LEAVE_WITHIN;
 use crate::overlay::{Overlay, Timer};
@@ -66,6 +66,12 @@ impl Overlay {
         }
         let commands = alloc::vec![command];
         self.moving.leaving = Some(Leaving { commands, stays: true, gone: false });
+        self.push_all();
+    }
+
+    /// There are superpeers enough without us.
+    pub(in crate::overlay) fn step_down_unasked(&mut self) {
+        self.moving.leaving = Some(Leaving { commands: Vec::new(), stays: true, gone: false });
         self.push_all();
     }
 
@@ -147,6 +153,9 @@ impl Overlay {
         if stays {
             self.moving.leaving = None;
             self.act(Role::Child);
+            if commands.is_empty() {
+                self.notice(Notice::SteppedDown);
+            }
         }
         for command in commands {
             self.reply(command, Reply::Done);

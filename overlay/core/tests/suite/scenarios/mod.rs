@@ -9,6 +9,7 @@ mod cross_dial;
 mod fail_over;
 mod graceful_leave;
 mod hand_over;
+mod promotion;
 mod stage;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -244,6 +244,14 @@ impl World {
         }
     }
 
+    /// A child gets a certificate, and acts as a superpeer.
+    pub(crate) fn promote(&mut self, index: usize) {
+        let (id, number) = (self.peer(index), self.random());
+        let role = Role::Superpeer(self.authority.node(id, number, NODE_LIFE));
+        self.peers[index].role = role.clone();
+        self.tell(index, Command::Act(role));
+    }
+
     /// The answer to a command, once it is there.
     pub(crate) fn reply(&mut self, command: CommandId) -> Option<Reply> {
         self.replies.remove(&command)
