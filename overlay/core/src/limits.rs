@@ -593,10 +593,10 @@ pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
 /// gone on without it: what they asked has failed, and what they said since may have gone to others.
 pub const AWAY: Duration = REQUEST_TIMEOUT;
 
-/// An absence that no standby has confirmed after this is unknown. *Guess*: what a parent may take, since as a
-/// rule the standby has to be dialled first; with a fifth of packets lost and a fifth of superpeers slow that alone
-/// often takes three seconds (*measured*, row L).
-pub const CONFIRM_TIMEOUT: Duration = PARENT_TIMEOUT;
+/// An absence that no standby has confirmed after this is unknown. As long as the look-up lasts: as a rule the
+/// standby has to be dialled first, and with a fifth of packets lost and a fifth of superpeers slow that and its
+/// look-up often take more than eight seconds (*measured*, row L).
+pub const CONFIRM_TIMEOUT: Duration = RESOLVE_TIMEOUT;
 
 /// Who does not keep a place for us after this is passed over. *Guess*: as a rule it has to be dialled first, as
 /// above.
