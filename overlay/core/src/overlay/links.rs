@@ -42,8 +42,8 @@ pub(super) struct Link {
     pub(super) used: Instant,
     /// When we last said hello on it.
     pub(super) said: Instant,
-    /// When its peer was last knocked at beside it; no sooner than it is from.
-    knocked: Instant,
+    /// When its peer was last knocked at beside it, or it took the place of one on which nothing came.
+    knocked: Option<Instant>,
     /// Whom it has been told of.
     pub(super) introduced: Introduced,
     /// How often we say hello when it is quiet, as we said last; and the other side.
@@ -204,7 +204,7 @@ impl Links {
     /// Whether nothing has come from the peer since it was knocked at.
     fn is_knocked_in_vain(&self, peer: &PeerId) -> bool {
         let link = self.to(peer).and_then(|link| self.links.get(&link));
-        link.is_some_and(|link| link.heard < link.knocked)
+        link.is_some_and(|link| Some(link.heard) < link.knocked)
     }
 
     /// How long ago something came from the peer.
@@ -217,9 +217,9 @@ impl Links {
     pub(super) fn knocks(&mut self, peer: &PeerId, now: Instant) -> bool {
         let Some(link) = self.to(peer).and_then(|id| self.links.get_mut(&id)) else { return false };
         let silent = now.since(link.heard) >= STORER_TIMEOUT_MIN;
-        let knocks = silent && now.since(link.knocked) >= HELLO_INTERVAL;
+        let knocks = silent && link.knocked.is_none_or(|last| now.since(last) >= HELLO_INTERVAL);
         if knocks {
-            link.knocked = now;
+            link.knocked = Some(now);
         }
         knocks
     }
@@ -315,7 +315,7 @@ impl Overlay {
             dialled,
             greeting: None,
             since: now,
-            knocked: now,
+            knocked: None,
             heard: now,
             sent: now,
             used: now,
@@ -452,6 +452,9 @@ impl Overlay {
         let new_stays = aged || new_is_ours == ours_stays;
         let (stays, goes) = if new_stays { (id, other) } else { (other, id) };
         self.links.choose(peer, stays);
+        if aged && let Some(link) = self.links.get_mut(stays) {
+            link.knocked = Some(now);
+        }
         self.close(goes);
     }
 
