@@ -41,8 +41,13 @@ pub(crate) const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long an address has to answer a dial, from the first packet to the multiplexer.
 ///
-/// Guess: a second transport is tried after it.
+/// Guess: longer than the slowest handshake, three round trips of a second and a packet lost.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a transport has to answer before the next one is tried beside it.
+///
+/// Guess: a look-up waits for three seconds.
+pub(crate) const STAGGER: Duration = Duration::from_secs(1);
 
 /// A connection without a link is closed when it was not used for so long.
 ///

@@ -17,6 +17,7 @@
 //!
 //! *Not here*: any decision of the protocol.
 
+mod dials;
 mod effects;
 mod logins;
 mod network;
@@ -48,8 +49,9 @@ use crate::sessions::Sessions;
 use crate::settings::Transports;
 use crate::store::{Store, Token};
 
+use self::dials::Dials;
 use self::logins::Logins;
-use self::network::{Connection, Dial, Link};
+use self::network::{Connection, Link};
 
 /// What a driver is made of.
 pub(crate) struct Parts {
@@ -90,7 +92,7 @@ pub(crate) struct Driver {
     /// Links that were told to close and have not ended.
     closing: usize,
     connections: HashMap<ConnectionId, Connection>,
-    dials: HashMap<ConnectionId, Dial>,
+    dials: Dials,
     logins: Logins,
 
     timer: Pin<Box<Sleep>>,
@@ -104,6 +106,7 @@ enum Wake {
     Committed(Token),
     Frame(FromLink),
     Timer,
+    Dials,
     Swarm,
     LoginAnswer(logins::Answer),
     Housekeeping,
@@ -137,7 +140,7 @@ impl Driver {
             links: HashMap::new(),
             closing: 0,
             connections: HashMap::new(),
-            dials: HashMap::new(),
+            dials: Dials::default(),
             logins,
             timer: Box::pin(sleep(HOUSEKEEPING)),
             armed: None,
@@ -179,6 +182,7 @@ impl Driver {
             Some(token) = self.parts.committed.recv() => Wake::Committed(token),
             told = self.streams.next() => Wake::Frame(told),
             () = self.timer.as_mut(), if self.armed.is_some() => Wake::Timer,
+            () = self.dials.wait(), if self.dials.are_timed() => Wake::Dials,
             () = self.doorbell.rung() => Wake::Swarm,
             Some(answer) = self.logins.next_answer(), if self.logins.has_calls() => Wake::LoginAnswer(answer),
             _ = self.housekeeping.tick(), if untidy => Wake::Housekeeping,
@@ -191,6 +195,7 @@ impl Driver {
                 self.armed = None;
                 self.tick_if_due();
             }
+            Wake::Dials => self.dials_due(),
             Wake::Swarm => self.take_swarm_events(),
             Wake::LoginAnswer(answer) => self.answer_login(answer),
             Wake::Housekeeping => self.tidy(),

@@ -1,9 +1,9 @@
 //! Connections, dials and links.
 //!
 //! ```text
-//!  Effect::Dial ─► dial (first transport) ─fails─► dial (second) ─fails─► Input::DialFailed
-//!                    │ Event::Up                     │ Event::Up
-//!                    ▼                               ▼
+//!  Effect::Dial ─► attempts, see `dials` ─all fail─► Input::DialFailed
+//!                    │ Event::Up
+//!                    ▼
 //!                  link ──► Input::Connected … frames … ──ends──► Input::Disconnected, connection closed
 //! ```
 //! A connection that was dialled for a login has a stream too. The other side does not hear of it
@@ -11,7 +11,6 @@
 //! if the overlay asks for one to that peer. A connection without a link is closed when it was not
 //! used for [`UNLINKED_IDLE`], whoever opened it.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use callbook_net::{End, Event, Full, address_of, is_refusal, multiaddr, overlay_peer, transport_peer};
@@ -26,6 +25,7 @@ use libp2p::{Multiaddr, Swarm};
 use tokio::time::Instant;
 
 use super::Driver;
+use super::dials::{DialId, Next, Whose};
 use crate::behaviour::{Behaviour, BehaviourEvent, RareEvent};
 use crate::clock::Clock;
 use crate::limits::{CLOSE_TIMEOUT, UNLINKED_IDLE};
@@ -47,15 +47,6 @@ pub(super) struct Link {
     connection: ConnectionId,
     /// Since when it has been told to close.
     closing: Option<Instant>,
-}
-
-/// A dial that the overlay asked for.
-pub(super) struct Dial {
-    peer: PeerId,
-    /// Addresses to try after those that are being tried.
-    then: VecDeque<Vec<Multiaddr>>,
-    /// What it comes to if none of those answers either.
-    end: DialEnd,
 }
 
 impl Driver {
@@ -84,39 +75,48 @@ impl Driver {
             })
             .map(|transport| addresses.iter().map(|address| multiaddr(address, *transport)).collect())
             .collect();
-        self.dial_next(Dial { peer, then, end: DialEnd::Silent });
+        let id = self.dials.begin(peer, then);
+        self.dial_on(id);
     }
 
-    fn dial_next(&mut self, mut dial: Dial) {
-        while let Some(addresses) = dial.then.pop_front() {
+    /// Tries what is next in a dial, if anything is.
+    fn dial_on(&mut self, id: DialId) {
+        loop {
+            let (peer, addresses) = match self.dials.go_on(id, Clock::monotonic()) {
+                Next::Try(peer, addresses) => (peer, addresses),
+                Next::Wait => return,
+                Next::Failed(peer, end) => {
+                    return self.inputs.push_back(Input::DialFailed { peer, end });
+                }
+            };
             // Simultaneous connections are the overlay's to sort out. A port of its own spares TCP the
             // troubles of a port that also listens.
-            let options = DialOpts::peer_id(transport_peer(&dial.peer))
+            let options = DialOpts::peer_id(transport_peer(&peer))
                 .addresses(addresses)
                 .condition(PeerCondition::Always)
                 .allocate_new_port()
                 .build();
             let connection = options.connection_id();
             match self.swarm().dial(options) {
-                Ok(()) => {
-                    self.dials.insert(connection, dial);
-                    return;
-                }
-                Err(error) => tracing::debug!(peer = %dial.peer, %error, "cannot dial"),
+                Ok(()) => return self.dials.tried(id, connection, Clock::monotonic()),
+                Err(error) => tracing::debug!(%peer, %error, "cannot dial"),
             }
         }
-        self.inputs.push_back(Input::DialFailed { peer: dial.peer, end: dial.end });
     }
 
     fn dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
-        if let Some(mut dial) = self.dials.remove(&connection) {
-            // A port that nobody has open answers a dial over TCP; over QUIC nothing is heard.
-            if is_refusal(error) {
-                dial.end = DialEnd::Refused;
-            }
-            self.dial_next(dial);
+        if let Some(id) = self.dials.failed(connection, is_refusal(error)) {
+            self.dial_on(id);
             self.take_in_what_followed();
         }
+    }
+
+    /// Attempts of dials have had their time: others are made beside them.
+    pub(super) fn dials_due(&mut self) {
+        while let Some(id) = self.dials.take_due(Clock::monotonic()) {
+            self.dial_on(id);
+        }
+        self.take_in_what_followed();
     }
 
     #[expect(
@@ -158,11 +158,16 @@ impl Driver {
     fn neighbour_event(&mut self, event: Event) {
         match event {
             Event::Up { peer, connection, dialled, stream } => {
-                if dialled && self.dials.remove(&connection).is_none() {
-                    if let Some(connection) = self.connections.get_mut(&connection) {
-                        connection.spare = Some(stream);
+                let whose = if dialled { self.dials.succeeded(connection) } else { Whose::First };
+                match whose {
+                    Whose::First => {}
+                    Whose::Late => return self.close_connection(peer, connection),
+                    Whose::Others => {
+                        if let Some(connection) = self.connections.get_mut(&connection) {
+                            connection.spare = Some(stream);
+                        }
+                        return;
                     }
-                    return;
                 }
                 self.open_link(peer, connection, dialled, stream);
                 self.take_in_what_followed();
@@ -178,8 +183,8 @@ impl Driver {
 
     /// The connection was there, but no stream came of it: another transport would not help.
     fn give_up(&mut self, connection: ConnectionId) {
-        if let Some(dial) = self.dials.remove(&connection) {
-            self.inputs.push_back(Input::DialFailed { peer: dial.peer, end: DialEnd::Silent });
+        if let Some(peer) = self.dials.gave_up(connection) {
+            self.inputs.push_back(Input::DialFailed { peer, end: DialEnd::Silent });
             self.take_in_what_followed();
         }
     }
