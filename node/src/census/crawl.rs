@@ -236,6 +236,7 @@ impl Crawler {
             network_version: self.network_version,
             hint: None,
             children: None,
+            network_age: None,
         };
         self.send(link, 0, Message::Open(open));
     }

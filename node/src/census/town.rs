@@ -104,6 +104,7 @@ impl Town {
             network_version: 1,
             hint: Some(self.superpeers[peer].0.clone()),
             children: Some(3),
+            network_age: None,
         }
     }
 

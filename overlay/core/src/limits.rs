@@ -137,6 +137,12 @@ pub const GONE_REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 /// How long superpeers that failed us count as a sign that we are cut off. *Guess*.
 pub const CUT_OFF_FOR: Duration = Duration::from_secs(600);
 
+/// How many neighbours have to say that the network was there before us, where there are so many: one may lie. *Guess*.
+pub const VOUCHERS_MIN: usize = 2;
+
+/// And a share of all that have a link with us: one of so many. *Guess*.
+pub const VOUCHERS_SHARE: usize = 3;
+
 /// A superpeer that failed us is not tried again before this. *Guess*.
 pub const RETRY_GONE: Duration = Duration::from_secs(1);
 

@@ -173,7 +173,7 @@ impl Store {
         if let (true, None) = (few, asked.held) {
             let items = self.items(&range, now);
             let read = items.len();
-            return (Digests { items, parts: Vec::new(), syncing: false, settled: false, same: 0 }, read);
+            return (Digests { items, parts: Vec::new(), syncing: false, same: 0 }, read);
         }
         let (parts, read) = self.hashes(&range);
         let same = asked.held.map_or(0, |held| held.same(&parts));
@@ -181,9 +181,9 @@ impl Store {
         if asked.held.is_some() && differ().flat_map(|(_, part)| self.held(&part)).nth(ITEMS_MAX).is_none() {
             let items: Vec<Item> = differ().flat_map(|(_, part)| self.items(&part, now)).collect();
             let read = read + items.len();
-            return (Digests { items, parts: Vec::new(), syncing: false, settled: false, same }, read);
+            return (Digests { items, parts: Vec::new(), syncing: false, same }, read);
         }
-        (Digests { items: Vec::new(), parts, syncing: false, settled: false, same }, read + ITEMS_MAX)
+        (Digests { items: Vec::new(), parts, syncing: false, same }, read + ITEMS_MAX)
     }
 
     /// The question what another superpeer holds in a range. Where few items are held their hashes would

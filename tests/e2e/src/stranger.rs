@@ -88,6 +88,7 @@ pub fn open(facts: &Facts, hint: Option<Hint>) -> Open {
         network_version: facts.version,
         hint,
         children: None,
+        network_age: None,
     }
 }
 

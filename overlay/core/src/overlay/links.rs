@@ -77,6 +77,8 @@ pub(super) struct Greeting {
     certified: bool,
     /// It was taking its range over: what it lacks is its own business.
     pub(super) anew: bool,
+    /// For how long the network had been there, as far as it knew.
+    network_age: Duration,
     /// 0–255 of the children that it takes, as it said last.
     pub(super) load: u8,
     /// When they last told their wall clock, by both of ours.
@@ -173,6 +175,17 @@ impl Links {
     /// Whether the peer was taking its range over when it greeted: it had started anew.
     pub(super) fn is_anew(&self, peer: &PeerId) -> bool {
         self.greeting(peer).is_some_and(|greeting| greeting.anew)
+    }
+
+    /// For how long the network has been there by the word of each certified superpeer, the longest first.
+    pub(super) fn network_ages(&self, now: Instant) -> Vec<Duration> {
+        let linked = self.peers().filter_map(|(_, link)| self.get(*link));
+        let told = linked.filter_map(|link| Some((link.since, link.greeting.as_ref()?)));
+        let told = told.filter(|(_, greeting)| greeting.certified);
+        let mut ages: Vec<Duration> =
+            told.map(|(since, greeting)| greeting.network_age + now.since(since)).collect();
+        ages.sort_unstable_by(|one, other| other.cmp(one));
+        ages
     }
 
     /// Whether the peer has opened a link later than this, by its own clock.
@@ -339,6 +352,7 @@ impl Overlay {
         }
         let tells = self.tells_children && self.is_superpeer();
         let children = tells.then(|| u32::try_from(self.children.len()).unwrap_or(u32::MAX));
+        let age = self.is_superpeer().then(|| self.network_age().as_secs());
         let open = Open {
             protocol_min: PROTOCOL,
             protocol_max: PROTOCOL,
@@ -350,6 +364,7 @@ impl Overlay {
             network_version: self.network.version,
             hint: self.own_hint(),
             children,
+            network_age: age.map(|age| u32::try_from(age).unwrap_or(u32::MAX)),
         };
         self.send(id, 0, Message::Open(open));
         self.set_timer(OPEN_TIMEOUT, Timer::Link(id));
@@ -399,7 +414,9 @@ impl Overlay {
         if let Some(link) = self.links.links.get_mut(&id) {
             let (load, anew) = (open.load, superpeer && open.role == TAKES_OVER);
             let (agent, certified) = (open.agent, false);
-            link.greeting = Some(Greeting { agent, superpeer, certified, anew, load, told, skew });
+            let network_age = Duration::from_secs(open.network_age.unwrap_or(0).into());
+            link.greeting =
+                Some(Greeting { agent, superpeer, certified, anew, network_age, load, told, skew });
             link.greeted = open.unix_time;
         }
         let mut back = false;
@@ -425,6 +442,7 @@ impl Overlay {
         if back {
             self.met_again(peer, reach);
         }
+        self.hear_vouchers();
         self.probe_up(&peer);
         self.attach_if_needed();
         self.begin_hellos(id);

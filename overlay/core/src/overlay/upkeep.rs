@@ -266,6 +266,7 @@ impl Overlay {
         self.redial_gone();
         self.survey_if_new(&own);
         self.hand_over();
+        self.hear_vouchers();
         self.timers.retain(|(_, timer)| *timer != Timer::Upkeep);
         self.set_timer(UPKEEP_INTERVAL, Timer::Upkeep);
     }

@@ -47,6 +47,9 @@ pub struct Open {
     /// How many children a superpeer has, with that feature: a number, for who counts the network's peers.
     #[n(9)]
     pub children: Option<u32>,
+    /// For how many seconds a superpeer knows that the network has been there: itself, or those who told it so.
+    #[n(10)]
+    pub network_age: Option<u32>,
 }
 
 impl Open {
@@ -472,10 +475,6 @@ pub struct Digests {
     #[n(3)]
     #[cbor(default)]
     pub same: u16,
-    /// Whether the sender has been there for long, or was told by one that has, when it joined.
-    #[n(4)]
-    #[cbor(default)]
-    pub settled: bool,
 }
 
 /// Asks for records by name, or offers them.

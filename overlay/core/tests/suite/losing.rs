@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use callbook_overlay::api::{Failure, Reply};
+use callbook_overlay::api::{Failure, Parallelism, Reply};
 
 use crate::network::network;
 use crate::world::World;
@@ -118,6 +118,37 @@ fn those_that_are_up_first_after_a_power_cut_call_nothing_absent() {
             world.run_for(seconds(2));
             let told = [told(&mut world, &first, "alice"), told(&mut world, &first, "nobody-0x")].concat();
             assert!(!told.contains(&"absent"), "seed {seed}: {told:?}");
+        }
+    }
+}
+
+/// Goal: a host cache that is half dead keeps nobody from calling a name absent, though none of its neighbours has
+/// been there for long: the network has. Method: three superpeers, nine minutes later three more and soon without
+/// the first, and after ten a newcomer that knows one of them and the closest to a name that nobody has, which never
+/// was there and is refused. Control: all have started with the newcomer.
+#[test]
+fn a_networks_age_outlives_its_superpeers() {
+    for seed in 0..SEEDS {
+        for (age, answer) in [(540, "absent"), (0, "unknown")] {
+            let mut world = World::new(seed, 3, Parallelism::Hedged);
+            (0..8).for_each(|index| assert_eq!(world.add(true), index));
+            (0..3).for_each(|index| world.start(index, &[0]));
+            world.run_for(seconds(age));
+            (3..6).for_each(|index| world.start(index, &[0]));
+            world.run_for(seconds(age / 12));
+            (0..3).for_each(|index| world.crash(index));
+            world.run_for(seconds(age / 12));
+            world.start(7, &[3, 6]);
+            world.run_for(seconds(30));
+            let distance = |world: &World, index: usize, name: &str| {
+                world.place(index).expect("a superpeer").distance(&world.key(name))
+            };
+            let mut names = (0..).map(|number| format!("nobody-{number}x"));
+            let nearest = |name: &String| {
+                (0..8).all(|index| distance(&world, 6, name) <= distance(&world, index, name))
+            };
+            let name = names.find(nearest).expect("some name");
+            assert_eq!(told(&mut world, &[7], &name), [answer], "seed {seed}, first ones {age} s earlier");
         }
     }
 }

@@ -17,6 +17,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rand_core::Rng;
 
@@ -24,7 +25,8 @@ use super::promises::Promises;
 use crate::key::{Key, PeerId};
 use crate::limits::{
     CUT_OFF_FOR, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW,
-    ITEMS_MAX, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT,
+    ITEMS_MAX, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT, VOUCHERS_MIN,
+    VOUCHERS_SHARE,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
@@ -47,8 +49,6 @@ pub(super) struct HandOver {
     tried: BTreeSet<PeerId>,
     /// Those of them that told all, and had nothing to take over themselves.
     finished: BTreeSet<PeerId>,
-    /// Those of these that said that the network was there before us.
-    settled: BTreeSet<PeerId>,
     /// How often we have compared again since we were synced.
     again: usize,
     /// Those that promised in vain: they may hold what they didn't give.
@@ -63,7 +63,6 @@ struct Source {
     id: u64,
     promises: Promises,
     syncing: bool,
-    settled: bool,
     /// What the request in flight asked for.
     asked: Asked,
     /// Ranges to compare, the next one last.
@@ -107,7 +106,6 @@ impl Overlay {
             beside: false,
             tried: BTreeSet::new(),
             finished: BTreeSet::new(),
-            settled: BTreeSet::new(),
             again: 0,
             vain: BTreeSet::new(),
             source: None,
@@ -159,11 +157,27 @@ impl Overlay {
         }
     }
 
-    /// Whether the network that we know was there before us, or has been ours for long: who has just started
-    /// may ask us whether those whom it remembers are dead, or only not up yet.
-    pub(super) fn is_settled(&self) -> bool {
+    /// For how long the network has been there, as far as we know: who has just started may ask us whether those
+    /// whom it remembers are dead, or only not up yet.
+    pub(in crate::overlay) fn network_age(&self) -> Duration {
         let since = self.moving.since.map(|since| self.now.instant.since(since));
-        self.map.is_vouched() || since.is_some_and(|since| since >= CUT_OFF_FOR)
+        since.map_or(Duration::ZERO, |since| self.moving.age_then + since)
+    }
+
+    /// Hears for how long the network has been there, when we have taken our range over. One neighbour alone may
+    /// lie, and a few that a power cut has spared don't speak for those that start with us.
+    pub(in crate::overlay) fn hear_vouchers(&mut self) {
+        if self.map.is_vouched() || !self.is_superpeer() || self.is_syncing() {
+            return;
+        }
+        let ages = self.links.network_ages(self.now.instant);
+        let enough = VOUCHERS_MIN.min(self.map.len().saturating_sub(1));
+        let enough = enough.max(ages.len().div_ceil(VOUCHERS_SHARE)).max(1);
+        let (ours, theirs) = (self.network_age(), ages.get(enough - 1));
+        self.moving.age_then += theirs.map_or(Duration::ZERO, |theirs| theirs.saturating_sub(ours));
+        if self.network_age() >= CUT_OFF_FOR {
+            self.map.vouch();
+        }
     }
 
     /// Whether what we hold has to be compared before it is told: it comes from before we were away.
@@ -222,11 +236,11 @@ impl Overlay {
             if let Some(run) = &mut self.moving.hand_over {
                 run.synced = true;
             }
-            return;
+            return self.hear_vouchers();
         };
         let range = self.range_at(&place, self.replicas());
         let (ranges, wanted, asked) = (alloc::vec![range], Vec::new(), Asked::Digest(range));
-        let source = Source { peer, id, promises, syncing: false, settled: false, asked, ranges, wanted };
+        let source = Source { peer, id, promises, syncing: false, asked, ranges, wanted };
         if let Some(run) = &mut self.moving.hand_over {
             // Until now we knew nobody.
             run.synced &= run.beside || !run.finished.is_empty();
@@ -305,16 +319,8 @@ impl Overlay {
         } else if let Some(range) = source.ranges.pop() {
             (Message::Digest(self.store.question(range)), Asked::Digest(range))
         } else {
-            // One alone may lie.
-            let enough = HAND_OVER_SOURCES.min(self.map.len().saturating_sub(1));
             if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
                 run.finished.insert(source.peer);
-                if source.settled {
-                    run.settled.insert(source.peer);
-                }
-                if run.settled.len() >= enough.max(1) {
-                    self.map.vouch();
-                }
             }
             return self.hand_over();
         };
@@ -354,7 +360,6 @@ impl Overlay {
     fn compare(&mut self, source: &mut Source, digests: Digests) -> bool {
         let (Asked::Digest(range), Some(place)) = (&source.asked, self.place()) else { return false };
         source.syncing |= digests.syncing;
-        source.settled |= digests.settled;
         if digests.parts.is_empty() {
             let ours =
                 |item: &Item| self.stores(&item.key) && self.store.named(item, self.now.unix).is_none();

@@ -22,6 +22,7 @@ mod repair;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use self::changed::Changed;
 use self::handover::HandOver;
@@ -51,6 +52,8 @@ pub(super) struct Moving {
     hand_over: Option<HandOver>,
     /// Since when we have been a superpeer.
     since: Option<Instant>,
+    /// For how long the network had been there then.
+    age_then: Duration,
     /// When we last compared with a neighbour for no reason.
     compared: Option<Instant>,
     /// Who is gone, or back, since the last repair.
@@ -111,7 +114,7 @@ impl Overlay {
         }
         let (mut digests, read) = self.store.digests(compare, self.now.unix);
         self.worked_for(link, read);
-        (digests.syncing, digests.settled) = (self.is_syncing(), self.is_settled());
+        digests.syncing = self.is_syncing();
         Message::Digests(digests)
     }
 
