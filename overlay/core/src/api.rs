@@ -124,6 +124,8 @@ pub struct Restored {
     pub contacts: Vec<Bytes>,
     /// The last [`Write::Anchors`]: superpeers that worked, to be dialled first.
     pub anchors: Vec<PeerId>,
+    /// The newest records that were seen of names looked up (values of [`Write::Newest`]), in any order.
+    pub newest: Vec<Bytes>,
 }
 
 /// How carefully a name is to be looked up.
@@ -383,6 +385,15 @@ pub enum Write {
     ForgetContact(PeerId),
     /// The superpeers that worked last, at most [`ANCHORS`](crate::limits::ANCHORS); replaces the former.
     Anchors(Vec<PeerId>),
+    /// The newest record that was seen in a slot, not to be taken back behind it; not stored for others.
+    Newest {
+        /// Where it belongs.
+        slot: Slot,
+        /// The whole record as it travels.
+        bytes: Bytes,
+    },
+    /// Forget what was seen in a slot.
+    ForgetNewest(Slot),
 }
 
 /// What identifies a record among those of a key.

@@ -282,6 +282,7 @@ impl Overlay {
             counters: Counters::default(),
         };
         overlay.restore(config.restored.records, &config.restored.contacts);
+        overlay.restore_newest(config.restored.newest);
         overlay.anchors.truncate(ANCHORS);
         overlay.set_timer(SWEEP_INTERVAL, Timer::Sweep);
         overlay.set_timer(ANCHORS_INTERVAL, Timer::Anchors);
@@ -364,6 +365,8 @@ impl Overlay {
             self.due(timer);
             self.settle();
         }
+        let newest = self.resolving.newest.take_writes();
+        self.persist(newest, false);
         Effects(core::mem::take(&mut self.out))
     }
 

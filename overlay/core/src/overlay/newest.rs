@@ -1,20 +1,26 @@
 //! The newest records that we saw of each name: nobody can take us back behind them.
 //!
 //! A record that is older than the one remembered of its slot is replaced by it; a record that an
-//! answer leaves out is not brought back, since a name may have lost the device. *Not here*: who is
+//! answer leaves out is not brought back, since a name may have lost the device. What is remembered is
+//! on disk too, until it expires or makes room, so that a restart forgets nothing. *Not here*: who is
 //! told of an older one (`resolve`, `look`).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::api::Write;
+use crate::invalid::Invalid;
 use crate::key::Key;
 use crate::limits::{DEVICES_PER_NAME_MAX, NEWEST_MAX};
 use crate::record::{Bundle, Record, Verdict, supersedes};
+use crate::time::Unix;
 
 #[derive(Debug, Default)]
 pub(super) struct Newest {
     names: BTreeMap<Key, Name>,
     turn: u64,
+    /// Not on disk yet: what has changed since it was asked for last.
+    writes: Vec<Write>,
 }
 
 #[derive(Debug, Default)]
@@ -50,11 +56,13 @@ impl Newest {
         let name = self.name(epoch.header().key);
         if name.epoch.as_ref().is_none_or(|seen| supersedes(epoch, seen) == Verdict::Newer) {
             name.epoch = Some(epoch.clone());
+            self.writes.push(keep(epoch));
         }
     }
 
     /// Takes in the verified device records of a name.
     pub(super) fn see(&mut self, key: Key, bundle: &Bundle) {
+        let mut writes = Vec::new();
         let name = self.name(key);
         for record in bundle.devices() {
             match name.devices.iter_mut().find(|seen| seen.slot() == record.slot()) {
@@ -62,19 +70,56 @@ impl Newest {
                 Some(seen) => {
                     if supersedes(record, seen) == Verdict::Newer {
                         *seen = record.clone();
+                        writes.push(keep(record));
                     }
                 }
                 None => {
                     if name.devices.len() >= DEVICES_PER_NAME_MAX {
                         // Devices come and go; those that are there now count.
-                        name.devices.retain(|seen| bundle.devices().any(|now| now.slot() == seen.slot()));
+                        let there = |seen: &Record| bundle.devices().any(|now| now.slot() == seen.slot());
+                        let gone = name.devices.extract_if(.., |seen| !there(seen));
+                        writes.extend(gone.map(forget));
                     }
                     if name.devices.len() < DEVICES_PER_NAME_MAX {
                         name.devices.push(record.clone());
+                        writes.push(keep(record));
                     }
                 }
             }
         }
+        self.writes.append(&mut writes);
+    }
+
+    /// What the last run left on disk; of what it has left too much, some goes.
+    ///
+    /// Nothing is verified now: that is done when it counts, and a start must not wait for it.
+    pub(super) fn restore(&mut self, records: Vec<Record>) {
+        for record in records {
+            if record.certificate().is_none() {
+                self.remember(&record);
+            } else {
+                self.see(record.header().key, &Bundle::new([record]));
+            }
+        }
+        // The others are there already.
+        self.writes.retain(|write| matches!(write, Write::ForgetNewest(_)));
+    }
+
+    /// Forgets what has expired.
+    pub(super) fn sweep(&mut self, now: Unix) {
+        let over = |record: &Record| matches!(record.check_header(now), Err(Invalid::Expired(_)));
+        let writes = &mut self.writes;
+        self.names.retain(|_, name| {
+            let before = writes.len();
+            let devices = name.devices.extract_if(.., |seen| over(seen));
+            writes.extend(devices.chain(name.epoch.take_if(|epoch| over(epoch))).map(forget));
+            before == writes.len() || name.epoch.is_some() || !name.devices.is_empty()
+        });
+    }
+
+    /// What has to be written down since this was called last.
+    pub(super) fn take_writes(&mut self) -> Vec<Write> {
+        core::mem::take(&mut self.writes)
     }
 
     /// The name's place, used now; at the bound the one goes that was not used for longest.
@@ -82,7 +127,9 @@ impl Newest {
         self.turn += 1;
         if self.names.len() >= NEWEST_MAX && !self.names.contains_key(&key) {
             let oldest = self.names.iter().min_by_key(|(_, name)| name.used).map(|(key, _)| *key);
-            self.names.retain(|key, _| Some(*key) != oldest);
+            let oldest = oldest.and_then(|key| self.names.remove(&key));
+            let records = oldest.into_iter().flat_map(|name| name.devices.into_iter().chain(name.epoch));
+            self.writes.extend(records.map(forget));
         }
         let name = self.names.entry(key).or_default();
         name.used = self.turn;
@@ -90,11 +137,20 @@ impl Newest {
     }
 }
 
+fn keep(record: &Record) -> Write {
+    Write::Newest { slot: record.slot(), bytes: record.bytes().clone() }
+}
+
+fn forget(record: Record) -> Write {
+    Write::ForgetNewest(record.slot())
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
 
     use super::Newest;
+    use crate::api::Write;
     use crate::certificate::{LOGIN_LIFE, LoginCertificate};
     use crate::key::{Key, NetworkId};
     use crate::limits::NEWEST_MAX;
@@ -134,6 +190,43 @@ mod tests {
             order.into_iter().for_each(|record| newest.remember(record));
             assert_eq!(newest.epoch(&key), Some(&new));
         }
+    }
+
+    #[test]
+    fn what_is_on_disk_is_what_is_remembered() {
+        // Goal: what was written, and not forgotten, is what a restart remembers; nothing is written
+        // twice, and what has expired goes. Method: an epoch record, a newer one, as many names as there
+        // is room for, and the writes played back.
+        use std::collections::BTreeMap;
+        let key = |number: u16| Key::from_bytes(core::array::from_fn(|at| number.to_be_bytes()[at % 2]));
+        let mut newest = Newest::default();
+        let mut disk = BTreeMap::new();
+        newest.remember(&epoch(key(0), 1, 1));
+        for number in 0..=u16::try_from(NEWEST_MAX).expect("few") {
+            newest.remember(&epoch(key(number), 2, 1));
+            newest.remember(&epoch(key(number), 1, 7));
+        }
+        let writes = newest.take_writes();
+        assert_eq!(writes.len(), 1 + NEWEST_MAX + 1 + 1);
+        for write in writes {
+            if let Write::Newest { slot, bytes } = write {
+                disk.insert(slot, bytes);
+            } else {
+                let Write::ForgetNewest(slot) = write else { panic!("{write:?}") };
+                assert!(disk.remove(&slot).is_some());
+            }
+        }
+        let read = |bytes: &bytes::Bytes| Record::parse(bytes).expect("a record");
+        let mut again = Newest::default();
+        again.restore(disk.values().map(read).collect());
+        assert_eq!(again.take_writes(), []);
+        assert_eq!((again.names.len(), again.knows(&key(0))), (NEWEST_MAX, false));
+        let seen = |newest: &Newest| newest.epoch(&key(9)).map(|record| record.header().epoch);
+        assert_eq!((seen(&newest), seen(&again)), (Some(2), Some(2)));
+        again.sweep(Unix::from_secs(1_800_000_000));
+        assert_eq!(again.take_writes(), []);
+        again.sweep(Unix::from_secs(1_801_000_000));
+        assert_eq!((again.take_writes().len(), again.names.len()), (NEWEST_MAX, 0));
     }
 
     #[test]

@@ -365,9 +365,9 @@ impl Overlay {
     }
 
     /// The newest epoch record that we saw under a key, while it is valid.
-    pub(super) fn known_epoch(&self, key: &Key) -> Option<Record> {
-        let epoch = self.resolving.newest.epoch(key)?;
-        epoch.check_header(self.now.unix).is_ok().then(|| epoch.clone())
+    pub(super) fn known_epoch(&mut self, key: &Key) -> Option<Record> {
+        let epoch = self.resolving.newest.epoch(key)?.clone();
+        (epoch.check_header(self.now.unix).is_ok() && self.verify(&epoch).is_ok()).then_some(epoch)
     }
 
     /// The steps in the order of their start.

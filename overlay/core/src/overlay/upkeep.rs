@@ -29,6 +29,7 @@ use crate::limits::{
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
 use crate::network::Scope;
+use crate::record::Record;
 use crate::wire::Hint;
 
 impl Overlay {
@@ -100,6 +101,12 @@ impl Overlay {
                 self.learn(&hint);
             }
         }
+    }
+
+    /// The newest records that the last run saw.
+    pub(super) fn restore_newest(&mut self, records: Vec<Bytes>) {
+        let records = records.into_iter().filter_map(|bytes| Record::parse(bytes).ok());
+        self.resolving.newest.restore(records.collect());
     }
 
     /// Takes a hint into the map if a login key certified it. Returns its place if it is there.
@@ -417,6 +424,10 @@ impl Overlay {
             self.key_changed(&slot.key);
         }
         self.persist(expired.into_iter().map(Write::Forget).collect(), false);
+        if self.links.peers().next().is_some() {
+            // Else nobody tells us whether our clock is right.
+            self.resolving.newest.sweep(self.now.unix);
+        }
         let now = self.now.unix;
         let over = |certificate: &NodeCertificate| certificate.not_after < now;
         let ended: Vec<PeerId> = self

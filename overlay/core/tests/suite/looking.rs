@@ -280,6 +280,43 @@ fn a_rolled_back_record_is_not_believed_by_who_saw_the_newer() {
     assert!(tried > 2);
 }
 
+/// Goal: nor after a restart; with a lost disk it is (control). Method: the reader starts anew, and all
+/// storers answer its parent with the old version.
+#[test]
+fn a_restart_does_not_take_a_reader_back_behind_what_it_saw() {
+    let mut tried = [0; 2];
+    for seed in 0..4 * SEEDS {
+        for kept in [false, true] {
+            let Some((mut world, _, storers)) = with_distant_storers(seed, "alice") else { continue };
+            let old = record_at(&mut world, storers[0], "alice");
+            second_version(&mut world, Vec::new());
+            look(&mut world, 8, "alice", FRESH);
+            world.run_for(seconds(1));
+            world.crash(8);
+            if !kept {
+                world.wipe(8);
+            }
+            world.start(8, &(0..7).collect::<Vec<_>>());
+            world.run_for(seconds(5));
+            let parent = world.parent(8).expect("attached");
+            if storers.contains(&parent) || world.parent(7) == Some(parent) {
+                continue;
+            }
+            tried[usize::from(kept)] += 1;
+            let lies = old.clone();
+            world.tamper = Some(Box::new(move |_, to, mut frame| {
+                if let (Message::Got(got), true) = (&mut frame.message, to == parent) {
+                    got.records = vec![Blob(lies.clone())];
+                }
+                Some(frame)
+            }));
+            let found = look(&mut world, 8, "alice", FRESH);
+            assert_eq!(found.devices[0].seq > seq(&old), kept, "seed {seed}");
+        }
+    }
+    assert!(tried.iter().all(|tried| *tried > 2), "{tried:?}");
+}
+
 /// Goal: an absence is remembered for a minute, passed over by a fresh look-up, and gone with a
 /// registration at that parent. Method: count the walks by where the answers come from.
 #[test]

@@ -1,4 +1,4 @@
-//! The store's file: a redb database with five tables and a schema number.
+//! The store's file: a redb database with six tables and a schema number.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -6,11 +6,13 @@
 //! | `sequences` | key (32) ‖ device key (32) | the last sequence number used |
 //! | `contacts` | PeerId (32) | an encoded hint |
 //! | `anchors` | rank, from 0 | PeerId (32) |
+//! | `newest` | key (32) ‖ kind (1) ‖ writer (32) | the newest record that was seen there, as it travels |
 //! | `meta` | `"schema"` | the schema number |
 //!
 //! A file of an older schema is brought forward by the [`MIGRATIONS`] in one transaction; a newer one
 //! is refused. Every page is checked at the opening, so a damaged file is refused and not trusted.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +34,7 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records
 const SEQUENCES: TableDefinition<'_, &[u8], u64> = TableDefinition::new("sequences");
 const CONTACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("contacts");
 const ANCHORS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("anchors");
+const SEEN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("newest");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 const SCHEMA: &str = "schema";
@@ -39,7 +42,7 @@ const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// The n-th brings a file from schema n to n + 1; a new file has schema 0.
-const MIGRATIONS: [Migration; 2] = [create, add_anchors];
+const MIGRATIONS: [Migration; 3] = [create, add_anchors, add_newest];
 
 /// The schema that this version reads and writes.
 pub(super) const NEWEST: u64 = MIGRATIONS.len() as u64;
@@ -62,14 +65,8 @@ impl File {
     pub(super) fn commit(&self, changes: &Changes) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
-            let mut records = transaction.open_table(RECORDS)?;
-            for (slot, change) in &changes.records {
-                let key = slot_bytes(slot);
-                match change {
-                    Some(bytes) => drop(records.insert(key.as_slice(), bytes.as_ref())?),
-                    None => drop(records.remove(key.as_slice())?),
-                }
-            }
+            keep(&transaction, RECORDS, &changes.records)?;
+            keep(&transaction, SEEN, &changes.newest)?;
             let mut sequences = transaction.open_table(SEQUENCES)?;
             for ((key, device), seq) in &changes.sequences {
                 let key = [key.as_bytes().as_slice(), device.as_bytes()].concat();
@@ -93,6 +90,26 @@ impl File {
         }
         Ok(transaction.commit()?)
     }
+}
+
+/// Lays changes of records into their table; `None` forgets.
+fn keep(
+    transaction: &WriteTransaction,
+    table: TableDefinition<'_, &[u8], &[u8]>,
+    changes: &BTreeMap<Slot, Option<Bytes>>,
+) -> Result<(), redb::Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(table)?;
+    for (slot, change) in changes {
+        let key = slot_bytes(slot);
+        match change {
+            Some(bytes) => drop(table.insert(key.as_slice(), bytes.as_ref())?),
+            None => drop(table.remove(key.as_slice())?),
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<(File, Restored), StoreError> {
@@ -162,6 +179,11 @@ fn add_anchors(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+fn add_newest(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    drop(transaction.open_table(SEEN)?);
+    Ok(())
+}
+
 fn read(database: &Database) -> Result<Restored, redb::Error> {
     let transaction = database.begin_read()?;
     let mut restored = Restored::default();
@@ -186,6 +208,9 @@ fn read(database: &Database) -> Result<Restored, redb::Error> {
             return Err(StorageError::Corrupted("an anchor is not 32 bytes".to_owned()).into());
         };
         restored.anchors.push(PeerId::from_bytes(peer));
+    }
+    for entry in transaction.open_table(SEEN)?.iter()? {
+        restored.newest.push(Bytes::copy_from_slice(entry?.1.value()));
     }
     Ok(restored)
 }
@@ -220,6 +245,15 @@ fn damaged(path: &Path, error: &redb::Error) -> StoreError {
 
 #[cfg(test)]
 impl File {
+    /// Makes the file what the version before the newest records left.
+    pub(super) fn make_older(path: &Path) {
+        let database = Database::create(path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        assert!(transaction.delete_table(SEEN).unwrap());
+        drop(transaction.open_table(META).unwrap().insert(SCHEMA, NEWEST - 1).unwrap());
+        transaction.commit().unwrap();
+    }
+
     /// Pretends that a later version has written the file.
     pub(super) fn stamp(path: &Path, schema: u64) {
         let database = Database::create(path).unwrap();

@@ -57,6 +57,7 @@ struct Changes {
     sequences: BTreeMap<(Key, PublicKey), u64>,
     contacts: BTreeMap<PeerId, Option<Bytes>>,
     anchors: Option<Vec<PeerId>>,
+    newest: BTreeMap<Slot, Option<Bytes>>,
 }
 
 #[derive(Debug, Default)]
@@ -187,6 +188,12 @@ impl Changes {
                 self.contacts.insert(peer, None);
             }
             Write::Anchors(anchors) => self.anchors = Some(anchors),
+            Write::Newest { slot, bytes } => {
+                self.newest.insert(slot, Some(bytes));
+            }
+            Write::ForgetNewest(slot) => {
+                self.newest.insert(slot, None);
+            }
         }
     }
 
@@ -203,6 +210,9 @@ impl Changes {
             self.contacts.entry(peer).or_insert(change);
         }
         self.anchors = self.anchors.take().or(older.anchors);
+        for (slot, change) in older.newest {
+            self.newest.entry(slot).or_insert(change);
+        }
     }
 }
 

@@ -62,6 +62,49 @@ fn what_was_written_is_there_after_a_reopen() {
     store.close();
 }
 
+fn seen(number: u8, bytes: &'static [u8]) -> Write {
+    Write::Newest { slot: slot(number), bytes: Bytes::from_static(bytes) }
+}
+
+#[test]
+fn what_was_seen_is_kept_apart_from_what_is_stored() {
+    // Goal: the newest records seen survive a stop, forgotten ones are gone, and none of them is taken
+    // for a stored one. Method: both kinds in the same slots.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let (mut store, _, _) = open(&path).unwrap();
+    let writes = vec![seen(1, b"old"), seen(2, b"to go"), record(1, b"stored"), seen(1, b"new")];
+    assert_eq!(store.persist(writes, false), None);
+    store.close();
+    let (mut store, _, _) = open(&path).unwrap();
+    let writes = vec![Write::ForgetNewest(slot(2)), Write::Forget(slot(1))];
+    assert_eq!(store.persist(writes, false), None);
+    store.close();
+    let (store, restored, _) = open(&path).unwrap();
+    assert_eq!(restored.newest, [Bytes::from_static(b"new")]);
+    assert_eq!(restored.records, [] as [Bytes; 0]);
+    store.close();
+}
+
+#[test]
+fn a_file_of_the_version_before_is_brought_forward() {
+    // Goal: an older file opens with all that it holds, and keeps what only this version writes. Method:
+    // take the youngest table and the schema number back.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let (mut store, _, _) = open(&path).unwrap();
+    assert_eq!(store.persist(vec![record(1, b"kept")], false), None);
+    store.close();
+    File::make_older(&path);
+    let (mut store, restored, _) = open(&path).unwrap();
+    assert_eq!(restored.records, [Bytes::from_static(b"kept")]);
+    assert_eq!(store.persist(vec![seen(1, b"seen")], false), None);
+    store.close();
+    let (store, restored, _) = open(&path).unwrap();
+    assert_eq!(restored.newest, [Bytes::from_static(b"seen")]);
+    store.close();
+}
+
 #[test]
 fn a_durable_change_is_on_disk_when_its_token_comes() {
     // Goal: the token of a durable change means that it survives. Method: wait for the token, copy the

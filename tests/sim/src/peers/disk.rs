@@ -19,6 +19,7 @@ pub(crate) struct Disk {
     sequences: Vec<(Key, PublicKey, u64)>,
     contacts: VecDeque<(PeerId, Bytes)>,
     anchors: Vec<PeerId>,
+    newest: Vec<(Slot, Bytes)>,
     /// Written and not committed yet, with the time of writing.
     fresh: VecDeque<(Micros, Write)>,
 }
@@ -83,7 +84,9 @@ impl Disk {
             | Write::Sequence { .. }
             | Write::Contact { .. }
             | Write::ForgetContact(_)
-            | Write::Anchors(_) => None,
+            | Write::Anchors(_)
+            | Write::Newest { .. }
+            | Write::ForgetNewest(_) => None,
         });
         let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
         fresh.unwrap_or_else(|| self.records.range(first..).next().is_some_and(|(slot, _)| here(slot)))
@@ -96,6 +99,7 @@ impl Disk {
             sequences: self.sequences.clone(),
             contacts: self.contacts.iter().map(|(_, bytes)| bytes.clone()).collect(),
             anchors: self.anchors.clone(),
+            newest: self.newest.iter().map(|(_, bytes)| bytes.clone()).collect(),
         }
     }
 
@@ -117,6 +121,11 @@ impl Disk {
             }
             Write::ForgetContact(peer) => self.contacts.retain(|(known, _)| *known != peer),
             Write::Anchors(anchors) => self.anchors = anchors,
+            Write::Newest { slot, bytes } => match self.newest.iter_mut().find(|(seen, _)| *seen == slot) {
+                Some((_, seen)) => *seen = bytes,
+                None => self.newest.push((slot, bytes)),
+            },
+            Write::ForgetNewest(slot) => self.newest.retain(|(seen, _)| *seen != slot),
         }
     }
 

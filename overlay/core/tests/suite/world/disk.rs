@@ -13,6 +13,7 @@ pub(super) struct Disk {
     sequences: BTreeMap<(Key, PublicKey), u64>,
     contacts: BTreeMap<PeerId, Bytes>,
     anchors: Vec<PeerId>,
+    newest: BTreeMap<Slot, Bytes>,
     /// Written and not committed yet, with the time of writing.
     fresh: VecDeque<(u64, Write)>,
 }
@@ -70,6 +71,7 @@ impl Disk {
             sequences: self.sequences.iter().map(|((key, device), seq)| (*key, *device, *seq)).collect(),
             contacts: self.contacts.values().cloned().collect(),
             anchors: self.anchors.clone(),
+            newest: self.newest.values().cloned().collect(),
         }
     }
 
@@ -92,6 +94,12 @@ impl Disk {
                 self.contacts.remove(&peer);
             }
             Write::Anchors(anchors) => self.anchors = anchors,
+            Write::Newest { slot, bytes } => {
+                self.newest.insert(slot, bytes);
+            }
+            Write::ForgetNewest(slot) => {
+                self.newest.remove(&slot);
+            }
         }
     }
 }
