@@ -146,7 +146,7 @@ pub mod names {
         LOGINS_BEGUN = Gauge "logins_begun";
         /// Active accounts
         ACCOUNTS = Gauge "accounts";
-        /// Superpeers in the map: fresh ones were heard of within 5 minutes and are named as seeds
+        /// Superpeers in the map: fresh ones have a link to the server
         SUPERPEERS_KNOWN = Gauge "superpeers_known";
     }
 }

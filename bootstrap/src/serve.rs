@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callbook_host::{Handle, LoginCall};
-use callbook_overlay::api::{Command, Reply, Role};
+use callbook_overlay::api::{Command, Neighbour, Relation, Reply, Role};
 use callbook_overlay::certificate::{NodeCertificate, RENEW_BELOW};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::time::Unix;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::database::{Database, Grant};
-use crate::limits::{REQUESTS_MAX, SEED_FRESH};
+use crate::limits::REQUESTS_MAX;
 use crate::service::{Caller, Service};
 
 /// How often the own certificate's age is looked at. (guess)
@@ -49,11 +49,13 @@ pub async fn calls(mut calls: mpsc::Receiver<LoginCall>, service: Arc<Service>) 
 /// Shows how many superpeers are known, and heard of lately; never returns.
 pub async fn measure(handle: Handle, service: Arc<Service>) {
     loop {
-        let sample = Command::Sample { count: usize::MAX, within: SEED_FRESH };
-        if let (Ok(Reply::Seeds(fresh)), Ok(Reply::Status(status))) =
-            (handle.command(sample).await, handle.command(Command::Status).await)
+        if let (Ok(Reply::Peers(peers)), Ok(Reply::Status(status))) =
+            (handle.command(Command::Peers).await, handle.command(Command::Status).await)
         {
-            service.metrics().set_superpeers(fresh.len(), status.superpeers.saturating_sub(fresh.len()));
+            // And itself.
+            let linked = |peer: &&Neighbour| peer.relation == Relation::Superpeer && peer.linked;
+            let fresh = peers.iter().filter(linked).count() + 1;
+            service.metrics().set_superpeers(fresh, status.superpeers.saturating_sub(fresh));
         }
         tokio::time::sleep(MEASURE_EVERY).await;
     }

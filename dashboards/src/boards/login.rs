@@ -31,7 +31,7 @@ fn logins() -> Vec<Panel> {
     let stat = |title, description| Panel::new(Draw::Stat, title, "short", description);
     vec![
         stat("Accounts", "Active ones.").ask("accounts", format!("sum({})", of(&ACCOUNTS, ""))),
-        stat("Fresh superpeers", "Heard of within 5 minutes: named as seeds.")
+        stat("Fresh superpeers", "Those that have a link to the server.")
             .ask("fresh", format!("sum({})", of(&SUPERPEERS_KNOWN, "state=\"fresh\""))),
         lines(
             "Logins by result",

@@ -451,6 +451,17 @@ pub const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 /// quarter of what it sends, so this has to be longer once gossip is known to miss nobody.
 pub const PROBE_EVERY: Duration = REDIAL_INTERVAL;
 
+/// Contacts that have answered our dial and are linked, from which on nobody is dialled back. *Guess*: an
+/// answer's seeds or candidates, and as many again.
+pub const CONTACTS_ENOUGH: usize = 32;
+
+/// Wait before one of those that came to us is dialled back, jittered by half. *Guess*: a dozen in two
+/// seconds, and no storm when a thousand come at once.
+pub const DIAL_BACK_WAIT: Duration = Duration::from_millis(200);
+
+/// Superpeers dialled back within [`PROBE_INTERVAL`]. *Guess*.
+pub const DIALLED_BACK_MAX: usize = 1_024;
+
 /// Hellos that carry a goodbye at once, by each that hears of it. *Guess*: an epidemic needs two.
 pub const HURRIED_HELLOS: usize = 3;
 // ---- Moving records --------------------------------------------------------------------------------

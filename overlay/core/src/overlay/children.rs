@@ -373,7 +373,7 @@ impl Overlay {
         let order =
             |other: &PeerId| Key::from_bytes(*other.as_bytes()).distance(&Key::from_bytes(*peer.as_bytes()));
         let mut caps = Caps::new(self.network.scope);
-        let mut linked: Vec<&crate::map::Contact> = linked.collect();
+        let mut linked = self.to_name(linked.collect());
         linked.sort_by_cached_key(|contact| (load(&contact.peer()), order(&contact.peer())));
         linked.retain(|contact| caps.admit(&contact.hint.addresses));
         linked.into_iter().take(8).map(|contact| contact.hint.clone()).collect()

@@ -162,27 +162,24 @@ impl Overlay {
         }
     }
 
-    /// Superpeers heard lately, in random order, those that have answered our dial before the others,
-    /// not too many of one address group; ourselves last.
+    /// Superpeers heard lately, in random order, not too many of one address group; ourselves last.
     fn sample(&mut self, count: usize, within: Duration) -> Vec<Hint> {
         let now = self.now.instant;
         let alive = self.map.iter().filter(|contact| {
             self.links.unheard(&contact.peer(), now).is_some_and(|unheard| unheard <= within)
         });
-        let mut found: Vec<(bool, Hint)> =
-            alive.map(|contact| (!contact.verified, contact.hint.clone())).collect();
+        let found = self.to_name(alive.collect());
+        let mut found: Vec<Hint> = found.into_iter().map(|contact| contact.hint.clone()).collect();
         for index in (1..found.len()).rev() {
             let other = self.pick(index + 1);
             found.swap(index, other);
         }
-        found.sort_by_key(|(unverified, _)| *unverified);
         let own = self.own_hint();
         let mut caps = Caps::new(self.network.scope);
-        let mut hints: Vec<Hint> = found.into_iter().map(|(_, hint)| hint).collect();
-        hints.retain(|hint| caps.admit(&hint.addresses));
-        hints.truncate(count.saturating_sub(usize::from(own.is_some())));
-        hints.extend(own);
-        hints
+        found.retain(|hint| caps.admit(&hint.addresses));
+        found.truncate(count.saturating_sub(usize::from(own.is_some())));
+        found.extend(own);
+        found
     }
 
     /// Tells peers that we leave, on their links.

@@ -215,7 +215,7 @@ impl Links {
     }
 
     /// Whether nothing has come from the peer since it was knocked at.
-    fn is_knocked_in_vain(&self, peer: &PeerId) -> bool {
+    pub(super) fn is_knocked_in_vain(&self, peer: &PeerId) -> bool {
         let link = self.to(peer).and_then(|link| self.links.get(&link));
         link.is_some_and(|link| Some(link.heard) < link.knocked)
     }
@@ -323,6 +323,12 @@ impl Overlay {
             // A copy of our key: nothing that it says may count as ours.
             return self.out.push(Effect::Close { link: id });
         }
+        if dialled {
+            self.dial_over(&peer);
+            if self.dialled_back(id, &peer) {
+                return;
+            }
+        }
         let link = Link {
             peer,
             dialled,
@@ -347,9 +353,6 @@ impl Overlay {
             at_work: false,
         };
         self.links.links.insert(id, Box::new(link));
-        if dialled {
-            self.dial_over(&peer);
-        }
         let tells = self.tells_children && self.is_superpeer();
         let children = tells.then(|| u32::try_from(self.children.len()).unwrap_or(u32::MAX));
         let age = self.is_superpeer().then(|| self.network_age().as_secs());
@@ -432,6 +435,8 @@ impl Overlay {
             if dialled && self.map.contact(&peer).is_some() {
                 self.map.confirm(&peer, self.now.instant);
                 self.keep_contact(&peer);
+            } else if !dialled {
+                self.dial_back_soon();
             }
         }
         self.judge_skew();
@@ -528,6 +533,7 @@ impl Overlay {
 
     pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
         self.counters.dials_failed += 1;
+        self.contacts.dial_ended(peer);
         if let Some(link) = self.links.to(peer) {
             // A dial that is older than the link may have gone to where the peer was before.
             if end == DialEnd::Silent || !self.links.is_knocked_in_vain(peer) {
@@ -579,7 +585,8 @@ impl Overlay {
         self.skewed = skewed;
     }
 
-    /// A superpeer goes into the host cache; at the bound one that is gone makes room.
+    /// A superpeer goes into the host cache; at the bound one that is gone makes room, or one that has not
+    /// answered where we dialled it.
     pub(super) fn keep_contact(&mut self, peer: &PeerId) {
         let Some(contact) = self.map.contact(peer) else { return };
         let write = Write::Contact { peer: *peer, bytes: contact.hint.to_bytes() };
@@ -588,7 +595,9 @@ impl Overlay {
         if self.contacts_kept.len() > HOST_CACHE_MAX {
             let others =
                 || self.contacts_kept.iter().filter(|kept| *kept != peer && !self.anchors.contains(kept));
-            let dead = others().find(|kept| self.map.contact(kept).is_none()).or_else(|| others().next());
+            let dead = others().find(|kept| self.map.contact(kept).is_none());
+            let told = || others().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified));
+            let dead = dead.or_else(told).or_else(|| others().next());
             if let Some(dead) = dead.copied() {
                 self.contacts_kept.remove(&dead);
                 writes.push(Write::ForgetContact(dead));

@@ -22,6 +22,7 @@ mod cache;
 mod children;
 mod commands;
 mod confirm;
+mod contacts;
 mod elsewhere;
 mod gossip;
 mod hellos;
@@ -79,6 +80,7 @@ use self::budget::Budget;
 use self::cache::Cache;
 use self::children::Children;
 use self::confirm::Confirming;
+use self::contacts::Contacts;
 use self::gossip::Gossip;
 use self::links::Links;
 use self::moving::Moving;
@@ -148,6 +150,8 @@ enum Timer {
     Leave,
     /// Look whether there are too few superpeers, or too many.
     Balance,
+    /// See whether somebody who came to us listens where it says.
+    DialBack,
 }
 
 /// One peer of the overlay. See the module's documentation for the contract.
@@ -203,6 +207,7 @@ pub struct Overlay {
     redialled: Instant,
     probed: Instant,
     more_to_dial: bool,
+    contacts: Contacts,
     contacts_kept: BTreeSet<PeerId>,
     anchors: Vec<PeerId>,
     /// They have not been dialled yet.
@@ -269,6 +274,7 @@ impl Overlay {
             redialled: now.instant,
             probed: now.instant,
             more_to_dial: false,
+            contacts: Contacts::default(),
             contacts_kept: BTreeSet::new(),
             anchors: config.restored.anchors,
             anchors_wait: true,
@@ -405,6 +411,7 @@ impl Overlay {
             Timer::Repair => self.repair(),
             Timer::Leave => self.depart(),
             Timer::Balance => self.balance(),
+            Timer::DialBack => self.dial_back(),
         }
     }
 

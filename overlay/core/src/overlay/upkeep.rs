@@ -390,7 +390,7 @@ impl Overlay {
     }
 
     /// Upkeep leaves half of the dials to what somebody waits for.
-    fn may_dial_strangers(&mut self) -> bool {
+    pub(super) fn may_dial_strangers(&mut self) -> bool {
         self.may_dial_stranger() && self.strangers.has(UNVERIFIED_DIALS_BURST / 2, self.now.instant)
     }
 

@@ -104,7 +104,7 @@ fn seq(bytes: &Bytes) -> u64 {
 #[test]
 fn a_trace_tells_each_step_in_its_order() {
     let mut tried = 0;
-    for seed in 0..SEEDS {
+    for seed in 0..2 * SEEDS {
         let Some((mut world, parent, storers)) = with_distant_storers(seed, "alice") else { continue };
         tried += 1;
         let found = look(&mut world, 8, "alice", TRACE);
@@ -200,12 +200,17 @@ fn a_cross_check_of_nobody_is_absent() {
 #[test]
 fn a_storer_that_is_behind_is_put_right_by_who_asks() {
     let mut tried = 0;
-    for seed in 0..SEEDS {
+    for seed in 0..2 * SEEDS {
         let Some((mut world, parent, storers)) = with_distant_storers(seed, "alice") else { continue };
-        tried += 1;
         let behind = storers[seed as usize % 3];
+        let before = seq(&record_at(&mut world, behind, "alice"));
         second_version(&mut world, vec![behind]);
         let old = seq(&record_at(&mut world, behind, "alice"));
+        if old > before {
+            // A neighbour has compared itself with it meanwhile, as each does now and then.
+            continue;
+        }
+        tried += 1;
         let found = look(&mut world, 8, "alice", CROSS_CHECK);
         assert!(found.devices[0].seq > old, "seed {seed}: control, it was behind");
         world.run_for(seconds(5));
@@ -221,9 +226,8 @@ fn a_storer_that_is_behind_is_put_right_by_who_asks() {
 #[test]
 fn a_storer_that_lost_its_disk_gets_the_record_back() {
     let mut tried = 0;
-    for seed in 0..SEEDS {
+    for seed in 0..2 * SEEDS {
         let Some((mut world, _, storers)) = with_distant_storers(seed, "alice") else { continue };
-        tried += 1;
         let lost = storers[seed as usize % 3];
         world.crash(lost);
         world.wipe(lost);
@@ -234,7 +238,11 @@ fn a_storer_that_lost_its_disk_gets_the_record_back() {
         }));
         world.start(lost, &(0..7).collect::<Vec<_>>());
         world.run_for(seconds(60));
-        assert_eq!(world.overlay(lost).counters().records, 0, "seed {seed}: control");
+        if world.overlay(lost).counters().records > 0 {
+            // Its holder has checked on it meanwhile.
+            continue;
+        }
+        tried += 1;
         assert_eq!(look(&mut world, 8, "alice", CROSS_CHECK).devices.len(), 1);
         world.run_for(seconds(10));
         assert_eq!(world.overlay(lost).counters().records, 1, "seed {seed}");

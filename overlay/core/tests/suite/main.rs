@@ -7,6 +7,7 @@
 
 mod bounds;
 mod cddl;
+mod contacts;
 mod crossing;
 mod fence;
 mod fixture;

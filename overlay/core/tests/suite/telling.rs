@@ -32,10 +32,14 @@ fn a_child_is_told_again_of_superpeers_that_are_back() {
         let mut world = network(seed, 4, 1, 3);
         world.run_for(seconds(120));
         let (parent, others) = others(&mut world, 4, 4);
+        // One that the parent stores: of another nobody could tell that it is absent.
+        let nobody = (0..).map(|number| format!("nobody-{number}"));
+        let stored = |name: &String| world.closest(&world.key(name), 3).contains(&parent);
+        let nobody = nobody.into_iter().find(stored).expect("some name");
         others.iter().for_each(|index| world.crash(*index));
         for _ in 0..9 {
             // An absence has to be confirmed by its standbys.
-            drop(world.try_resolve(4, "nobody", true));
+            drop(world.try_resolve(4, &nobody, true));
             world.run_for(seconds(10));
         }
         assert!(world.standbys(4).is_empty(), "seed {seed}");

@@ -1,0 +1,111 @@
+//! Contacts: whom we name to others, as seeds and as candidates for a parent.
+//!
+//! Those that have answered at an address that we dialled, as long as there are any: whoever connects to
+//! us may say that it listens anywhere. A superpeer that all others have dialled, as a login server, would
+//! have none to name. So it dials back, each once in a while, those that came to it; one after the other,
+//! and only until it knows enough, for a crowd may have come at once:
+//!
+//! ```text
+//!  link from a superpeer ─▶ wait ─▶ enough? ─no─▶ dial where it says that it listens ─▶ wait
+//!                                                   ├─ it answers: a contact; the second link ends
+//!                                                   └─ it does not: its own link stays
+//! ```
+//! Source: DESIGN §4 *Contacts*; Heilman et al., *Eclipse Attacks* (paper), where addresses that nobody
+//! has tried are the way in. *Not here*: dials to those that we have no link to (`upkeep`), how many of one
+//! address group (`group`).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::{Overlay, Timer};
+use crate::api::{Effect, LinkId};
+use crate::key::PeerId;
+use crate::limits::{CONTACTS_ENOUGH, DIAL_BACK_WAIT, DIALLED_BACK_MAX, PROBE_INTERVAL};
+use crate::map::Contact;
+use crate::time::Instant;
+
+#[derive(Debug, Default)]
+pub(super) struct Contacts {
+    /// When somebody may be dialled back next; none if nobody has come since there were enough.
+    wake: Option<Instant>,
+    /// They are being dialled back, beside the link that they opened.
+    dialling: BTreeSet<PeerId>,
+    /// When they were dialled back, whatever came of it.
+    tried: BTreeMap<PeerId, Instant>,
+}
+
+impl Contacts {
+    /// A dial has ended; whether it was to somebody who has a link already.
+    pub(super) fn dial_ended(&mut self, peer: &PeerId) -> bool {
+        self.dialling.remove(peer)
+    }
+}
+
+impl Overlay {
+    /// Of these those that we vouch for; all of them, if we do for none.
+    pub(super) fn to_name<'a>(&self, mut contacts: Vec<&'a Contact>) -> Vec<&'a Contact> {
+        if contacts.iter().any(|contact| self.is_verified(contact)) {
+            contacts.retain(|contact| self.is_verified(contact));
+        }
+        contacts
+    }
+
+    /// Whether a superpeer has answered at an address that we dialled.
+    fn is_verified(&self, contact: &Contact) -> bool {
+        contact.verified || self.links.dialled(&contact.peer()) == Some(true)
+    }
+
+    /// A superpeer has come to us.
+    pub(super) fn dial_back_soon(&mut self) {
+        if self.is_superpeer() && self.contacts.wake.is_none() {
+            let wait = self.jittered(DIAL_BACK_WAIT);
+            self.contacts.wake = Some(self.set_timer(wait, Timer::DialBack));
+        }
+    }
+
+    /// Dials one of those back that came to us, and goes on with it while there are too few contacts.
+    pub(super) fn dial_back(&mut self) {
+        let now = self.now.instant;
+        self.contacts.wake = None;
+        self.contacts.tried.retain(|_, at| now.since(*at) < PROBE_INTERVAL);
+        if !self.is_superpeer() || self.attaching.is_leaving() || self.has_contacts_enough() {
+            return;
+        }
+        let open = self.links.peers().map(|(peer, _)| *peer).filter(|peer| self.is_to_dial_back(peer));
+        let open: Vec<PeerId> = open.collect();
+        if open.is_empty() || self.contacts.tried.len() >= DIALLED_BACK_MAX {
+            return;
+        }
+        if self.may_dial_strangers() {
+            let peer = open[self.pick(open.len())];
+            self.contacts.tried.insert(peer, now);
+            if !self.links.is_greeting(&peer) && self.dial(peer) {
+                self.contacts.dialling.insert(peer);
+            }
+        }
+        self.dial_back_soon();
+    }
+
+    fn has_contacts_enough(&self) -> bool {
+        let linked = self.links.peers().filter_map(|(peer, _)| self.map.contact(peer));
+        linked.filter(|contact| self.is_verified(contact)).take(CONTACTS_ENOUGH).count() == CONTACTS_ENOUGH
+    }
+
+    fn is_to_dial_back(&self, peer: &PeerId) -> bool {
+        let unverified = self.map.contact(peer).is_some_and(|contact| !self.is_verified(contact));
+        unverified && !self.contacts.tried.contains_key(peer) && !self.requests.is_dialling(peer)
+    }
+
+    /// A link that we dialled is there. If it was only to see whether its peer listens there, it has served
+    /// its purpose, and ends.
+    pub(super) fn dialled_back(&mut self, link: LinkId, peer: &PeerId) -> bool {
+        let works = self.links.to(peer).is_some() && !self.links.is_knocked_in_vain(peer);
+        if !self.contacts.dial_ended(peer) || !works {
+            return false;
+        }
+        self.map.confirm(peer, self.now.instant);
+        self.keep_contact(peer);
+        self.out.push(Effect::Close { link });
+        true
+    }
+}

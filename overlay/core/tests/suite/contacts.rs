@@ -1,0 +1,138 @@
+//! Whom superpeers name to others, as seeds and as candidates for a parent.
+//!
+//! *Not here*: that they are spread over address groups (`mapping`).
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use callbook_overlay::api::{Address, Command, Parallelism, Reply};
+use callbook_overlay::key::PeerId;
+use callbook_overlay::limits::{CONTACTS_ENOUGH, DIAL_BACK_WAIT};
+use callbook_overlay::wire::{Frame, Hint, Message};
+
+use crate::world::World;
+
+const SEEDS: u64 = 8;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// So many superpeers that all dial the first one, which may have dialled none of them.
+fn who_dial_the_first(seed: u64, count: usize) -> World {
+    let mut world = World::new(seed, 3, Parallelism::Hedged);
+    (0..count).for_each(|index| assert_eq!(world.add(true), index));
+    world.start(0, &[]);
+    world
+}
+
+/// What these superpeers say of themselves names an address where nobody listens.
+fn with_wrong_addresses(world: &World, liars: &[usize]) -> impl FnMut(usize, Frame) -> Frame + use<> {
+    let liars: Vec<(usize, PeerId)> = liars.iter().map(|liar| (*liar, world.peer(*liar))).collect();
+    let lie = move |hint: &mut Hint| {
+        hint.addresses = vec![Address { ip: [127, 0, 0, 9].into(), port: 9 }];
+    };
+    move |from, mut frame| {
+        let Some((_, liar)) = liars.iter().find(|(index, _)| *index == from) else { return frame };
+        match &mut frame.message {
+            Message::Open(open) => open.hint.iter_mut().for_each(lie),
+            Message::Hello(hello) | Message::HelloBack(hello) => {
+                hello.gossip.iter_mut().filter(|hint| hint.peer() == *liar).for_each(lie);
+            }
+            _ => {}
+        }
+        frame
+    }
+}
+
+fn sample(world: &mut World, count: usize) -> BTreeSet<PeerId> {
+    match world.ask(0, Command::Sample { count, within: seconds(300) }) {
+        Reply::Seeds(hints) => hints.iter().map(Hint::peer).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn dialled(world: &World) -> Vec<PeerId> {
+    world.dials.iter().filter(|(from, _)| *from == 0).map(|(_, to)| *to).collect()
+}
+
+/// Goal: a superpeer that all others have dialled names those that listen where they say, and nobody that
+/// does not. Method: twelve come to the first one, and one of them tells a wrong address; the seeds, and what
+/// a child is told that finds no place. The links that were there stay.
+#[test]
+fn who_does_not_listen_where_it_says_is_named_to_nobody() {
+    const LIAR: usize = 5;
+    for seed in 0..SEEDS {
+        let mut world = who_dial_the_first(seed, 13);
+        let told: Rc<RefCell<Vec<Hint>>> = Rc::default();
+        let (log, mut lie) = (Rc::clone(&told), with_wrong_addresses(&world, &[LIAR]));
+        world.tamper = Some(Box::new(move |from, to, frame| {
+            if let (Message::Refused(refused), 0, 13) = (&frame.message, from, to) {
+                log.borrow_mut().extend(refused.candidates.clone());
+            }
+            Some(lie(from, frame))
+        }));
+        (1..13).for_each(|index| world.start(index, &[0]));
+        world.run_for(seconds(10));
+        let (seeds, dials) = (sample(&mut world, 20), dialled(&world));
+        assert!(!seeds.contains(&world.peer(LIAR)), "seed {seed}");
+        assert_eq!(seeds.len(), 12, "seed {seed}: the others, and itself");
+        assert!((1..13).all(|index| world.links_between(0, index).count() == 1), "seed {seed}");
+        world.run_for(seconds(60));
+        assert!(dialled(&world).len() <= dials.len() + 60 / 15, "seed {seed}: once");
+
+        world.add(false);
+        world.reluctant = true;
+        world.crash(0);
+        world.start(0, &[1]);
+        world.run_for(seconds(10));
+        world.start(13, &[0]);
+        world.run_for(seconds(5));
+        let told: BTreeSet<PeerId> = told.borrow().iter().map(Hint::peer).collect();
+        assert!(!told.is_empty() && !told.contains(&world.peer(LIAR)), "seed {seed}: {told:?}");
+    }
+}
+
+/// Goal: somebody is better than nobody. Method: all that come to the first one tell wrong addresses; they
+/// are its seeds all the same, and each was dialled back once.
+#[test]
+fn where_nobody_answers_all_are_named() {
+    for seed in 0..SEEDS {
+        let mut world = who_dial_the_first(seed, 4);
+        let mut lie = with_wrong_addresses(&world, &[1, 2, 3]);
+        world.tamper = Some(Box::new(move |from, _, frame| Some(lie(from, frame))));
+        (1..4).for_each(|index| world.start(index, &[0]));
+        world.run_for(seconds(10));
+        assert_eq!(sample(&mut world, 20).len(), 4, "seed {seed}");
+        let dials = dialled(&world);
+        assert_eq!(dials.iter().collect::<BTreeSet<_>>().len(), dials.len(), "seed {seed}: {dials:?}");
+    }
+}
+
+/// Goal: a crowd is not dialled back all at once, and not beyond what is needed. Method: sixty come together;
+/// the dials of the first one in each second, and its seeds in the end.
+#[test]
+fn a_crowd_is_dialled_back_one_by_one_until_there_are_enough() {
+    for seed in 0..SEEDS / 2 {
+        let mut world = who_dial_the_first(seed, 61);
+        (1..61).for_each(|index| world.start(index, &[0]));
+        let each = usize::try_from(2_000 / DIAL_BACK_WAIT.as_millis()).expect("few");
+        for second in 0..20 {
+            let before = dialled(&world).len();
+            world.run_for(seconds(1));
+            let now = dialled(&world).len() - before;
+            assert!(now <= each + 1, "seed {seed}: {now} in second {second}");
+        }
+        let dials: BTreeSet<PeerId> = dialled(&world).into_iter().collect();
+        assert!(
+            (CONTACTS_ENOUGH..CONTACTS_ENOUGH + 4).contains(&dials.len()),
+            "seed {seed}: {}",
+            dials.len()
+        );
+        let mut seeds = sample(&mut world, 100);
+        assert!(seeds.remove(&world.peer(0)), "seed {seed}");
+        assert!(seeds.len() >= CONTACTS_ENOUGH && seeds.is_subset(&dials), "seed {seed}: {}", seeds.len());
+    }
+}
