@@ -24,6 +24,7 @@ use crate::name::Username;
 use crate::network::Network;
 use crate::record::Entry;
 use crate::sign::Signer;
+use crate::time::Unix;
 use crate::wire::{Frame, Hint};
 
 /// Names one link (a stream to a neighbour) for the life of the process; the driver counts them up.
@@ -124,6 +125,8 @@ pub struct Restored {
     pub contacts: Vec<Bytes>,
     /// The last [`Write::Anchors`]: superpeers that worked, to be dialled first.
     pub anchors: Vec<PeerId>,
+    /// Since when superpeers of the host cache have worked, as of the last [`Write::Met`] of each.
+    pub met: Vec<(PeerId, Unix)>,
     /// The newest records that were seen of names looked up (values of [`Write::Newest`]), in any order.
     pub newest: Vec<Bytes>,
 }
@@ -381,7 +384,15 @@ pub enum Write {
         /// The encoded hint.
         bytes: Bytes,
     },
-    /// Drop a superpeer from the host cache.
+    /// Since when a superpeer of the host cache has worked for us without failing us; nothing, if it has
+    /// failed us.
+    Met {
+        /// Which one.
+        peer: PeerId,
+        /// The first link since then.
+        since: Option<Unix>,
+    },
+    /// Drop a superpeer from the host cache, and since when it has worked.
     ForgetContact(PeerId),
     /// The superpeers that worked last, at most [`ANCHORS`](crate::limits::ANCHORS); replaces the former.
     Anchors(Vec<PeerId>),

@@ -572,6 +572,10 @@ pub const PROBES: usize = 3;
 /// continent.
 pub const PROBE_WAIT: Duration = Duration::from_millis(30);
 
+/// Doublings of a superpeer's observed age, from a minute on, that speak for it as a parent. *Guess*: it has
+/// been there for most of a day; that longer sessions last longer is Saroiu et al. (paper).
+pub const DOUBLINGS_MAX: u32 = 10;
+
 /// Candidates none of which is up after this are passed over. *Guess*.
 pub const PROBE_GIVE_UP: Duration = Duration::from_secs(2);
 

@@ -10,7 +10,8 @@
 //! ```
 //! Whom: the anchors of the last run, then whom a full parent named, then who is linked, then any, in
 //! random order; who refused is passed over until everyone has. The best of those that are up has the
-//! least `(round trip + 1 ms) × (1 + 4 · load) × chance`, where those known from before count for less.
+//! least `(round trip + 1 ms) × (1 + 4 · load) × chance × youth`, where those have less youth that were
+//! chosen in the last run, and those that have worked for us for long (`contacts`).
 //!
 //! Source: DESIGN §5; the three candidates and the 30 ms are guesses. *Not here*: standbys.
 
@@ -24,7 +25,7 @@ use crate::api::{Notice, Parent};
 use crate::cbor::Blob;
 use crate::key::PeerId;
 use crate::limits::{
-    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, HINTS_PER_ANSWER_MAX,
+    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, DOUBLINGS_MAX, HINTS_PER_ANSWER_MAX,
     PARENT_FAULTS_MAX, PROBE_GIVE_UP, PROBE_WAIT, PROBES, REQUEST_TIMEOUT,
 };
 use crate::sign::{Signature, Tag, to_sign};
@@ -230,8 +231,16 @@ impl Overlay {
         let trip = measured.unwrap_or_else(|| self.links.age(peer, self.now.instant) + PROBE_WAIT);
         let load = self.links.greeting(peer).map_or(0, |greeting| greeting.load);
         let chance = 75 + self.pick(51) as u128;
-        let older = if self.anchors.contains(peer) { 80 } else { 100 };
-        (trip.as_micros() + 1_000) * (255 + 4 * u128::from(load)) * chance * older
+        (trip.as_micros() + 1_000) * (255 + 4 * u128::from(load)) * chance * self.youth(peer)
+    }
+
+    /// In hundredths: less for an anchor, and with each doubling of the time that a superpeer has worked for
+    /// us, from a minute to most of a day.
+    fn youth(&self, peer: &PeerId) -> u128 {
+        let minutes = self.age_of(peer).as_secs() / 60;
+        let doublings = (minutes + 1).ilog2().min(DOUBLINGS_MAX);
+        let anchor = if self.anchors.contains(peer) { 10 } else { 0 };
+        100 - anchor - 2 * u128::from(doublings)
     }
 
     /// An attachment with `parent`, signed by us, and what the parent is to sign.

@@ -10,19 +10,24 @@
 //!                                                   ├─ it answers: a contact; the second link ends
 //!                                                   └─ it does not: its own link stays
 //! ```
+//! Of those in the host cache it is known since when they have worked for us, also over our restarts: who has
+//! been there for long is likely to stay (Saroiu et al., paper), and of its age a peer can tell what it likes.
+//! Who fails us, or leaves, begins anew.
+//!
 //! Source: DESIGN §4 *Contacts*; Heilman et al., *Eclipse Attacks* (paper), where addresses that nobody
 //! has tried are the way in. *Not here*: dials to those that we have no link to (`upkeep`), how many of one
 //! address group (`group`).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Overlay, Timer};
-use crate::api::{Effect, LinkId};
+use crate::api::{Effect, LinkId, Write};
 use crate::key::PeerId;
 use crate::limits::{CONTACTS_ENOUGH, DIAL_BACK_WAIT, DIALLED_BACK_MAX, PROBE_INTERVAL};
 use crate::map::Contact;
-use crate::time::Instant;
+use crate::time::{Instant, Unix};
 
 #[derive(Debug, Default)]
 pub(super) struct Contacts {
@@ -30,14 +35,21 @@ pub(super) struct Contacts {
     wake: Option<Instant>,
     /// They are being dialled back, beside the link that they opened.
     dialling: BTreeSet<PeerId>,
-    /// When they were dialled back, whatever came of it.
+    /// When they were dialled back, and did not answer.
     tried: BTreeMap<PeerId, Instant>,
+    /// Since when those of the host cache have worked for us.
+    met: BTreeMap<PeerId, Unix>,
 }
 
 impl Contacts {
     /// A dial has ended; whether it was to somebody who has a link already.
     pub(super) fn dial_ended(&mut self, peer: &PeerId) -> bool {
         self.dialling.remove(peer)
+    }
+
+    /// It goes out of the host cache.
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        self.met.remove(peer);
     }
 }
 
@@ -53,6 +65,34 @@ impl Overlay {
     /// Whether a superpeer has answered at an address that we dialled.
     fn is_verified(&self, contact: &Contact) -> bool {
         contact.verified || self.links.dialled(&contact.peer()) == Some(true)
+    }
+
+    /// What the last run left on disk; the host cache is there.
+    pub(super) fn restore_met(&mut self, met: Vec<(PeerId, Unix)>) {
+        let kept = met.into_iter().filter(|(peer, _)| self.contacts_kept.contains(peer));
+        self.contacts.met = kept.collect();
+    }
+
+    /// A superpeer has a link with us: from now on, if not from before, it works.
+    pub(super) fn works(&mut self, peer: PeerId) {
+        if !self.skewed && self.contacts_kept.contains(&peer) && !self.contacts.met.contains_key(&peer) {
+            let since = self.now.unix;
+            self.contacts.met.insert(peer, since);
+            self.persist(alloc::vec![Write::Met { peer, since: Some(since) }], false);
+        }
+    }
+
+    /// It works no more.
+    pub(super) fn works_no_more(&mut self, peer: PeerId) {
+        self.contacts.tried.remove(&peer);
+        if self.contacts.met.remove(&peer).is_some() {
+            self.persist(alloc::vec![Write::Met { peer, since: None }], false);
+        }
+    }
+
+    /// How long a superpeer has worked for us, by what we have seen ourselves.
+    pub(super) fn age_of(&self, peer: &PeerId) -> Duration {
+        self.contacts.met.get(peer).map_or(Duration::ZERO, |since| self.now.unix.since(*since))
     }
 
     /// A superpeer has come to us.
@@ -103,6 +143,7 @@ impl Overlay {
         if !self.contacts.dial_ended(peer) || !works {
             return false;
         }
+        self.contacts.tried.remove(peer);
         self.map.confirm(peer, self.now.instant);
         self.keep_contact(peer);
         self.out.push(Effect::Close { link });

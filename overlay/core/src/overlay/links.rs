@@ -438,6 +438,7 @@ impl Overlay {
             } else if !dialled {
                 self.dial_back_soon();
             }
+            self.works(peer);
         }
         self.judge_skew();
         self.choose(id, peer);
@@ -600,6 +601,7 @@ impl Overlay {
             let dead = dead.or_else(told).or_else(|| others().next());
             if let Some(dead) = dead.copied() {
                 self.contacts_kept.remove(&dead);
+                self.contacts.forget(&dead);
                 writes.push(Write::ForgetContact(dead));
             }
         }

@@ -289,6 +289,7 @@ impl Overlay {
         };
         overlay.restore(config.restored.records, &config.restored.contacts);
         overlay.restore_newest(config.restored.newest);
+        overlay.restore_met(config.restored.met);
         overlay.anchors.truncate(ANCHORS);
         overlay.set_timer(SWEEP_INTERVAL, Timer::Sweep);
         overlay.set_timer(ANCHORS_INTERVAL, Timer::Anchors);

@@ -200,6 +200,7 @@ impl Overlay {
             self.seen(*peer, if left { Seen::Left } else { Seen::Lost(Kin::Superpeer) });
         }
         self.map.bury(peer, self.now.instant, cause);
+        self.works_no_more(*peer);
         // When many fail it is rather we who are cut off, and nobody's business.
         let failed = place.is_some() && cause != Cause::Left;
         if failed && self.is_superpeer() && self.map.reach(self.now.instant) > Reach::Few {
@@ -460,6 +461,7 @@ impl Overlay {
         let over: Vec<PeerId> = over.copied().collect();
         for peer in &over {
             self.contacts_kept.remove(peer);
+            self.contacts.forget(peer);
         }
         self.persist(over.into_iter().map(Write::ForgetContact).collect(), false);
     }

@@ -1,4 +1,4 @@
-//! The store's file: a redb database with six tables and a schema number.
+//! The store's file: a redb database with seven tables and a schema number.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -6,6 +6,7 @@
 //! | `sequences` | key (32) ‖ device key (32) | the last sequence number used |
 //! | `contacts` | PeerId (32) | an encoded hint |
 //! | `anchors` | rank, from 0 | PeerId (32) |
+//! | `met` | PeerId (32) | since when it has worked, in Unix seconds |
 //! | `newest` | key (32) ‖ kind (1) ‖ writer (32) | the newest record that was seen there, as it travels |
 //! | `meta` | `"schema"` | the schema number |
 //!
@@ -21,6 +22,7 @@ use std::path::Path;
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot};
 use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::time::Unix;
 use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableError,
     WriteTransaction,
@@ -34,6 +36,7 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records
 const SEQUENCES: TableDefinition<'_, &[u8], u64> = TableDefinition::new("sequences");
 const CONTACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("contacts");
 const ANCHORS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("anchors");
+const MET: TableDefinition<'_, &[u8], u64> = TableDefinition::new("met");
 const SEEN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("newest");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
@@ -42,7 +45,7 @@ const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// The n-th brings a file from schema n to n + 1; a new file has schema 0.
-const MIGRATIONS: [Migration; 3] = [create, add_anchors, add_newest];
+const MIGRATIONS: [Migration; 4] = [create, add_anchors, add_newest, add_met];
 
 /// The schema that this version reads and writes.
 pub(super) const NEWEST: u64 = MIGRATIONS.len() as u64;
@@ -78,6 +81,13 @@ impl File {
                 match change {
                     Some(bytes) => drop(contacts.insert(peer.as_bytes().as_slice(), bytes.as_ref())?),
                     None => drop(contacts.remove(peer.as_bytes().as_slice())?),
+                }
+            }
+            let mut met = transaction.open_table(MET)?;
+            for (peer, change) in &changes.met {
+                match change {
+                    Some(since) => drop(met.insert(peer.as_bytes().as_slice(), since.as_secs())?),
+                    None => drop(met.remove(peer.as_bytes().as_slice())?),
                 }
             }
             if let Some(peers) = &changes.anchors {
@@ -184,6 +194,11 @@ fn add_newest(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+fn add_met(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    drop(transaction.open_table(MET)?);
+    Ok(())
+}
+
 fn read(database: &Database) -> Result<Restored, redb::Error> {
     let transaction = database.begin_read()?;
     let mut restored = Restored::default();
@@ -204,15 +219,22 @@ fn read(database: &Database) -> Result<Restored, redb::Error> {
         restored.contacts.push(Bytes::copy_from_slice(entry?.1.value()));
     }
     for entry in transaction.open_table(ANCHORS)?.iter()? {
-        let Ok(peer) = <[u8; 32]>::try_from(entry?.1.value()) else {
-            return Err(StorageError::Corrupted("an anchor is not 32 bytes".to_owned()).into());
-        };
-        restored.anchors.push(PeerId::from_bytes(peer));
+        restored.anchors.push(peer_id(entry?.1.value())?);
+    }
+    for entry in transaction.open_table(MET)?.iter()? {
+        let (peer, since) = entry?;
+        restored.met.push((peer_id(peer.value())?, Unix::from_secs(since.value())));
     }
     for entry in transaction.open_table(SEEN)?.iter()? {
         restored.newest.push(Bytes::copy_from_slice(entry?.1.value()));
     }
     Ok(restored)
+}
+
+fn peer_id(bytes: &[u8]) -> Result<PeerId, StorageError> {
+    let peer = <[u8; 32]>::try_from(bytes);
+    let corrupted = |_| StorageError::Corrupted("a PeerId is not 32 bytes".to_owned());
+    peer.map(PeerId::from_bytes).map_err(corrupted)
 }
 
 fn slot_bytes(slot: &Slot) -> [u8; 65] {
@@ -249,8 +271,8 @@ impl File {
     pub(super) fn make_older(path: &Path) {
         let database = Database::create(path).unwrap();
         let transaction = database.begin_write().unwrap();
-        assert!(transaction.delete_table(SEEN).unwrap());
-        drop(transaction.open_table(META).unwrap().insert(SCHEMA, NEWEST - 1).unwrap());
+        assert!(transaction.delete_table(SEEN).unwrap() && transaction.delete_table(MET).unwrap());
+        drop(transaction.open_table(META).unwrap().insert(SCHEMA, 2).unwrap());
         transaction.commit().unwrap();
     }
 

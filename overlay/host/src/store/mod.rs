@@ -27,6 +27,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
 use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::time::Unix;
 use callbook_overlay::wire::Hint;
 
 use self::file::File;
@@ -57,6 +58,7 @@ struct Changes {
     sequences: BTreeMap<(Key, PublicKey), u64>,
     contacts: BTreeMap<PeerId, Option<Bytes>>,
     anchors: Option<Vec<PeerId>>,
+    met: BTreeMap<PeerId, Option<Unix>>,
     newest: BTreeMap<Slot, Option<Bytes>>,
 }
 
@@ -186,6 +188,10 @@ impl Changes {
             }
             Write::ForgetContact(peer) => {
                 self.contacts.insert(peer, None);
+                self.met.insert(peer, None);
+            }
+            Write::Met { peer, since } => {
+                self.met.insert(peer, since);
             }
             Write::Anchors(anchors) => self.anchors = Some(anchors),
             Write::Newest { slot, bytes } => {
@@ -210,6 +216,9 @@ impl Changes {
             self.contacts.entry(peer).or_insert(change);
         }
         self.anchors = self.anchors.take().or(older.anchors);
+        for (peer, change) in older.met {
+            self.met.entry(peer).or_insert(change);
+        }
         for (slot, change) in older.newest {
             self.newest.entry(slot).or_insert(change);
         }

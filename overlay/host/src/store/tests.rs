@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
 use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::time::Unix;
 
 use super::file::{File, NEWEST};
 use super::{Store, Token};
@@ -67,22 +68,30 @@ fn seen(number: u8, bytes: &'static [u8]) -> Write {
 }
 
 #[test]
-fn what_was_seen_is_kept_apart_from_what_is_stored() {
-    // Goal: the newest records seen survive a stop, forgotten ones are gone, and none of them is taken
-    // for a stored one. Method: both kinds in the same slots.
+fn what_was_seen_of_others_is_kept_apart_from_what_is_stored() {
+    // Goal: the newest records seen, and since when superpeers have worked, survive a stop; forgotten
+    // ones are gone, and no record that was seen is taken for a stored one. Method: both kinds in the same
+    // slots.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let (mut store, _, _) = open(&path).unwrap();
+    let peer = |number: u8| PeerId::from_bytes([number; 32]);
+    let met =
+        |number: u8, since: Option<u64>| Write::Met { peer: peer(number), since: since.map(Unix::from_secs) };
     let writes = vec![seen(1, b"old"), seen(2, b"to go"), record(1, b"stored"), seen(1, b"new")];
+    assert_eq!(store.persist(writes, false), None);
+    let writes = vec![met(1, Some(10)), met(2, Some(20)), met(3, Some(30)), met(1, Some(11))];
     assert_eq!(store.persist(writes, false), None);
     store.close();
     let (mut store, _, _) = open(&path).unwrap();
-    let writes = vec![Write::ForgetNewest(slot(2)), Write::Forget(slot(1))];
+    let mut writes = vec![Write::ForgetNewest(slot(2)), Write::Forget(slot(1))];
+    writes.extend([met(2, None), Write::ForgetContact(peer(3))]);
     assert_eq!(store.persist(writes, false), None);
     store.close();
     let (store, restored, _) = open(&path).unwrap();
     assert_eq!(restored.newest, [Bytes::from_static(b"new")]);
     assert_eq!(restored.records, [] as [Bytes; 0]);
+    assert_eq!(restored.met, [(peer(1), Unix::from_secs(11))]);
     store.close();
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
 use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::time::Unix;
 
 use crate::time::Micros;
 
@@ -19,6 +20,7 @@ pub(crate) struct Disk {
     sequences: Vec<(Key, PublicKey, u64)>,
     contacts: VecDeque<(PeerId, Bytes)>,
     anchors: Vec<PeerId>,
+    met: Vec<(PeerId, Unix)>,
     newest: Vec<(Slot, Bytes)>,
     /// Written and not committed yet, with the time of writing.
     fresh: VecDeque<(Micros, Write)>,
@@ -86,6 +88,7 @@ impl Disk {
             | Write::ForgetContact(_)
             | Write::Anchors(_)
             | Write::Newest { .. }
+            | Write::Met { .. }
             | Write::ForgetNewest(_) => None,
         });
         let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
@@ -99,6 +102,7 @@ impl Disk {
             sequences: self.sequences.clone(),
             contacts: self.contacts.iter().map(|(_, bytes)| bytes.clone()).collect(),
             anchors: self.anchors.clone(),
+            met: self.met.clone(),
             newest: self.newest.iter().map(|(_, bytes)| bytes.clone()).collect(),
         }
     }
@@ -114,12 +118,22 @@ impl Disk {
             Write::Sequence { key, device, seq } => self.number(key, device, seq),
             Write::Contact { peer, bytes } => {
                 self.contacts.retain(|(known, _)| *known != peer);
-                if self.contacts.len() >= habits.contacts {
-                    self.contacts.pop_front();
+                if self.contacts.len() >= habits.contacts
+                    && let Some((first, _)) = self.contacts.pop_front()
+                {
+                    self.met.retain(|(known, _)| *known != first);
                 }
                 self.contacts.push_back((peer, bytes));
             }
-            Write::ForgetContact(peer) => self.contacts.retain(|(known, _)| *known != peer),
+            Write::ForgetContact(peer) => {
+                self.contacts.retain(|(known, _)| *known != peer);
+                self.met.retain(|(known, _)| *known != peer);
+            }
+            Write::Met { peer, since } => {
+                self.met.retain(|(known, _)| *known != peer);
+                let kept = self.contacts.iter().any(|(known, _)| *known == peer);
+                self.met.extend(since.filter(|_| kept).map(|since| (peer, since)));
+            }
             Write::Anchors(anchors) => self.anchors = anchors,
             Write::Newest { slot, bytes } => match self.newest.iter_mut().find(|(seen, _)| *seen == slot) {
                 Some((_, seen)) => *seen = bytes,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
 use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::time::Unix;
 
 #[derive(Default)]
 pub(super) struct Disk {
@@ -13,6 +14,7 @@ pub(super) struct Disk {
     sequences: BTreeMap<(Key, PublicKey), u64>,
     contacts: BTreeMap<PeerId, Bytes>,
     anchors: Vec<PeerId>,
+    met: BTreeMap<PeerId, Unix>,
     newest: BTreeMap<Slot, Bytes>,
     /// Written and not committed yet, with the time of writing.
     fresh: VecDeque<(u64, Write)>,
@@ -71,6 +73,7 @@ impl Disk {
             sequences: self.sequences.iter().map(|((key, device), seq)| (*key, *device, *seq)).collect(),
             contacts: self.contacts.values().cloned().collect(),
             anchors: self.anchors.clone(),
+            met: self.met.iter().map(|(peer, since)| (*peer, *since)).collect(),
             newest: self.newest.values().cloned().collect(),
         }
     }
@@ -92,6 +95,14 @@ impl Disk {
             }
             Write::ForgetContact(peer) => {
                 self.contacts.remove(&peer);
+                self.met.remove(&peer);
+            }
+            Write::Met { peer, since: Some(since) } => {
+                assert!(self.contacts.contains_key(&peer), "only of those in the host cache");
+                self.met.insert(peer, since);
+            }
+            Write::Met { peer, since: None } => {
+                self.met.remove(&peer);
             }
             Write::Anchors(anchors) => self.anchors = anchors,
             Write::Newest { slot, bytes } => {
