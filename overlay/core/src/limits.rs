@@ -597,6 +597,12 @@ pub const STANDBY_PASS_OVER: Duration = Duration::from_secs(60);
 /// too. *Guess*: a dial and a request, to the other end of the world.
 pub const STANDBY_PATIENCE: Duration = Duration::from_millis(500);
 
+/// Children of a full superpeer that lose it ask their standbys within this, each when it is its turn by
+/// chance; those of an emptier one within less, and an only child at once. *Guess*: three of
+/// [`CHILDREN_MAX`] each millisecond, and most of the second is left in which they have to be found again
+/// (DESIGN §5).
+pub const FAIL_OVER_SPREAD: Duration = Duration::from_millis(150);
+
 /// Reservations of a superpeer for each of its children. *Specification* (DESIGN §5: two standbys).
 pub const RESERVATIONS_PER_CHILD: usize = 2;
 

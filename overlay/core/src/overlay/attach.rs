@@ -377,13 +377,19 @@ impl Overlay {
         }
     }
 
-    /// The last link to a peer is gone: if it was the parent, a standby takes its place, or any other.
+    /// A peer is of no use any more: if it was the parent, a standby takes its place, or any other.
     pub(super) fn parent_lost(&mut self, peer: &PeerId) {
+        let load = self.links.greeting(peer).map_or(0, |greeting| greeting.load);
+        self.parent_lost_under(peer, load);
+    }
+
+    /// As [`Self::parent_lost`], of one that had this load.
+    pub(super) fn parent_lost_under(&mut self, peer: &PeerId, load: u8) {
         if self.attaching.is_parent(peer) {
             self.lose_parent(*peer);
             self.attaching.asking.take_if(|asked| asked == peer);
             self.attaching.passed_over.insert(*peer);
-            self.fail_over();
+            self.fail_over(load);
             self.attach_if_needed();
         }
     }

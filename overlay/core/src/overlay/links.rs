@@ -523,7 +523,8 @@ impl Overlay {
         self.orphan(&peer, id);
         if self.links.to(&peer).is_none() {
             if self.attaching.is_parent(&peer) {
-                self.parent_lost(&peer);
+                let load = link.greeting.as_ref().map_or(0, |greeting| greeting.load);
+                self.parent_lost_under(&peer, load);
                 // Whatever it was asked goes to the next one: to dial it in vain may take seconds.
                 self.abandon(&peer);
             }

@@ -120,6 +120,8 @@ enum Timer {
     Probe,
     /// Look after the standbys.
     Standby,
+    /// It is our turn to ask the standbys to take the lost parent's place.
+    FailOver,
     /// Judge the parent's silence.
     Silence,
     /// Ask a standby for our own names.
@@ -397,6 +399,7 @@ impl Overlay {
             Timer::Attach => self.attach_due(),
             Timer::Probe => self.probe_over(),
             Timer::Standby => self.standbys_due(),
+            Timer::FailOver => self.fail_over_due(),
             Timer::Silence => self.silence_due(),
             Timer::SelfCheck => self.self_check_due(),
             Timer::Working(link) => self.working_due(link),

@@ -4,7 +4,8 @@
 //!  wanted ──Reserve──▶ kept ──half its time──▶ Reserve again
 //!     ▲                  │ refused, can't be reached
 //!     └──────────────────┘
-//!  parent lost:    both are asked to attach; the first is the parent, a second is reserved again
+//!  parent lost:    both are asked to attach, at once if it had few children, else when it is our turn;
+//!                  the first is the parent, a second is reserved again
 //!                  one fails, or none answers soon: others are tried beside them
 //!  parent silent:  the same, but the first counts only if the parent has said nothing before it
 //! ```
@@ -17,14 +18,16 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use rand_core::Rng as _;
+
 use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer};
 use crate::api::Parent;
 use crate::group::{Group, Width};
 use crate::key::PeerId;
 use crate::limits::{
-    ATTACHMENT_LIFE, ATTACHMENT_RENEW, RESERVE_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN, STANDBY_PASS_OVER,
-    STANDBY_PATIENCE, STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
+    ATTACHMENT_LIFE, ATTACHMENT_RENEW, FAIL_OVER_SPREAD, RESERVE_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN,
+    STANDBY_PASS_OVER, STANDBY_PATIENCE, STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
 };
 use crate::network::Scope;
 use crate::sign::Tag;
@@ -40,6 +43,8 @@ pub(super) struct Standbys {
     passed_over: BTreeMap<PeerId, Instant>,
     /// Asked to be our parent.
     failing_over: BTreeSet<PeerId>,
+    /// When they are: many children that lost one parent don't knock in the same instant.
+    begin: Option<Instant>,
     /// Until then nobody else is asked, unless one of them fails.
     relied_on: Option<Instant>,
     wake: Option<Instant>,
@@ -93,7 +98,11 @@ impl Overlay {
     /// We are a superpeer, or leave.
     pub(super) fn end_standbys(&mut self) {
         let standbys = core::mem::take(&mut self.standbys);
-        let timers = [(standbys.wake, Timer::Standby), (standbys.listening, Timer::Silence)];
+        let timers = [
+            (standbys.wake, Timer::Standby),
+            (standbys.listening, Timer::Silence),
+            (standbys.begin, Timer::FailOver),
+        ];
         for (at, timer) in timers {
             if let Some(at) = at {
                 self.cancel(at, timer);
@@ -253,15 +262,37 @@ impl Overlay {
         self.is_failing_over() && self.standbys.relied_on.is_some_and(|until| self.now.instant < until)
     }
 
-    /// The parent is gone: the standbys are asked, both at once.
-    pub(super) fn fail_over(&mut self) {
+    /// The parent is gone, which had this load: the standbys are asked, both at once.
+    pub(super) fn fail_over(&mut self, load: u8) {
         self.standbys.silent_since = None;
         if !self.is_failing_over() && !self.is_superpeer() && !self.attaching.is_leaving() {
             let standbys: Vec<PeerId> = self.standbys.peers().collect();
-            self.standbys.relied_on = Some(self.now.instant + STANDBY_PATIENCE);
-            if !standbys.is_empty() {
-                self.attach_after(STANDBY_PATIENCE);
+            let wait = self.turn_of_many(load);
+            self.standbys.relied_on = Some(self.now.instant + wait + STANDBY_PATIENCE);
+            if standbys.is_empty() {
+                return;
             }
+            self.attach_after(wait + STANDBY_PATIENCE);
+            if wait.is_zero() {
+                return self.ask_to_take_over(standbys);
+            }
+            self.standbys.failing_over.extend(standbys);
+            self.standbys.begin = Some(self.set_timer(wait, Timer::FailOver));
+        }
+    }
+
+    /// When it is our turn, if all children of one parent act at the same time.
+    fn turn_of_many(&mut self, load: u8) -> Duration {
+        let micros = (FAIL_OVER_SPREAD * u32::from(load) / 255).as_micros();
+        let turn = u128::from(self.rng.next_u64()).checked_rem(micros).unwrap_or(0);
+        Duration::from_micros(u64::try_from(turn).unwrap_or(0))
+    }
+
+    /// It is our turn.
+    pub(super) fn fail_over_due(&mut self) {
+        self.standbys.begin = None;
+        let standbys: Vec<PeerId> = core::mem::take(&mut self.standbys.failing_over).into_iter().collect();
+        if self.attaching.parent().is_none() && !self.is_superpeer() && !self.attaching.is_leaving() {
             self.ask_to_take_over(standbys);
         }
     }

@@ -9,6 +9,7 @@ mod bounds;
 mod cddl;
 mod contacts;
 mod crossing;
+mod crowds;
 mod fence;
 mod fixture;
 mod forgery;
