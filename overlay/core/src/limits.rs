@@ -486,6 +486,9 @@ pub const MOVING_WORK_BURST: u64 = STORED_MAX as u64;
 /// What an item that is offered costs of that: to see whether it is ours takes longer. *Guess*.
 pub const OFFERED_ITEM_WORK: usize = 8;
 
+/// Peers without a link of which is remembered what they have spent. *Guess*.
+pub const SPENT_MAX: usize = 1_024;
+
 /// Times that a request to compare or move records waits until its peer has time. *Guess*.
 pub const PUT_OFF_MAX: u8 = 8;
 

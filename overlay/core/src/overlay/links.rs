@@ -14,15 +14,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::budget::Budget;
 use super::introductions::Introduced;
+use super::spending::{Allowance, Spending};
 use super::{Overlay, Timer};
 use crate::api::{DialEnd, Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, BAD_HINTS_MAX, BAD_HINTS_WINDOW, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX,
-    MOVING_WORK_BURST, MOVING_WORK_PER_SEC, OPEN_TIMEOUT, SKEW_MAX_SECS, STORER_TIMEOUT_MIN, WATCHES_BURST,
-    WATCHES_PER_SEC,
+    AGENT_BYTES_MAX, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
+    STORER_TIMEOUT_MIN,
 };
 use crate::map::Cause;
 use crate::time::{Instant, Now};
@@ -51,12 +50,8 @@ pub(super) struct Link {
     pub(super) their_interval: Duration,
     /// The other side's wall clock when it greeted.
     greeted: u64,
-    /// Keys that the other side may begin to watch.
-    pub(super) watches: Budget,
-    /// Items that may be read for the other side's digests, pulls and offers.
-    pub(super) work: Budget,
-    /// Hints and statements on it that did not verify, and since when they are counted.
-    bad: (u32, Instant),
+    /// What the other side may make us do.
+    pub(super) allowed: Allowance,
     pub(super) frames: u8,
     /// Requests of the other side that are being worked on.
     pub(super) serving: usize,
@@ -100,6 +95,8 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Box<Link>>,
     /// The link that requests to a peer use: up, and the one that stays if there are two.
     chosen: BTreeMap<PeerId, Chosen>,
+    /// What those have spent that come and go.
+    spending: Spending,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -196,12 +193,7 @@ impl Links {
 
     /// One more thing on the link was not true; whether that is too much.
     pub(super) fn has_lied(&mut self, link: LinkId, now: Instant) -> bool {
-        let Some(link) = self.links.get_mut(&link) else { return false };
-        if link.bad.0 == 0 || now.since(link.bad.1) >= BAD_HINTS_WINDOW {
-            link.bad = (0, now);
-        }
-        link.bad.0 += 1;
-        link.bad.0 > BAD_HINTS_MAX
+        self.links.get_mut(&link).is_some_and(|link| link.allowed.has_lied(now))
     }
 
     /// Since when the peer has had a link.
@@ -343,9 +335,7 @@ impl Overlay {
             interval: HELLO_INTERVAL,
             their_interval: HELLO_INTERVAL,
             greeted: 0,
-            watches: Budget::full(WATCHES_PER_SEC, WATCHES_BURST, now),
-            work: Budget::full(MOVING_WORK_PER_SEC, MOVING_WORK_BURST, now),
-            bad: (0, now),
+            allowed: self.links.spending.begin(&peer, now),
             frames: 0,
             serving: 0,
             serving_since: now,
@@ -507,7 +497,8 @@ impl Overlay {
     /// Takes a link out of the books, whoever ended it.
     fn forget_link(&mut self, id: LinkId) {
         let Some(link) = self.links.links.remove(&id) else { return };
-        let peer = link.peer;
+        let Link { peer, greeting, dialled, allowed, .. } = *link;
+        self.links.spending.end(peer, allowed, self.now.instant);
         if self.links.to(&peer) == Some(id) {
             self.links.chosen.remove(&peer);
             let twin =
@@ -516,14 +507,14 @@ impl Overlay {
                 self.links.choose(peer, twin);
             }
         }
-        if link.greeting.is_none() && link.dialled && self.links.to(&peer).is_none() {
+        if greeting.is_none() && dialled && self.links.to(&peer).is_none() {
             self.unreachable(&peer, DialEnd::Silent);
             return;
         }
         self.orphan(&peer, id);
         if self.links.to(&peer).is_none() {
             if self.attaching.is_parent(&peer) {
-                let load = link.greeting.as_ref().map_or(0, |greeting| greeting.load);
+                let load = greeting.map_or(0, |greeting| greeting.load);
                 self.parent_lost_under(&peer, load);
                 // Whatever it was asked goes to the next one: to dial it in vain may take seconds.
                 self.abandon(&peer);

@@ -40,6 +40,7 @@ mod requests;
 mod resolve;
 mod rumours;
 mod serve;
+mod spending;
 mod standby;
 mod steps;
 mod survey;

@@ -11,7 +11,7 @@ use callbook_overlay::api::{Command, Hellos, Parallelism};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::network::Limits;
-use callbook_overlay::wire::{Digests, Frame, Item, Message, Range, Reason, Refused, Voucher};
+use callbook_overlay::wire::{Digests, Frame, Item, Message, Open, Range, Reason, Refused, Voucher};
 
 use crate::network::network;
 use crate::world::World;
@@ -80,6 +80,43 @@ fn who_asks_for_everything_again_and_again_is_put_off() {
     ask(&mut world, 1, 9);
     world.run_for(seconds(1));
     assert_eq!(told.borrow()[&1], (first.0 + 1, first.1));
+}
+
+/// Goal: who connects anew has spent what it had spent. Method: as above; then the asker has its link closed
+/// (it greets twice), dials again, and asks again.
+#[test]
+fn who_connects_anew_after_that_is_put_off_all_the_same() {
+    let mut world = registered(1, 3, 3, 400);
+    world.run_for(seconds(10));
+    let told = count_digests(&mut world, 0);
+    let ask = |world: &mut World, ids: std::ops::Range<u64>| {
+        for id in ids {
+            world.say(1, 0, &Frame { id, message: Message::Digest(EVERYTHING.into()) });
+            world.run_for(Duration::from_micros(500));
+        }
+        world.run_for(Duration::from_millis(100));
+        told.borrow()[&1]
+    };
+    let before = ask(&mut world, 1_000_000..1_002_000);
+    assert!(before.1 > 100, "{before:?}");
+    let again = Message::Open(Open {
+        protocol_min: 1,
+        protocol_max: 1,
+        features: 0,
+        agent: String::from("again"),
+        role: 1,
+        load: 0,
+        unix_time: world.unix().as_secs(),
+        network_version: 1,
+        hint: world.hint(1),
+        children: None,
+        network_age: None,
+    });
+    world.say(1, 0, &Frame { id: 0, message: again });
+    world.run_for(Duration::from_millis(200));
+    assert!(world.linked(1, 0), "dialled again");
+    let after = ask(&mut world, 2_000_000..2_000_100);
+    assert!(after.0 - before.0 < 75 && after.1 > before.1, "{before:?}, then {after:?}");
 }
 
 /// Goal: a newcomer whose source has no time waits and goes on with it. Method: every second answer to

@@ -86,7 +86,7 @@ impl Overlay {
             return self.refuse(reason);
         }
         let now = self.now.instant;
-        let Some(work) = self.links.get_mut(link).map(|link| &mut link.work) else {
+        let Some(work) = self.links.get_mut(link).map(|link| &mut link.allowed.work) else {
             return self.refuse(Reason::Busy);
         };
         if !work.has(1, now) {
@@ -103,7 +103,7 @@ impl Overlay {
 
     fn worked_for(&mut self, link: LinkId, items: usize) {
         if let Some(link) = self.links.get_mut(link) {
-            link.work.charge(1 + items as u64);
+            link.allowed.work.charge(1 + items as u64);
         }
     }
 
