@@ -451,6 +451,15 @@ pub const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 /// quarter of what it sends, so this has to be longer once gossip is known to miss nobody.
 pub const PROBE_EVERY: Duration = REDIAL_INTERVAL;
 
+/// For so long a storer may say that it is taking its range over, and look-ups that lack its word wait and ask
+/// again. *Guess*: as long as a newcomer pulls ([`HAND_OVER_WINDOW`]).
+pub const UNREADY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// After it look-ups don't wait for that storer, until it may be believed again, counted from its first word.
+/// *Guess*: who restarts again within it costs some absences their answer for some seconds; one that says so
+/// for ever makes look-ups slow for a tenth of the time.
+pub const UNREADY_AGAIN: Duration = Duration::from_secs(600);
+
 /// Contacts that have answered our dial and are linked, from which on nobody is dialled back. *Guess*: an
 /// answer's seeds or candidates, and as many again.
 pub const CONTACTS_ENOUGH: usize = 32;

@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::look::Nothing;
 use crate::key::{Key, PeerId};
-use crate::limits::{CACHE_MAX, GONE_MAX};
+use crate::limits::{CACHE_MAX, GONE_MAX, UNREADY_AGAIN, UNREADY_PATIENCE};
 use crate::record::Bundle;
 use crate::time::Instant;
 
@@ -27,6 +27,8 @@ pub(super) struct Cache {
     entries: BTreeMap<Key, Cached>,
     by_end: BTreeSet<(Instant, Key)>,
     blamed: BTreeMap<PeerId, Instant>,
+    /// Storers that were not ready, and since when.
+    unready: BTreeMap<PeerId, Instant>,
     denials: BTreeMap<Key, (Instant, Nothing)>,
     denials_by_end: BTreeSet<(Instant, Key)>,
 }
@@ -107,6 +109,7 @@ impl Cache {
             self.denials.remove(&key);
         }
         self.blamed.retain(|_, until| *until > now);
+        self.unready.retain(|_, since| now.since(*since) < UNREADY_AGAIN);
     }
 
     /// The storer gave a bundle that does not verify, or hangs: it is asked last for a while.
@@ -114,6 +117,19 @@ impl Cache {
         if self.blamed.len() < GONE_MAX {
             self.blamed.insert(storer, until);
         }
+    }
+
+    /// A storer says that it is taking its range over, and does not know yet. That takes its time, but not
+    /// for ever: whether it is worth waiting for.
+    pub(super) fn is_worth_waiting_for(&mut self, storer: PeerId, now: Instant) -> bool {
+        if self.unready.len() >= GONE_MAX && !self.unready.contains_key(&storer) {
+            return false;
+        }
+        let since = self.unready.entry(storer).or_insert(now);
+        if now.since(*since) >= UNREADY_AGAIN {
+            *since = now;
+        }
+        now.since(*since) < UNREADY_PATIENCE
     }
 
     pub(super) fn is_blamed(&self, storer: &PeerId) -> bool {

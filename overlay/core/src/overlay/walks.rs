@@ -397,6 +397,9 @@ impl Overlay {
                     let width = run.walk.widen_by_one();
                     self.fill(&mut run, width);
                 }
+                if !self.cache.is_worth_waiting_for(peer, self.now.instant) {
+                    run.walk.failed(&peer);
+                }
             }
             (Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Silent, _) => run.walk.failed(&peer),
             (Outcome::Unreachable, _) => {

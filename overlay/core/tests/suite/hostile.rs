@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use callbook_overlay::api::{Command, Failure, Reply};
+use callbook_overlay::Username;
+use callbook_overlay::api::{Command, Failure, How, Reply};
 use callbook_overlay::key::{Digest, Key};
 use callbook_overlay::record::Record;
 use callbook_overlay::wire::{
-    Acknowledgement, Closest, Frame, Get, Got, Hints, Known, Leave, Message, Put, PutDone, PutResult,
-    Registered, Reject, Resolve, Resolved,
+    Acknowledgement, Closest, Frame, Get, Got, Hints, Known, Leave, Message, Put, PutDone, PutResult, Reason,
+    Refused, Registered, Reject, Resolve, Resolved,
 };
 
 use crate::network::network;
@@ -54,6 +55,42 @@ fn with_distant_storers(seed: u64, name: &str) -> Option<(World, usize)> {
     let parent = world.parent(7).expect("attached");
     (world.parent(6) != Some(parent) && world.overlay(parent).counters().records == 0)
         .then_some((world, parent))
+}
+
+/// Goal: who says for ever that it is taking its range over makes absences unknown, and slow only for a while.
+/// Method: one of three superpeers says so to every look-up; whether look-ups of nobody end within two seconds,
+/// in the first minute (control), after it, and ten minutes later.
+#[test]
+fn a_storer_that_is_never_ready_is_waited_for_no_longer_than_a_minute() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 3, 0, 3);
+        world.run_for(seconds(70));
+        world.tamper = Some(Box::new(|from, _, mut frame| {
+            if let (Message::Got(_), 2) = (&frame.message, from) {
+                let reason = Reason::Syncing.to_wire();
+                let (candidates, newer) = (Vec::new(), None);
+                frame.message = Message::Refused(Refused { reason, retry_after: None, candidates, newer });
+            }
+            Some(frame)
+        }));
+        let mut ends_soon = |number: u64, after: u64| {
+            world.run_for(seconds(after));
+            let username = Username::parse(&format!("nobody-{number}")).expect("a name");
+            let how = How { fresh: true, ..How::default() };
+            let id = world.tell(0, Command::Resolve { username, how });
+            world.run_for(seconds(2));
+            let soon = world.reply(id);
+            world.run_for(seconds(18));
+            let end = soon.as_ref().map_or_else(|| world.reply(id), |_| None);
+            let unknown =
+                matches!(soon.as_ref().or(end.as_ref()), Some(Reply::Failed(Failure::Timeout { .. })));
+            assert!(unknown, "seed {seed}: {soon:?}, {end:?}");
+            soon.is_some()
+        };
+        assert!(!ends_soon(1, 0), "seed {seed}: control");
+        assert!(ends_soon(2, 60) && ends_soon(3, 60), "seed {seed}");
+        assert!(!ends_soon(4, 600), "seed {seed}: it may be true this time");
+    }
 }
 
 /// Goal: a storer that forges what it holds is found out, blamed, and the honest one's answer wins.
