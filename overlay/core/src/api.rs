@@ -19,7 +19,7 @@ pub use self::reply::{
     Source, Status, Step, Stored,
 };
 use crate::certificate::NodeCertificate;
-use crate::key::{Key, PeerId, PublicKey};
+use crate::key::{Digest, Key, PeerId, PublicKey};
 use crate::name::Username;
 use crate::network::Network;
 use crate::record::Entry;
@@ -125,6 +125,8 @@ pub struct Restored {
     pub contacts: Vec<Bytes>,
     /// The last [`Write::Anchors`]: superpeers that worked, to be dialled first.
     pub anchors: Vec<PeerId>,
+    /// Pairs of records with one version and two bodies (values of [`Write::Proof`]), in any order.
+    pub proofs: Vec<(Bytes, Bytes)>,
     /// Since when superpeers of the host cache have worked, as of the last [`Write::Met`] of each.
     pub met: Vec<(PeerId, Unix)>,
     /// The newest records that were seen of names looked up (values of [`Write::Newest`]), in any order.
@@ -405,6 +407,17 @@ pub enum Write {
     },
     /// Forget what was seen in a slot.
     ForgetNewest(Slot),
+    /// Two records with one version and two bodies, both signed by their writer.
+    Proof {
+        /// Names the pair.
+        pair: Digest,
+        /// The record that was held.
+        held: Bytes,
+        /// The one that came.
+        other: Bytes,
+    },
+    /// Forget a pair.
+    ForgetProof(Digest),
 }
 
 /// What identifies a record among those of a key.

@@ -11,7 +11,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::api::Slot;
+use crate::api::{Slot, Write};
 use crate::key::{Digest, Key, PublicKey};
 use crate::limits::{
     CLOCK_TOLERANCE, DEVICES_PER_NAME_MAX, EQUIVOCATIONS_MAX, HASHED_ITEMS, ITEMS_MAX, STORED_MAX,
@@ -47,6 +47,8 @@ pub(crate) struct Store {
     hashes: Hashes,
     /// Pairs of one version with two bodies, both signed by their writer; the oldest goes first.
     equivocations: VecDeque<(Record, Record)>,
+    /// What of that is not on disk yet.
+    proofs: Vec<Write>,
 }
 
 impl Store {
@@ -121,10 +123,31 @@ impl Store {
         if self.equivocations.iter().any(|(one, two)| (one.digest(), two.digest()) == digests) {
             return;
         }
+        let proof = Write::Proof {
+            pair: pair_of(held, other),
+            held: held.bytes().clone(),
+            other: other.bytes().clone(),
+        };
+        self.proofs.push(proof);
         self.equivocations.push_back((held.clone(), other.clone()));
-        if self.equivocations.len() > EQUIVOCATIONS_MAX {
-            self.equivocations.pop_front();
+        if self.equivocations.len() > EQUIVOCATIONS_MAX
+            && let Some((held, other)) = self.equivocations.pop_front()
+        {
+            self.proofs.push(Write::ForgetProof(pair_of(&held, &other)));
         }
+    }
+
+    /// Takes back what the last run kept as proof.
+    pub(crate) fn restore_proofs(&mut self, pairs: impl Iterator<Item = (Record, Record)>) {
+        for (held, other) in pairs {
+            self.prove(&held, &other);
+        }
+        self.proofs.retain(|write| matches!(write, Write::ForgetProof(_)));
+    }
+
+    /// What has to be written down, or forgotten, since this was called last.
+    pub(crate) fn take_proofs(&mut self) -> Vec<Write> {
+        core::mem::take(&mut self.proofs)
     }
 
     /// Pairs kept as proof.
@@ -310,6 +333,13 @@ fn hash_halves(halves: &[Digest; 2]) -> Digest {
 
 /// The hash of no items.
 pub(crate) const NOTHING: Digest = Digest::from_bytes([0; 32]);
+
+/// Names two records as a pair.
+fn pair_of(held: &Record, other: &Record) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(held.digest().as_bytes()).update(other.digest().as_bytes());
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
 
 fn expired(record: &Record, now: Unix) -> bool {
     now > record.header().not_after + CLOCK_TOLERANCE

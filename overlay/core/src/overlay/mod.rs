@@ -292,6 +292,7 @@ impl Overlay {
         };
         overlay.restore(config.restored.records, &config.restored.contacts);
         overlay.restore_newest(config.restored.newest);
+        overlay.restore_proofs(config.restored.proofs);
         overlay.restore_met(config.restored.met);
         overlay.anchors.truncate(ANCHORS);
         overlay.set_timer(SWEEP_INTERVAL, Timer::Sweep);
@@ -375,8 +376,9 @@ impl Overlay {
             self.due(timer);
             self.settle();
         }
-        let newest = self.resolving.newest.take_writes();
-        self.persist(newest, false);
+        let mut seen = self.resolving.newest.take_writes();
+        seen.append(&mut self.store.take_proofs());
+        self.persist(seen, false);
         Effects(core::mem::take(&mut self.out))
     }
 

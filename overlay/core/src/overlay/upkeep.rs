@@ -103,6 +103,13 @@ impl Overlay {
         }
     }
 
+    /// What the last run kept as proof.
+    pub(super) fn restore_proofs(&mut self, proofs: Vec<(Bytes, Bytes)>) {
+        let read =
+            |(held, other): (Bytes, Bytes)| Some((Record::parse(held).ok()?, Record::parse(other).ok()?));
+        self.store.restore_proofs(proofs.into_iter().filter_map(read));
+    }
+
     /// The newest records that the last run saw.
     pub(super) fn restore_newest(&mut self, records: Vec<Bytes>) {
         let records = records.into_iter().filter_map(|bytes| Record::parse(bytes).ok());

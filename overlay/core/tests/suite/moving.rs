@@ -508,8 +508,9 @@ fn a_source_that_lies_is_left_for_another() {
     }
 }
 
-/// Goal: two records of one version are kept as proof, each pair once. Method: a copy of a device, which
-/// doesn't know its numbers, signs the first one again with other content.
+/// Goal: two records of one version are kept as proof, each pair once, also over a restart. Method: a copy of a
+/// device, which doesn't know its numbers, signs the first one again with other content; then all crash, and the
+/// superpeers start again.
 #[test]
 fn an_equivocation_is_kept_as_proof() {
     for seed in 0..SEEDS {
@@ -527,6 +528,13 @@ fn an_equivocation_is_kept_as_proof() {
             assert_eq!((counters.equivocations, counters.equivocations_kept), (1, 1), "seed {seed}");
             let told = |notice: &Notice| matches!(notice, Notice::Equivocation(_));
             assert!(world.notices(index).iter().any(told), "seed {seed}");
+        }
+        // Nobody is left who could do it again.
+        (0..5).for_each(|index| world.crash(index));
+        (0..3).for_each(|index| world.start(index, &[0, 1, 2]));
+        world.run_for(seconds(30));
+        for index in 0..3 {
+            assert_eq!(world.overlay(index).counters().equivocations_kept, 1, "seed {seed}, {index}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The store's file: a redb database with seven tables and a schema number.
+//! The store's file: a redb database with eight tables and a schema number.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -8,6 +8,7 @@
 //! | `anchors` | rank, from 0 | PeerId (32) |
 //! | `met` | PeerId (32) | since when it has worked, in Unix seconds |
 //! | `newest` | key (32) ‖ kind (1) ‖ writer (32) | the newest record that was seen there, as it travels |
+//! | `proofs` | digest of the pair (32) | size of the first record (4, big-endian) ‖ both records |
 //! | `meta` | `"schema"` | the schema number |
 //!
 //! A file of an older schema is brought forward by the [`MIGRATIONS`] in one transaction; a newer one
@@ -38,6 +39,7 @@ const CONTACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("contac
 const ANCHORS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("anchors");
 const MET: TableDefinition<'_, &[u8], u64> = TableDefinition::new("met");
 const SEEN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("newest");
+const PROOFS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("proofs");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 const SCHEMA: &str = "schema";
@@ -45,7 +47,7 @@ const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// The n-th brings a file from schema n to n + 1; a new file has schema 0.
-const MIGRATIONS: [Migration; 4] = [create, add_anchors, add_newest, add_met];
+const MIGRATIONS: [Migration; 5] = [create, add_anchors, add_newest, add_met, add_proofs];
 
 /// The schema that this version reads and writes.
 pub(super) const NEWEST: u64 = MIGRATIONS.len() as u64;
@@ -81,6 +83,15 @@ impl File {
                 match change {
                     Some(bytes) => drop(contacts.insert(peer.as_bytes().as_slice(), bytes.as_ref())?),
                     None => drop(contacts.remove(peer.as_bytes().as_slice())?),
+                }
+            }
+            let mut proofs = transaction.open_table(PROOFS)?;
+            for (pair, change) in &changes.proofs {
+                match change {
+                    Some(records) => {
+                        drop(proofs.insert(pair.as_bytes().as_slice(), joined(records).as_slice())?)
+                    }
+                    None => drop(proofs.remove(pair.as_bytes().as_slice())?),
                 }
             }
             let mut met = transaction.open_table(MET)?;
@@ -199,6 +210,11 @@ fn add_met(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
+fn add_proofs(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    drop(transaction.open_table(PROOFS)?);
+    Ok(())
+}
+
 fn read(database: &Database) -> Result<Restored, redb::Error> {
     let transaction = database.begin_read()?;
     let mut restored = Restored::default();
@@ -225,6 +241,9 @@ fn read(database: &Database) -> Result<Restored, redb::Error> {
         let (peer, since) = entry?;
         restored.met.push((peer_id(peer.value())?, Unix::from_secs(since.value())));
     }
+    for entry in transaction.open_table(PROOFS)?.iter()? {
+        restored.proofs.push(split(entry?.1.value())?);
+    }
     for entry in transaction.open_table(SEEN)?.iter()? {
         restored.newest.push(Bytes::copy_from_slice(entry?.1.value()));
     }
@@ -235,6 +254,19 @@ fn peer_id(bytes: &[u8]) -> Result<PeerId, StorageError> {
     let peer = <[u8; 32]>::try_from(bytes);
     let corrupted = |_| StorageError::Corrupted("a PeerId is not 32 bytes".to_owned());
     peer.map(PeerId::from_bytes).map_err(corrupted)
+}
+
+fn joined((held, other): &(Bytes, Bytes)) -> Vec<u8> {
+    let size = u32::try_from(held.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [size.as_slice(), held, other].concat()
+}
+
+fn split(bytes: &[u8]) -> Result<(Bytes, Bytes), StorageError> {
+    let corrupted = || StorageError::Corrupted("a proof is shorter than it says".to_owned());
+    let (size, records) = bytes.split_first_chunk().ok_or_else(corrupted)?;
+    let size = usize::try_from(u32::from_be_bytes(*size)).unwrap_or(usize::MAX);
+    let (held, other) = records.split_at_checked(size).ok_or_else(corrupted)?;
+    Ok((Bytes::copy_from_slice(held), Bytes::copy_from_slice(other)))
 }
 
 fn slot_bytes(slot: &Slot) -> [u8; 65] {
@@ -272,6 +304,7 @@ impl File {
         let database = Database::create(path).unwrap();
         let transaction = database.begin_write().unwrap();
         assert!(transaction.delete_table(SEEN).unwrap() && transaction.delete_table(MET).unwrap());
+        assert!(transaction.delete_table(PROOFS).unwrap());
         drop(transaction.open_table(META).unwrap().insert(SCHEMA, 2).unwrap());
         transaction.commit().unwrap();
     }

@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
-use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::key::{Digest, Key, PeerId, PublicKey};
 use callbook_overlay::time::Unix;
 use callbook_overlay::wire::Hint;
 
@@ -60,6 +60,7 @@ struct Changes {
     anchors: Option<Vec<PeerId>>,
     met: BTreeMap<PeerId, Option<Unix>>,
     newest: BTreeMap<Slot, Option<Bytes>>,
+    proofs: BTreeMap<Digest, Option<(Bytes, Bytes)>>,
 }
 
 #[derive(Debug, Default)]
@@ -200,6 +201,12 @@ impl Changes {
             Write::ForgetNewest(slot) => {
                 self.newest.insert(slot, None);
             }
+            Write::Proof { pair, held, other } => {
+                self.proofs.insert(pair, Some((held, other)));
+            }
+            Write::ForgetProof(pair) => {
+                self.proofs.insert(pair, None);
+            }
         }
     }
 
@@ -218,6 +225,9 @@ impl Changes {
         self.anchors = self.anchors.take().or(older.anchors);
         for (peer, change) in older.met {
             self.met.entry(peer).or_insert(change);
+        }
+        for (pair, change) in older.proofs {
+            self.proofs.entry(pair).or_insert(change);
         }
         for (slot, change) in older.newest {
             self.newest.entry(slot).or_insert(change);

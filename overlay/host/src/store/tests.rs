@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
-use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::key::{Digest, Key, PeerId, PublicKey};
 use callbook_overlay::time::Unix;
 
 use super::file::{File, NEWEST};
@@ -80,17 +80,26 @@ fn what_was_seen_of_others_is_kept_apart_from_what_is_stored() {
         |number: u8, since: Option<u64>| Write::Met { peer: peer(number), since: since.map(Unix::from_secs) };
     let writes = vec![seen(1, b"old"), seen(2, b"to go"), record(1, b"stored"), seen(1, b"new")];
     assert_eq!(store.persist(writes, false), None);
+    let proof = |number: u8, held: &'static [u8], other: &'static [u8]| Write::Proof {
+        pair: Digest::from_bytes([number; 32]),
+        held: Bytes::from_static(held),
+        other: Bytes::from_static(other),
+    };
+    let writes = vec![proof(1, b"one", b"another"), proof(2, b"to", b"go")];
+    assert_eq!(store.persist(writes, false), None);
     let writes = vec![met(1, Some(10)), met(2, Some(20)), met(3, Some(30)), met(1, Some(11))];
     assert_eq!(store.persist(writes, false), None);
     store.close();
     let (mut store, _, _) = open(&path).unwrap();
     let mut writes = vec![Write::ForgetNewest(slot(2)), Write::Forget(slot(1))];
     writes.extend([met(2, None), Write::ForgetContact(peer(3))]);
+    writes.push(Write::ForgetProof(Digest::from_bytes([2; 32])));
     assert_eq!(store.persist(writes, false), None);
     store.close();
     let (store, restored, _) = open(&path).unwrap();
     assert_eq!(restored.newest, [Bytes::from_static(b"new")]);
     assert_eq!(restored.records, [] as [Bytes; 0]);
+    assert_eq!(restored.proofs, [(Bytes::from_static(b"one"), Bytes::from_static(b"another"))]);
     assert_eq!(restored.met, [(peer(1), Unix::from_secs(11))]);
     store.close();
 }

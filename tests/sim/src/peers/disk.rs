@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
-use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::key::{Digest, Key, PeerId, PublicKey};
 use callbook_overlay::time::Unix;
 
 use crate::time::Micros;
@@ -22,6 +22,7 @@ pub(crate) struct Disk {
     anchors: Vec<PeerId>,
     met: Vec<(PeerId, Unix)>,
     newest: Vec<(Slot, Bytes)>,
+    proofs: Vec<(Digest, (Bytes, Bytes))>,
     /// Written and not committed yet, with the time of writing.
     fresh: VecDeque<(Micros, Write)>,
 }
@@ -89,6 +90,8 @@ impl Disk {
             | Write::Anchors(_)
             | Write::Newest { .. }
             | Write::Met { .. }
+            | Write::Proof { .. }
+            | Write::ForgetProof(_)
             | Write::ForgetNewest(_) => None,
         });
         let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
@@ -103,6 +106,7 @@ impl Disk {
             contacts: self.contacts.iter().map(|(_, bytes)| bytes.clone()).collect(),
             anchors: self.anchors.clone(),
             met: self.met.clone(),
+            proofs: self.proofs.iter().map(|(_, proof)| proof.clone()).collect(),
             newest: self.newest.iter().map(|(_, bytes)| bytes.clone()).collect(),
         }
     }
@@ -140,6 +144,8 @@ impl Disk {
                 None => self.newest.push((slot, bytes)),
             },
             Write::ForgetNewest(slot) => self.newest.retain(|(seen, _)| *seen != slot),
+            Write::Proof { pair, held, other } => self.proofs.push((pair, (held, other))),
+            Write::ForgetProof(pair) => self.proofs.retain(|(known, _)| *known != pair),
         }
     }
 

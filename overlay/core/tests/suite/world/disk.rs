@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
-use callbook_overlay::key::{Key, PeerId, PublicKey};
+use callbook_overlay::key::{Digest, Key, PeerId, PublicKey};
 use callbook_overlay::time::Unix;
 
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub(super) struct Disk {
     anchors: Vec<PeerId>,
     met: BTreeMap<PeerId, Unix>,
     newest: BTreeMap<Slot, Bytes>,
+    proofs: BTreeMap<Digest, (Bytes, Bytes)>,
     /// Written and not committed yet, with the time of writing.
     fresh: VecDeque<(u64, Write)>,
 }
@@ -74,6 +75,7 @@ impl Disk {
             contacts: self.contacts.values().cloned().collect(),
             anchors: self.anchors.clone(),
             met: self.met.iter().map(|(peer, since)| (*peer, *since)).collect(),
+            proofs: self.proofs.values().cloned().collect(),
             newest: self.newest.values().cloned().collect(),
         }
     }
@@ -110,6 +112,12 @@ impl Disk {
             }
             Write::ForgetNewest(slot) => {
                 self.newest.remove(&slot);
+            }
+            Write::Proof { pair, held, other } => {
+                self.proofs.insert(pair, (held, other));
+            }
+            Write::ForgetProof(pair) => {
+                self.proofs.remove(&pair);
             }
         }
     }
