@@ -8,6 +8,8 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::array;
+use core::cmp::Ordering;
 use core::fmt;
 
 use crate::name::Username;
@@ -15,8 +17,20 @@ use crate::name::Username;
 macro_rules! bytes_32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name([u8; 32]);
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                words(&self.0).cmp(&words(&other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// Wraps 32 bytes as they stand.
@@ -99,9 +113,16 @@ bytes_32!(
     Digest
 );
 
-/// XOR of two keys, ordered as a big-endian number.
+/// The bytes as a number, its highest word first. Trees of identifiers compare by it: mostly one word
+/// decides, where comparing bytes is a call for each.
+fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    let (words, _) = bytes.as_chunks();
+    array::from_fn(|index| u64::from_be_bytes(words[index]))
+}
+
+/// XOR of two keys, ordered as a number: its words, the highest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Distance([u8; 32]);
+pub struct Distance([u64; 4]);
 
 impl Key {
     /// The XOR distance to `other`.
@@ -110,11 +131,8 @@ impl Key {
     /// Kademlia §2.1 (paper).
     #[must_use]
     pub fn distance(&self, other: &Self) -> Distance {
-        let mut xor = self.0;
-        for (byte, with) in xor.iter_mut().zip(other.0) {
-            *byte ^= with;
-        }
-        Distance(xor)
+        let (one, two) = (words(&self.0), words(&other.0));
+        Distance(array::from_fn(|index| one[index] ^ two[index]))
     }
 }
 
@@ -125,8 +143,8 @@ impl Distance {
     /// 0 (nearest) to 255; `None` for the distance zero.
     #[must_use]
     pub fn bucket(&self) -> Option<u8> {
-        let (index, byte) = self.0.iter().enumerate().find(|(_, byte)| **byte != 0)?;
-        let zeros = index * 8 + byte.leading_zeros() as usize;
+        let (index, word) = self.0.iter().enumerate().find(|(_, word)| **word != 0)?;
+        let zeros = index * 64 + word.leading_zeros() as usize;
         u8::try_from(255 - zeros).ok()
     }
 }
