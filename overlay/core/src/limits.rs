@@ -80,6 +80,10 @@ pub const RENEW_BELOW: Duration = Duration::from_secs(6 * DAY);
 /// Size of one certificate. Guess: the largest kind takes 178.
 pub const CERTIFICATE_BYTES_MAX: usize = 256;
 
+/// Keys that are remembered as read for checking signatures; when there are more all are forgotten.
+/// Guess: as many as sign in a minute of much traffic, about 250 kB when full.
+pub const KEYS_REMEMBERED_MAX: usize = 1_024;
+
 /// Verified device chains that are remembered; the half that was used least recently goes first.
 /// Guess: as many as the map holds superpeers, about 2 MB when full.
 pub const CHAINS_CACHED_MAX: usize = 16_384;

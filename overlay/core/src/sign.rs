@@ -6,12 +6,15 @@
 //!
 //! Source: DETAILS *Crates and fences*. *Not here*: entropy; whoever makes a key hands in its seed.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::fmt::{self, Debug};
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 use crate::key::{NetworkId, PublicKey};
+use crate::limits::KEYS_REMEMBERED_MAX;
 
 /// An Ed25519 signature.
 pub type Signature = [u8; 64];
@@ -93,6 +96,31 @@ impl Verifier for Strict {
     }
 }
 
+/// Checks as [`Strict`] does, and remembers the keys: to read one costs a square root, which is a part of
+/// each check that can be spared when the same devices, nodes and servers sign again and again.
+///
+/// # Shape
+/// At most [`KEYS_REMEMBERED_MAX`]; at the bound all are forgotten. Of a key that can't be read nothing is
+/// remembered.
+#[derive(Debug, Default)]
+pub struct Remembering(RefCell<BTreeMap<PublicKey, VerifyingKey>>);
+
+impl Verifier for Remembering {
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        let mut known = self.0.borrow_mut();
+        if let Some(key) = known.get(key) {
+            return key.verify_strict(message, &signature).is_ok();
+        }
+        let Ok(read) = VerifyingKey::from_bytes(key.as_bytes()) else { return false };
+        if known.len() >= KEYS_REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(*key, read);
+        read.verify_strict(message, &signature).is_ok()
+    }
+}
+
 /// An Ed25519 secret key; wiped from memory when dropped, and never printed.
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);
@@ -129,8 +157,9 @@ impl Debug for SecretKey {
 
 #[cfg(test)]
 mod tests {
-    use super::{SecretKey, Signer, Strict, Tag, Verifier, to_sign};
+    use super::{Remembering, SecretKey, Signer, Strict, Tag, Verifier, to_sign};
     use crate::key::{NetworkId, PublicKey};
+    use crate::limits::KEYS_REMEMBERED_MAX;
 
     /// Goal: the layout of what is signed is fixed for ever. Method: build one by hand.
     #[test]
@@ -142,20 +171,42 @@ mod tests {
         assert_eq!(&message[49..], b"body");
     }
 
-    /// Goal: a signature holds for its key and message only. Method: sign, then vary each; the
-    /// small-order key, under which a lax check accepts the zero signature, is refused too.
+    /// Goal: a signature holds for its key and message only, also when the key is remembered. Method: sign,
+    /// then vary each, twice; the small-order key, under which a lax check accepts the zero signature, and
+    /// what is no key at all are refused too.
     #[test]
     fn a_signature_holds_for_one_key_and_one_message() {
         let (key, other) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
         let signature = key.sign(b"hello");
-        assert!(Strict.verify(&key.public(), b"hello", &signature));
-        assert!(!Strict.verify(&key.public(), b"hellO", &signature));
-        assert!(!Strict.verify(&other.public(), b"hello", &signature));
         let mut identity = [0; 32];
         identity[0] = 1;
         let mut forged = [0; 64];
         forged[0] = 1;
-        assert!(!Strict.verify(&PublicKey::from_bytes(identity), b"hello", &forged));
+        let remembering = Remembering::default();
+        let verifiers: [&dyn Verifier; 3] = [&Strict, &remembering, &remembering];
+        for verifier in verifiers {
+            assert!(verifier.verify(&key.public(), b"hello", &signature));
+            assert!(!verifier.verify(&key.public(), b"hellO", &signature));
+            assert!(!verifier.verify(&other.public(), b"hello", &signature));
+            for no_key in [identity, [2; 32]] {
+                assert!(!verifier.verify(&PublicKey::from_bytes(no_key), b"hello", &forged));
+            }
+        }
+    }
+
+    /// Goal: keys that others make up don't fill our memory. Method: more of them than are remembered, and a
+    /// good one after that.
+    #[test]
+    fn keys_are_remembered_up_to_a_bound() {
+        let remembering = Remembering::default();
+        for number in 0..=KEYS_REMEMBERED_MAX {
+            let mut seed = [0; 32];
+            seed[..8].copy_from_slice(&number.to_be_bytes());
+            assert!(!remembering.verify(&SecretKey::from_seed(seed).public(), b"hello", &[0; 64]));
+            assert_eq!(remembering.0.borrow().len(), number % KEYS_REMEMBERED_MAX + 1);
+        }
+        let key = SecretKey::from_seed([1; 32]);
+        assert!(remembering.verify(&key.public(), b"hello", &key.sign(b"hello")));
     }
 
     /// Goal: logs never show a secret. Method: print a key and look for its seed.

@@ -40,7 +40,7 @@ use callbook_net::{LinkCounts, multiaddr};
 use callbook_overlay::Overlay;
 use callbook_overlay::api::{Address, Config, Effects, Transport};
 use callbook_overlay::network::{Limits, Network};
-use callbook_overlay::sign::{SecretKey, Signer, Strict};
+use callbook_overlay::sign::{Remembering, SecretKey, Signer};
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use prometheus_client::registry::Registry;
@@ -225,7 +225,7 @@ fn overlay(
         tells_children: settings.tells_children,
         restored,
     };
-    Ok(Overlay::new(config, Box::new(Strict), clock.now()))
+    Ok(Overlay::new(config, Box::new(Remembering::default()), clock.now()))
 }
 
 #[cfg(test)]
