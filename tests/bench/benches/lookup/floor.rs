@@ -6,6 +6,7 @@ use callbook_host::Transports;
 use callbook_net::{Event, Neighbours};
 use callbook_overlay::key::{NetworkId, PublicKey};
 use callbook_overlay::sign::{Signature, Strict, Verifier};
+use futures::stream::FuturesUnordered;
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, Stream, Swarm, SwarmBuilder, noise, tcp, yamux};
@@ -63,6 +64,22 @@ impl Pair {
         self.stream.read_exact(&mut self.buffer[..answer]).await.unwrap();
         began.elapsed()
     }
+}
+
+/// A request over the first stream, and then one over each of the others at once: until the first of those is
+/// answered. This is what α at once asks of the network, with nothing of ours.
+pub(crate) async fn fan_out(pairs: &mut [Pair], request: usize, answer: usize) -> Duration {
+    let began = Instant::now();
+    if let [first, others @ ..] = pairs {
+        first.ping_pong(request, answer).await;
+        let mut asked: FuturesUnordered<_> =
+            others.iter_mut().map(|pair| pair.ping_pong(request, answer)).collect();
+        asked.next().await;
+        let took = began.elapsed();
+        while asked.next().await.is_some() {}
+        return took;
+    }
+    began.elapsed()
 }
 
 fn swarm() -> Swarm<Neighbours> {

@@ -6,7 +6,8 @@
 //! is no storer), with one storer asked first (hedged) and with α at once; beside them in the same run
 //! a ping-pong of equal size over one bare libp2p stream, and one strict Ed25519 verification. Each
 //! look-up has one of both before it, so that all find the machine equally fast and its caches equally
-//! cold.
+//! cold. After those with α at once stands what they ask of the network as bare streams do it: one
+//! ping-pong, and then three at once until the first is answered.
 //!
 //! `cargo bench -p callbook-bench [-- tcp|quic|overlay]`; `overlay`, which takes some ten minutes, is another
 //! bench beside it (see there) and runs only when it is named.
@@ -62,52 +63,77 @@ async fn run(name: &str, transports: Transports) {
         began.elapsed().as_secs_f64()
     );
     let mut pair = floor::Pair::start(transports).await;
+    let mut four = Vec::new();
+    for _ in 0..4 {
+        four.push(floor::Pair::start(transports).await);
+    }
     let (request, answer) = network.frame_sizes();
 
-    let (mut stream, mut verify) = (Sample::default(), Sample::default());
-    let (mut cached, mut store) = (Sample::default(), 0);
-    let mut uncached = [Sample::default(), Sample::default()];
-    let mut asked = 0;
+    let mut figures = Figures::default();
+    let (mut asked, mut store) = (0, 0);
     let message = network.a_message();
     for _ in 0..ROUNDS {
-        for (parallelism, sample) in [Parallelism::Hedged, Parallelism::AtOnce].into_iter().zip(&mut uncached)
-        {
+        for (parallelism, index) in [Parallelism::Hedged, Parallelism::AtOnce].into_iter().zip(0..) {
             for name in network.fresh(LOOKUPS, Wanted::Uncached).await {
-                stream.add(pair.ping_pong(request, answer).await);
-                verify.add(message.verify());
+                figures.stream.add(pair.ping_pong(request, answer).await);
+                figures.verify.add(message.verify());
                 asked += 1;
                 let (took, source) = network.resolve(parallelism, &name, true).await;
+                if parallelism == Parallelism::AtOnce {
+                    figures.fan_out.add(floor::fan_out(&mut four, request, answer).await);
+                }
                 match source {
-                    Source::Overlay => sample.add(took),
+                    Source::Overlay => figures.uncached[index].add(took),
                     _ => store += 1,
                 }
             }
         }
         for name in network.fresh(LOOKUPS, Wanted::Cached).await {
-            stream.add(pair.ping_pong(request, answer).await);
-            verify.add(message.verify());
+            figures.stream.add(pair.ping_pong(request, answer).await);
+            figures.verify.add(message.verify());
             let (took, source) = network.resolve(Parallelism::Hedged, &name, false).await;
             if source == Source::Cache {
-                cached.add(took);
+                figures.cached.add(took);
             }
         }
     }
-    let (floor, one) = (stream.median(), verify.median());
     println!(
         "  frames of {request} and {answer} bytes; the parent is a storer in {:.0} % of the look-ups",
         100.0 * f64::from(store) / f64::from(asked)
     );
-    println!("  {:<34} {:>9} {:>9} {:>7} {:>12}", "1 in flight", "p50 µs", "p99 µs", "count", "bar p50 µs");
-    row("bare stream, ping-pong", &stream, None);
-    row("one strict verification", &verify, None);
-    row("resolve, cached", &cached, Some(floor * 3 / 2 + one));
-    row("resolve, uncached, hedged", &uncached[0], Some(floor * 7 / 2 + one));
-    row("resolve, uncached, α at once", &uncached[1], Some(floor * 5 + one));
-    ratio("cached", &cached, floor, one);
-    ratio("uncached, hedged", &uncached[0], floor, one);
-    ratio("uncached, α at once", &uncached[1], floor, one);
+    figures.print();
     bursts(&mut network).await;
     network.stop().await;
+}
+
+/// What was measured with one look-up in flight.
+#[derive(Default)]
+struct Figures {
+    stream: Sample,
+    fan_out: Sample,
+    verify: Sample,
+    cached: Sample,
+    /// Hedged, and with α at once.
+    uncached: [Sample; 2],
+}
+
+impl Figures {
+    fn print(&self) {
+        let (floor, one) = (self.stream.median(), self.verify.median());
+        println!(
+            "  {:<34} {:>9} {:>9} {:>7} {:>12}",
+            "1 in flight", "p50 µs", "p99 µs", "count", "bar p50 µs"
+        );
+        row("bare stream, ping-pong", &self.stream, None);
+        row("bare streams, one, then three", &self.fan_out, None);
+        row("one strict verification", &self.verify, None);
+        row("resolve, cached", &self.cached, Some(floor * 3 / 2 + one));
+        row("resolve, uncached, hedged", &self.uncached[0], Some(floor * 7 / 2 + one));
+        row("resolve, uncached, α at once", &self.uncached[1], Some(floor * 5 + one));
+        ratio("cached", &self.cached, floor, one);
+        ratio("uncached, hedged", &self.uncached[0], floor, one);
+        ratio("uncached, α at once", &self.uncached[1], floor, one);
+    }
 }
 
 async fn bursts(network: &mut Network) {
