@@ -51,14 +51,14 @@ fn all(metric: &Metric) -> String {
 pub fn recordings() -> Vec<Recording> {
     let online = format!("sum({}{{role=\"child\"}})", PEERS_ONLINE.series());
     let departures = increase(&PEER_DEPARTURES, "role=\"child\"", "1h");
-    let rate = |labels: &str| format!("sum(rate({}{{{labels}}}[5m]))", LOOKUPS.series());
+    let rate = |labels: &str| format!("sum(rate({}{{op=\"resolve\"{labels}}}[5m]))", LOOKUPS.series());
     vec![
         Recording { record: ONLINE, expr: online },
         Recording {
             record: DEPARTURES,
-            expr: format!("sum({departures}) / clamp_min(avg_over_time({ONLINE}[1h]), 1)"),
+            expr: format!("sum({departures}) / (avg_over_time({ONLINE}[1h]) > 0)"),
         },
-        Recording { record: ANSWERED, expr: format!("{} / {}", rate("result=~\"found|absent\""), rate("")) },
+        Recording { record: ANSWERED, expr: format!("{} / {}", rate(",result=~\"found|absent\""), rate("")) },
     ]
 }
 

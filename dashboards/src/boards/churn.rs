@@ -7,7 +7,7 @@ use callbook_host::metrics::names::{
     PEERS_SEEN_WITHIN, PEERS_UPTIME_AT_LEAST, SESSION_SURVIVAL, SUPERPEERS,
 };
 
-use super::{children, children_in_an_hour, departures_in_an_hour};
+use super::{children, children_in_an_hour, departure_ratio, departures_in_an_hour};
 use crate::model::{Dashboard, Draw, Panel, Variable};
 use crate::promql::{grown, increase, mean, of, quantile, rate};
 
@@ -67,10 +67,10 @@ fn ratios() -> Vec<Panel> {
     let (departures, online) = (departures_in_an_hour(), children_in_an_hour());
     let busiest = format!("max_over_time(({})[1h:1m])", children());
     vec![
-        lines("Departure ratio, 1 h", "percentunit", "Departures of children within an hour / mean number online in it. Every event counts: who comes and goes three times counts three times.")
-            .ask("children", format!("{departures} / {online}")),
-        lines("Turnover ratio, 1 h", "percentunit", "(Arrivals + departures) of children within an hour / the most online at once in it.")
-            .ask("children", format!("({arrivals} + {departures}) / {busiest}")),
+        lines("Departure ratio, 1 h", "percentunit", "Departures of children within an hour / mean number online in it. Every event counts: who comes and goes three times counts three times. No point where none was online.")
+            .ask("children", departure_ratio()),
+        lines("Turnover ratio, 1 h", "percentunit", "(Arrivals + departures) of children within an hour / the most online at once in it. No point where none was.")
+            .ask("children", format!("({arrivals} + {departures}) / ({busiest} > 0)")),
         lines("Mean session: two ways", "s", "Little's law: mean online / departure rate, beside the mean of the sessions that ended. Apart for long: events are lost, or the network grows.")
             .ask("online / departure rate", format!("3600 * {online} / ({departures} > 0)"))
             .ask("mean of ended ones", mean(&PEER_SESSION_DURATION, "role=\"child\"", "1h")),

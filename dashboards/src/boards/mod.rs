@@ -31,10 +31,15 @@ fn departures_in_an_hour() -> String {
     format!("sum({})", increase(&PEER_DEPARTURES, "role=\"child\"", "1h"))
 }
 
+/// The two in relation; nothing as long as none was online, of which there is no share.
+fn departure_ratio() -> String {
+    format!("{} / ({} > 0)", departures_in_an_hour(), children_in_an_hour())
+}
+
 /// The share of look-ups that ended in an answer, found or absent.
 fn lookups_answered() -> String {
-    let answered = rate(&LOOKUPS, "result=~\"found|absent\"");
-    format!("sum({answered}) / sum({})", rate(&LOOKUPS, ""))
+    let answered = rate(&LOOKUPS, "op=\"resolve\",result=~\"found|absent\"");
+    format!("sum({answered}) / sum({})", rate(&LOOKUPS, "op=\"resolve\""))
 }
 
 /// What was put off or not heard, by what limited it.

@@ -49,13 +49,15 @@ fn role() -> Vec<Panel> {
 fn work() -> Vec<Panel> {
     vec![
         lines("Look-ups", "ops", "By result.")
-            .ask("{{result}}", format!("sum by (result) ({})", rate(&LOOKUPS, ""))),
+            .ask("{{result}}", format!("sum by (result) ({})", rate(&LOOKUPS, "op=\"resolve\""))),
         lines("Parents", "short", "Within an hour: accepted by one, lost one, taken over by a standby.")
             .ask("accepted", format!("sum({})", increase(&ATTACHMENTS, "", "1h")))
             .ask("lost", format!("sum({})", increase(&PARENTS_LOST, "", "1h")))
             .ask("by a standby", format!("sum({})", increase(&FAILOVERS, "", "1h"))),
-        lines("Registrations", "short", "Publications of its names within an hour.")
-            .ask("{{result}}", format!("sum by (result) ({})", increase(&REGISTRATIONS, "", "1h"))),
+        lines("Registrations", "short", "Publications of its names within an hour.").ask(
+            "{{op}} {{result}}",
+            format!("sum by (op, result) ({})", increase(&REGISTRATIONS, "", "1h")),
+        ),
         lines("Children and cache", "short", "Children attached, and bundles in the cache.")
             .ask("children", format!("sum({})", of(&CHILDREN, "")))
             .ask("bundles", format!("sum({})", of(&CACHED_BUNDLES, ""))),

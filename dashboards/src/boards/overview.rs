@@ -5,7 +5,7 @@ use callbook_host::metrics::names::{
     BUILD_INFO, LOOKUP_DURATION, LOOKUPS, PEERS_ESTIMATE, ROLE_CHANGES, SUPERPEERS,
 };
 
-use super::{children, children_in_an_hour, departures_in_an_hour};
+use super::{children, departure_ratio};
 use crate::model::{Dashboard, Draw, Panel};
 use crate::promql::{increase, of, quantile, rate};
 
@@ -28,7 +28,8 @@ pub fn board() -> Dashboard {
 fn now() -> Vec<Panel> {
     let stat = |title, unit, description| Panel::new(Draw::Stat, title, unit, description);
     let ended = |labels| format!("sum({})", increase(&LOOKUPS, labels, "1h"));
-    let answered = format!("{} / {}", ended("result=~\"found|absent\""), ended(""));
+    let answered =
+        format!("{} / {}", ended("op=\"resolve\",result=~\"found|absent\""), ended("op=\"resolve\""));
     vec![
         stat("Children online", "short", "Children attached to the superpeers that are scraped. Each has one parent, so the sum counts nobody twice.")
             .ask("children", children()),
@@ -39,9 +40,9 @@ fn now() -> Vec<Panel> {
         stat("Look-ups answered", "percentunit", "Look-ups that ended in found or absent, of all, in the last hour. Absent is an answer; unknown and invalid are not.")
             .ask("answered", answered),
         stat("Look-up p95", "s", "95 % of local look-ups took at most this, in the last hour.")
-            .ask("p95", quantile("0.95", &LOOKUP_DURATION, "", "1h")),
+            .ask("p95", quantile("0.95", &LOOKUP_DURATION, "op=\"resolve\"", "1h")),
         stat("Departures in 1 h", "percentunit", "Children's sessions that ended within the last hour, in relation to the mean number online. Flaps are none.")
-            .ask("ratio", format!("{} / {}", departures_in_an_hour(), children_in_an_hour())),
+            .ask("ratio", departure_ratio()),
     ]
 }
 
@@ -61,7 +62,7 @@ fn over_time() -> Vec<Panel> {
             "ops",
             "Look-ups of all daemons that are scraped, also those that superpeers answer to their children.",
         )
-        .ask("{{result}}", format!("sum by (result) ({})", rate(&LOOKUPS, ""))),
+        .ask("{{result}}", format!("sum by (result) ({})", rate(&LOOKUPS, "op=\"resolve\""))),
         Panel::new(
             Draw::Lines,
             "Logins refused or failed in 1 h",

@@ -58,6 +58,8 @@ fn requests() -> Vec<Panel> {
             .ask("{{kind}}", format!("sum by (kind) ({})", rate(&REQUESTS_SERVED, ""))),
         Panel::new(Draw::Stack, "Refused by reason", "reqps", "busy: no place or no time; limit: a quota is used up; unsupported: not in this role; invalid: did not verify; stale: a newer record is held.")
             .ask("{{reason}}", format!("sum by (reason) ({})", rate(&REQUESTS_REFUSED, ""))),
+        Panel::new(Draw::Stack, "Refused by kind", "reqps", "Requests that were refused at once, whatever the reason.")
+            .ask("{{kind}}", format!("sum by (kind) ({})", rate(&REQUESTS_SERVED, "result!=\"ok\""))),
         lines("Resolve p95", "s", "How long children waited for what was resolved for them, in the last hour.")
             .ask("p95", quantile("0.95", &RESOLVE_DURATION, "", "1h")),
         lines("Put off by limit", "ops", "What was put off or not heard because there was too much of it.")

@@ -75,22 +75,32 @@ pub struct Counters {
     pub lookup_requests: Spread<{ REQUESTS.len() }>,
     /// How long children waited for what we resolved for them.
     pub resolve_times: Times,
+    /// Walks for the superpeers nearest to a key, before a put or to keep the map, by how they ended.
+    pub nodes: Nodes,
+    /// How long those took that found somebody; the others take as long as they may.
+    pub nodes_times: Times,
+    /// Their hops, of those that found somebody.
+    pub nodes_hops: Spread<{ HOPS.len() }>,
+    /// Their requests.
+    pub nodes_requests: Spread<{ REQUESTS.len() }>,
     /// From signing a record of a name held here until a majority had it.
     pub registration_times: Times,
     /// Requests that peers made of us.
     pub served: Requests,
+    /// Those of them that we refused (a put: any record in it).
+    pub denied: Requests,
     /// Requests that we made of peers.
     pub asked: Requests,
-    /// Requests that we refused, by reason.
+    /// What we refused, by reason: requests, and what was in them.
     pub refused: Refusals,
     /// Requests of ours without an answer in time.
     pub timeouts: u64,
     /// Hedged requests: a second storer asked because the first was slow.
     pub hedges: u64,
-    /// Publications of names held here that a majority acknowledged.
-    pub registrations_ok: u64,
-    /// Publications that failed; they are tried again.
-    pub registrations_failed: u64,
+    /// Publications of names held here that somebody asked for.
+    pub registered: Registrations,
+    /// Those that we did by ourselves: renewals, and failed ones tried again.
+    pub renewed: Registrations,
     /// Records stored for others or ourselves.
     pub records_stored: u64,
     /// Records dropped at their expiry.
@@ -216,6 +226,28 @@ pub struct LookupTimes {
     pub invalid: Times,
 }
 
+/// Walks for superpeers, by end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nodes {
+    /// Somebody answered.
+    pub found: u64,
+    /// Nobody did.
+    pub unknown: u64,
+}
+
+/// Publications of names held here, by end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registrations {
+    /// A majority acknowledged it.
+    pub ok: u64,
+    /// Too few answers in time, or nobody to ask.
+    pub timeout: u64,
+    /// Refused by parent or storers.
+    pub refused: u64,
+    /// By us: the record is not valid, or our clock is off.
+    pub error: u64,
+}
+
 /// Look-ups by end; found ones by source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lookups {
@@ -292,4 +324,11 @@ pub struct Refusals {
     pub invalid: u64,
     /// A newer record is held.
     pub stale: u64,
+}
+
+impl Counters {
+    /// Publications that somebody asked for, or those that we do by ourselves.
+    pub(crate) fn registrations(&mut self, asked_for: bool) -> &mut Registrations {
+        if asked_for { &mut self.registered } else { &mut self.renewed }
+    }
 }

@@ -27,7 +27,8 @@ pub mod time;
 pub mod wire;
 
 pub use counters::{
-    Counters, HOPS, LookupTimes, Lookups, REQUESTS, Refusals, Requests, Spread, TIMES_MICROS, Times,
+    Counters, HOPS, LookupTimes, Lookups, Nodes, REQUESTS, Refusals, Registrations, Requests, Spread,
+    TIMES_MICROS, Times,
 };
 pub use group::is_global;
 pub use invalid::Invalid;

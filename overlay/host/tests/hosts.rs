@@ -175,8 +175,8 @@ async fn metrics_and_health_are_served() {
     let page = get(&superpeer, "/metrics").await;
     assert!(page.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"), "{page}");
     for line in [
-        "callbook_lookups_total{result=\"found\",source=\"overlay\"} 0",
-        "callbook_requests_served_total{kind=\"resolve\"} 0",
+        "callbook_lookups_total{op=\"resolve\",result=\"found\",source=\"overlay\"} 0",
+        "callbook_requests_served_total{kind=\"resolve\",result=\"ok\"} 0",
         "callbook_node_role{role=\"superpeer\"} 1",
         "callbook_link_ends_total{reason=\"unreadable\"} 0",
         "callbook_link_frames_total{direction=\"sent\"}",

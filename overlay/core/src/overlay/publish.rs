@@ -399,7 +399,7 @@ impl Overlay {
         let (commands, username) = (core::mem::take(&mut name.commands), name.held.username.clone());
         let took = self.now.instant.since(name.signed);
         self.counters.registration_times.took(took);
-        self.counters.registrations_ok += 1;
+        self.counters.registrations(!commands.is_empty()).ok += 1;
         self.notice(Notice::Registered { username, stored });
         for command in commands {
             self.reply(command, Reply::Registered(stored));
@@ -430,7 +430,12 @@ impl Overlay {
             *known = header.seq.max(*known);
             return self.publish(key);
         }
-        self.counters.registrations_failed += 1;
+        let counted = self.counters.registrations(!name.commands.is_empty());
+        match &failure {
+            Failure::Timeout { .. } | Failure::Detached => counted.timeout += 1,
+            Failure::Refused(_) | Failure::Verification(_) => counted.refused += 1,
+            Failure::Invalid(_) | Failure::Skewed { .. } | Failure::Leaving => counted.error += 1,
+        }
         let revoked = newer.is_some_and(|newer| name.record.as_ref().is_some_and(|own| newer.revokes(own)));
         let failure =
             if revoked { Failure::Refused("this device has been revoked".to_string()) } else { failure };

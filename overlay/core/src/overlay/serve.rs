@@ -14,6 +14,7 @@ use super::rumours::statement_message;
 use super::{Overlay, Timer};
 use crate::api::{LinkId, Notice, Seen, Write};
 use crate::cbor::Blob;
+use crate::counters::Requests;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
 use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX, WORKING_INTERVAL};
@@ -27,71 +28,47 @@ use crate::wire::{
 };
 
 impl Overlay {
-    /// A request, or something that needs no answer, has come.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all that we don't serve is answered alike")]
+    /// A request, or something that needs no answer, has come. What is refused at once counts for its kind.
     pub(super) fn serve(&mut self, link: LinkId, peer: PeerId, id: u64, message: Message) {
-        let served = &mut self.counters.served;
+        let Some(of_kind) = kind_of(&message) else { return self.serve_kind(link, peer, id, message) };
+        *of_kind(&mut self.counters.served) += 1;
+        let before = self.counters.refused.clone();
+        self.serve_kind(link, peer, id, message);
+        *of_kind(&mut self.counters.denied) += u64::from(self.counters.refused != before);
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all that we don't serve is answered alike")]
+    fn serve_kind(&mut self, link: LinkId, peer: PeerId, id: u64, message: Message) {
         let answer = match message {
-            Message::Hello(_) => {
-                served.hello += 1;
-                Message::HelloBack(self.hello(link))
-            }
-            Message::Closest(closest) => {
-                served.closest += 1;
-                self.serve_closest(&closest)
-            }
-            Message::Get(get) => {
-                served.get += 1;
-                self.serve_get(&get)
-            }
-            Message::Put(put) => {
-                served.put += 1;
-                self.serve_put(put)
-            }
-            Message::Attach(attach) => {
-                served.attach += 1;
-                self.serve_attach(peer, &attach)
-            }
+            Message::Hello(_) => Message::HelloBack(self.hello(link)),
+            Message::Closest(closest) => self.serve_closest(&closest),
+            Message::Get(get) => self.serve_get(&get),
+            Message::Put(put) => self.serve_put(put),
+            Message::Attach(attach) => self.serve_attach(peer, &attach),
             Message::Register(register) => {
-                served.register += 1;
                 return self
                     .serve_later(link, id, |overlay| overlay.serve_register(link, peer, id, &register));
             }
             Message::Resolve(resolve) => {
-                served.resolve += 1;
                 return self.serve_related(link, id, false, |overlay| {
                     overlay.serve_resolve(link, id, &resolve);
                     None
                 });
             }
-            Message::Reserve(reserve) => {
-                served.reserve += 1;
-                self.serve_reserve(peer, &reserve)
-            }
+            Message::Reserve(reserve) => self.serve_reserve(peer, &reserve),
             Message::Watch(watch) => {
-                served.watch += 1;
                 if !self.is_related(&peer) {
                     return self.refuse_stranger(link, &peer, id);
                 }
                 return self.serve_watch(link, peer, id, &watch);
             }
             Message::Presence(ask) => {
-                served.presence += 1;
                 return self
                     .serve_related(link, id, true, |overlay| overlay.serve_presence(link, peer, id, &ask));
             }
-            Message::Digest(compare) => {
-                served.digest += 1;
-                self.serve_moving(link, &peer, &Asked::Digest(&compare))
-            }
-            Message::Pull(items) => {
-                served.pull += 1;
-                self.serve_moving(link, &peer, &Asked::Pull(&items))
-            }
-            Message::Offer(items) => {
-                served.offer += 1;
-                self.serve_moving(link, &peer, &Asked::Offer(&items))
-            }
+            Message::Digest(compare) => self.serve_moving(link, &peer, &Asked::Digest(&compare)),
+            Message::Pull(items) => self.serve_moving(link, &peer, &Asked::Pull(&items)),
+            Message::Offer(items) => self.serve_moving(link, &peer, &Asked::Offer(&items)),
             // That it came is all it says.
             Message::Working(_) => return,
             Message::Reject(reject) => return self.serve_reject(peer, &reject),
@@ -431,6 +408,27 @@ impl Overlay {
             Reason::Stale => refused.stale += 1,
         }
     }
+}
+
+/// Where requests of this kind are counted; what no peer asks us, nowhere.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all that we don't serve counts for no kind")]
+fn kind_of(message: &Message) -> Option<fn(&mut Requests) -> &mut u64> {
+    Some(match message {
+        Message::Hello(_) => |all| &mut all.hello,
+        Message::Closest(_) => |all| &mut all.closest,
+        Message::Get(_) => |all| &mut all.get,
+        Message::Put(_) => |all| &mut all.put,
+        Message::Attach(_) => |all| &mut all.attach,
+        Message::Register(_) => |all| &mut all.register,
+        Message::Resolve(_) => |all| &mut all.resolve,
+        Message::Reserve(_) => |all| &mut all.reserve,
+        Message::Watch(_) => |all| &mut all.watch,
+        Message::Presence(_) => |all| &mut all.presence,
+        Message::Digest(_) => |all| &mut all.digest,
+        Message::Pull(_) => |all| &mut all.pull,
+        Message::Offer(_) => |all| &mut all.offer,
+        _ => return None,
+    })
 }
 
 /// What a device key signs to be registered by this parent for this child.

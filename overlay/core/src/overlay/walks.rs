@@ -17,7 +17,7 @@ use super::steps::Steps;
 use super::{Overlay, Timer};
 use crate::api::{Answer, Parallelism, Source};
 use crate::cbor::Blob;
-use crate::counters::REQUESTS;
+use crate::counters::{HOPS, REQUESTS};
 use crate::group::Caps;
 use crate::key::{Key, PeerId};
 use crate::limits::{
@@ -54,6 +54,7 @@ pub(super) struct WalkRun {
     /// When storers that were not ready are asked again, and how much later the next time.
     again: Option<Instant>,
     pause: Duration,
+    began: Instant,
     ends: Instant,
     /// The owner has its answer; only late answers are awaited.
     over: bool,
@@ -84,6 +85,7 @@ impl WalkRun {
             hedge: None,
             again: None,
             pause: UNREADY_PAUSE,
+            began: now,
             ends,
             over: false,
             steps: Steps::new(traced, now),
@@ -303,15 +305,31 @@ impl Overlay {
                 self.put_back(id, run);
             }
             Owner::Put(put) => {
+                self.note_nodes(&run);
                 self.put_back(id, run);
                 self.put_targets(put, answered);
             }
             Owner::Refresh => {
+                self.note_nodes(&run);
                 self.put_back(id, run);
                 self.neighbours_known();
                 self.upkeep();
             }
         }
+    }
+
+    /// A walk for superpeers has ended.
+    fn note_nodes(&mut self, run: &WalkRun) {
+        let (took, answered) = (self.now.instant.since(run.began), run.walk.answered());
+        self.counters.nodes_requests.note(&REQUESTS, run.walk.requests);
+        let others = answered.iter().filter(|peer| **peer != self.me);
+        let Some(deepest) = others.map(|peer| run.walk.depth(peer)).max() else {
+            self.counters.nodes.unknown += 1;
+            return;
+        };
+        self.counters.nodes.found += 1;
+        self.counters.nodes_times.took(took);
+        self.counters.nodes_hops.note(&HOPS, deepest.into());
     }
 
     /// The walk has its bundle, from one storer or by comparing several.

@@ -5,17 +5,17 @@ use std::fmt;
 use callbook_overlay::{Counters, HOPS, REQUESTS, Spread, TIMES_MICROS, Times};
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::catalogue::{Bars, Value, encode as encode_metric};
+use super::catalogue::{Bars, Labels, Value, encode as encode_metric};
 
 /// What this exports.
 pub(super) mod names {
     crate::metrics::catalogue::declare! {
         SPREADS:
-        /// How long local look-ups took, by how they ended
+        /// How long local look-ups took, by how they ended: of names (resolve), of the superpeers nearest to a key (find_node)
         LOOKUP_DURATION = Histogram "callbook_lookup_duration_seconds";
-        /// Sequential requests after the parent, of local look-ups that found something
+        /// Sequential requests (of names: after the parent), of local look-ups that found something
         LOOKUP_HOPS = Histogram "callbook_lookup_hops";
-        /// Requests of a walk over storers, until it had its answer
+        /// Requests of a walk over superpeers, until it had its answer
         LOOKUP_REQUESTS = Histogram "callbook_lookup_requests";
         /// How long children waited for what was resolved for them
         RESOLVE_DURATION = Histogram "callbook_resolve_duration_seconds";
@@ -27,20 +27,30 @@ use names::{LOOKUP_DURATION, LOOKUP_HOPS, LOOKUP_REQUESTS, REGISTRATION_DURATION
 
 /// Writes them all.
 pub(super) fn encode(counters: &Counters, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let lookups = &counters.lookup_times;
-    let by_result: [(_, &Times); 4] = [
-        (&[("result", "found")], &lookups.found),
-        (&[("result", "absent")], &lookups.absent),
-        (&[("result", "unknown")], &lookups.unknown),
-        (&[("result", "invalid")], &lookups.invalid),
+    let names = &counters.lookup_times;
+    let durations: [(_, &Times); 5] = [
+        ([RESOLVE, ("result", "found")], &names.found),
+        ([RESOLVE, ("result", "absent")], &names.absent),
+        ([RESOLVE, ("result", "unknown")], &names.unknown),
+        ([RESOLVE, ("result", "invalid")], &names.invalid),
+        ([FIND_NODE, ("result", "found")], &counters.nodes_times),
     ];
-    let by_result = by_result.iter().map(|(labels, times)| (&labels[..], seconds(times)));
-    encode_metric(encoder, &LOOKUP_DURATION, by_result)?;
+    let durations = durations.iter().map(|(labels, times)| (&labels[..], seconds(times)));
+    encode_metric(encoder, &LOOKUP_DURATION, durations)?;
+    let hops = [&counters.lookup_hops, &counters.nodes_hops].map(|hops| plain(hops, &HOPS));
+    encode_metric(encoder, &LOOKUP_HOPS, by_op(hops))?;
+    let requests = [&counters.lookup_requests, &counters.nodes_requests];
+    encode_metric(encoder, &LOOKUP_REQUESTS, by_op(requests.map(|requests| plain(requests, &REQUESTS))))?;
     let none = &[][..];
-    encode_metric(encoder, &LOOKUP_HOPS, [(none, plain(&counters.lookup_hops, &HOPS))])?;
-    encode_metric(encoder, &LOOKUP_REQUESTS, [(none, plain(&counters.lookup_requests, &REQUESTS))])?;
     encode_metric(encoder, &RESOLVE_DURATION, [(none, seconds(&counters.resolve_times))])?;
     encode_metric(encoder, &REGISTRATION_DURATION, [(none, seconds(&counters.registration_times))])
+}
+
+const RESOLVE: (&str, &str) = ("op", "resolve");
+const FIND_NODE: (&str, &str) = ("op", "find_node");
+
+fn by_op([names, nodes]: [Value; 2]) -> [(Labels<'static>, Value); 2] {
+    [(&[RESOLVE], names), (&[FIND_NODE], nodes)]
 }
 
 fn seconds(times: &Times) -> Value {

@@ -30,11 +30,25 @@ macro_rules! series {
     ($label:ident: $($value:ident = $field:ident)+) => {
         &[$((&[(stringify!($label), stringify!($value))], |counters| counters.$field)),+]
     };
-    ($($result:ident $source:ident = $field:ident)+) => {
+    ($($op:ident $result:ident $source:ident = $group:ident.$field:ident)+) => {
         &[$((
-            &[("result", stringify!($result)), ("source", stringify!($source))],
-            |counters| counters.lookups.$field,
+            &[("op", stringify!($op)), ("result", stringify!($result)), ("source", stringify!($source))],
+            |counters| counters.$group.$field,
         )),+]
+    };
+    ($($op:ident = $group:ident: $($result:ident)+;)+) => {
+        &[$($((
+            &[("op", stringify!($op)), ("result", stringify!($result))],
+            |counters| counters.$group.$result,
+        )),+),+]
+    };
+    (kinds: $($kind:ident)+) => {
+        &[$(
+            (&[("kind", stringify!($kind)), ("result", "ok")], |counters| {
+                counters.served.$kind - counters.denied.$kind
+            }),
+            (&[("kind", stringify!($kind)), ("result", "refused")], |counters| counters.denied.$kind)
+        ),+]
     };
 }
 
@@ -56,33 +70,38 @@ macro_rules! table {
 }
 
 table! {
-    /// Look-ups, by how they ended and where the answer came from
+    /// Look-ups, by how they ended and where the answer came from: of names (resolve), of the superpeers nearest to a key (find_node)
     LOOKUPS = Counter "lookups" {
-        found own = own
-        found index = index
-        found store = store
-        found cache = cache
-        found overlay = overlay
-        absent overlay = absent
-        unknown overlay = unknown
-        invalid overlay = invalid
+        resolve found own = lookups.own
+        resolve found index = lookups.index
+        resolve found store = lookups.store
+        resolve found cache = lookups.cache
+        resolve found overlay = lookups.overlay
+        resolve absent overlay = lookups.absent
+        resolve unknown overlay = lookups.unknown
+        resolve invalid overlay = lookups.invalid
+        find_node found overlay = nodes.found
+        find_node unknown overlay = nodes.unknown
     }
-    /// Requests that peers made of us, by kind
+    /// Requests that peers made of us, by kind and whether we refused them at once
     REQUESTS_SERVED = Counter "requests_served" {
-        kind of served: hello closest get put attach register resolve reserve watch presence digest pull offer
+        kinds: hello closest get put attach register resolve reserve watch presence digest pull offer
     }
     /// Requests that we made of peers, by kind
     REQUESTS_ASKED = Counter "requests_asked" {
         kind of asked: hello closest get put attach register resolve reserve watch presence digest pull offer
     }
-    /// Requests that we refused, by reason
+    /// What we refused, by reason: requests, and records in them
     REQUESTS_REFUSED = Counter "requests_refused" { reason of refused: busy unsupported limit invalid stale }
     /// Requests of ours without an answer in time
     REQUEST_TIMEOUTS = Counter "request_timeouts" { timeouts }
     /// Second requests made because the first was slow
     REQUEST_HEDGES = Counter "request_hedges" { hedges }
-    /// Publications of names held here (the first, and each renewal), by result
-    REGISTRATIONS = Counter "registrations" { result: ok = registrations_ok failed = registrations_failed }
+    /// Publications of names held here, by result: those that somebody asked for (register), and those done again by ourselves (renew)
+    REGISTRATIONS = Counter "registrations" {
+        register = registered: ok timeout refused error;
+        renew = renewed: ok timeout refused error;
+    }
     /// Records taken into the store
     RECORDS_STORED = Counter "records_stored" { records_stored }
     /// Records dropped from the store, by reason
