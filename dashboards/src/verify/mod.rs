@@ -36,7 +36,7 @@ const SETTLE: Duration = Duration::from_secs(75);
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// How long children come and go, in minutes.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 12)]
     minutes: u64,
     /// Decides who comes and goes when.
     #[arg(long, default_value_t = 1)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use callbook_e2e::{Network, Peer, until};
 
 use super::announcing;
-use super::book::{End, Stay};
+use super::book::{End, Stay, Until};
 
 /// A name that is there.
 pub(super) const NAME: &str = "somebody";
@@ -79,7 +79,7 @@ impl Parents {
     fn look(&mut self, peer: &Peer, began: Instant) -> bool {
         let events = peer.process.as_ref().map(|process| process.events("attached")).unwrap_or_default();
         for event in events.iter().skip(self.0.len()) {
-            self.0.push((event["peer"].to_string(), began.elapsed()));
+            self.0.push((event["peer"].as_str().unwrap_or_default().to_owned(), began.elapsed()));
         }
         !self.0.is_empty()
     }
@@ -91,13 +91,21 @@ impl Parents {
         }
     }
 
-    /// A move ends a stay as a loss does: the former parent is not told.
-    fn stays(self, child: usize, until: Duration, end: End) -> Vec<Stay> {
-        let ends: Vec<_> = self.0.iter().skip(1).map(|(_, since)| (*since, End::Lost)).collect();
+    /// A move ends a stay as a loss does: the former parent is not told, unless it is asked to stand by, too.
+    fn stays(self, child: usize, (until, end): (Until, End), told: &[String]) -> Vec<Stay> {
+        let ends: Vec<_> = self.0.iter().skip(1).map(|(_, since)| (Until::at(*since), End::Lost)).collect();
         let ends = ends.into_iter().chain([(until, end)]);
-        let stay = |((parent, from), (until, end))| Stay { child, parent, from, until, end };
+        let stay =
+            |((parent, from), (until, end))| Stay { child, parent, from, until, end, told: told.to_vec() };
         self.0.into_iter().zip(ends).map(stay).collect()
     }
+}
+
+/// Whom a child has asked to stand by.
+fn told(peer: &Peer) -> Vec<String> {
+    let status = peer.status();
+    let standbys = status["standbys"].as_array().map(Vec::as_slice).unwrap_or_default();
+    standbys.iter().filter_map(|standby| standby["peer"].as_str().map(str::to_owned)).collect()
 }
 
 fn live(
@@ -119,15 +127,17 @@ fn live(
         ask(peer, draw.below(1_000));
         parents.watch(peer, began, from + session);
         let (killed, flaps) = (draw.below(3) == 0, draw.below(2) == 0);
+        let told = told(peer);
         parents.look(peer, began);
-        let left = began.elapsed();
+        let earliest = began.elapsed();
         let end = if killed { End::Lost } else { End::Goodbye };
         if killed {
             peer.kill();
         } else {
             peer.stop();
         }
-        stays.extend(parents.stays(child, left, end));
+        let until = Until { earliest, latest: began.elapsed() };
+        stays.extend(parents.stays(child, (until, end), &told));
         thread::sleep(if killed && flaps { draw.of(&FLAPS) } else { draw.of(&ABSENCES) });
     }
     stays
