@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cli ── commands over the local API ──► daemon ── Handle ──► callbook-host (driver, overlay)
+//!  ├──── top: the same in a terminal that is drawn anew
 //!  └──── demo: a whole network of processes, asked the same way
 //! ```
 //! `exit` and `problem` are how things fail, `view` what is answered, `config` what is set. The
@@ -19,6 +20,7 @@ mod entry;
 mod exit;
 mod problem;
 mod socket;
+mod top;
 mod view;
 
 /// Runs the command line of this process.

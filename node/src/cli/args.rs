@@ -293,6 +293,8 @@ pub(crate) enum Command {
     Peers,
     /// Print the address of the daemon's page, for a browser
     Ui,
+    /// Watch how this peer fares, in the terminal: role, neighbours, churn, look-ups, names
+    Top,
     /// Count the whole network: walk its key space, and keep a book of superpeers' sessions
     #[command(args_conflicts_with_subcommands = true)]
     Census {
@@ -368,6 +370,7 @@ pub(crate) fn given(cli: &Cli, matches: &ArgMatches) -> Vec<Layered> {
         | Command::Wait { .. }
         | Command::Peers
         | Command::Ui
+        | Command::Top
         | Command::Census { .. }
         | Command::Demo(_)
         | Command::Completions { .. }

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Config};
 use crate::exit::{Code, INTERRUPTED};
 use crate::problem::{Outcome, Problem};
-use crate::{census, daemon, demo};
+use crate::{census, daemon, demo, top};
 use args::{Cli, Command, ConfigCommand};
 use client::Client;
 use output::Printer;
@@ -86,6 +86,7 @@ fn dispatch(command: Command, config: Config, printer: Printer) -> Outcome<u8> {
         Command::Status => ask(commands::status(Client::new(&config), printer)),
         Command::Peers => ask(commands::peers(Client::new(&config), printer)),
         Command::Ui => ask(commands::ui(Client::new(&config), printer)),
+        Command::Top => ask(top::top(Client::new(&config), printer)),
         Command::Enrol(flags) => {
             let password = password::chosen(flags.password_file.as_deref())?;
             ask(commands::account(Client::new(&config), "/v1/enrol", flags, password, printer))

@@ -12,7 +12,7 @@ use crate::view::{
 };
 
 /// The last digits of a PeerId: all begin the same.
-pub(super) fn short(peer: &str) -> String {
+pub(crate) fn short(peer: &str) -> String {
     const SHOWN: usize = 8;
     let start = peer.len().saturating_sub(SHOWN);
     peer.get(start..).filter(|_| start > 0).map_or_else(|| peer.to_owned(), |end| format!("…{end}"))
@@ -23,8 +23,19 @@ fn bare(address: &str) -> &str {
     address.split("/p2p/").next().unwrap_or(address)
 }
 
-fn all_bare(addresses: &[String]) -> String {
+pub(crate) fn all_bare(addresses: &[String]) -> String {
     addresses.iter().map(|address| bare(address)).collect::<Vec<_>>().join(", ")
+}
+
+/// How it is in its role.
+pub(crate) fn state(status: &Status) -> &'static str {
+    match (status.role.as_str(), status.attached) {
+        ("superpeer", true) if status.syncing => "joined, taking over its range",
+        ("superpeer", true) => "joined",
+        ("superpeer", false) => "alone: no stream to another superpeer",
+        (_, true) => "attached",
+        (_, false) => "detached: looking for a parent",
+    }
 }
 
 /// `status`: warnings first.
@@ -40,13 +51,7 @@ pub(super) fn status(status: &Status) -> String {
         (_, true) => "none".to_owned(),
         (_, false) => standbys.join(", "),
     };
-    let state = match (status.role.as_str(), status.attached) {
-        ("superpeer", true) if status.syncing => "joined, taking over its range",
-        ("superpeer", true) => "joined",
-        ("superpeer", false) => "alone: no stream to another superpeer",
-        (_, true) => "attached",
-        (_, false) => "detached: looking for a parent",
-    };
+    let state = state(status);
     let certificate = status.node_certificate_until.as_ref().map(|until| format!("valid until {until}"));
     let mut lines: Vec<String> =
         status.warnings.iter().map(|warning| format!("warning: {warning}")).collect();

@@ -14,6 +14,7 @@ mod observing;
 mod page;
 mod restarts;
 mod strangers;
+mod terminal;
 mod tidy;
 mod watching;
 mod whole_path;
