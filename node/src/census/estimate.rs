@@ -27,6 +27,13 @@ pub(super) struct Size {
     pub(super) deviation: f64,
 }
 
+impl Size {
+    /// None if there were too few to estimate anything from.
+    pub(super) fn known(self) -> Option<Self> {
+        (self.mean > 0.0).then_some(self)
+    }
+}
+
 /// By density.
 ///
 /// The k-th nearest of n others lies at a share d of the key space with `E[(k − 1) / d] = n` and the variance
@@ -143,11 +150,20 @@ mod tests {
     }
 
     #[test]
+    fn two_superpeers_are_too_few_for_their_density() {
+        // Goal: nothing is told as "0 ± 0". Method: two that name each other, and three.
+        assert_eq!(density(&network(2, 1)).known(), None);
+        assert!(density(&network(3, 1)).known().is_some_and(|size| size.mean >= 2.0));
+        assert!(recapture(&network(2, 1)).known().is_some());
+    }
+
+    #[test]
     fn of_nobody_nothing_is_guessed() {
         // Goal: an empty walk is no panic and no infinity. Method: none, and one that names nobody.
         let alone = Around { place: Key::from_bytes([1; 32]), named: Vec::new() };
         for around in [&[][..], &[alone]] {
             assert_eq!((density(around), recapture(around)), (Size::default(), Size::default()));
+            assert_eq!(density(around).known(), None);
         }
     }
 }

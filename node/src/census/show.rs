@@ -56,10 +56,11 @@ struct Seen {
 #[derive(Debug, Serialize)]
 struct Estimates {
     counted: u64,
-    density: f64,
-    density_deviation: f64,
-    recapture: f64,
-    recapture_deviation: f64,
+    /// Null, as the others, where there are too few superpeers.
+    density: Option<f64>,
+    density_deviation: Option<f64>,
+    recapture: Option<f64>,
+    recapture_deviation: Option<f64>,
 }
 
 /// One superpeer, as it is told.
@@ -105,6 +106,7 @@ pub(super) fn walked(walked: &Walked<'_>, printer: Printer) {
 fn seen(walked: &Walked<'_>) -> Seen {
     let WalkRow { began, complete, reached, unreached, telling, children, density, recapture, .. } =
         *walked.row;
+    let (density, recapture) = (density.known(), recapture.known());
     let sessions = by_peer(walked.sessions);
     let last = |visit: &Visit| sessions.get(&visit.peer).and_then(|all| all.last());
     let everybody = || walked.found.visits.iter().map(|visit| superpeer(visit, last(visit))).collect();
@@ -118,10 +120,10 @@ fn seen(walked: &Walked<'_>) -> Seen {
         telling,
         superpeers_by: Estimates {
             counted: reached,
-            density: density.mean,
-            density_deviation: density.deviation,
-            recapture: recapture.mean,
-            recapture_deviation: recapture.deviation,
+            density: density.map(|size| size.mean),
+            density_deviation: density.map(|size| size.deviation),
+            recapture: recapture.map(|size| size.mean),
+            recapture_deviation: recapture.map(|size| size.deviation),
         },
         superpeers: walked.whole.then(everybody),
     }
@@ -185,7 +187,8 @@ fn text(seen: &Seen, walked: &Walked<'_>) -> String {
         ]
     });
     let everybody = table(["PEER", "STATE", "MS", "CHILDREN", "SEEN FOR", "AGENT", "ADDRESS"], rows);
-    let size = |size: &Size| format!("{:.0} ± {:.0}", size.mean, size.deviation);
+    let told = |size: Size| format!("{:.0} ± {:.0}", size.mean, size.deviation);
+    let size = |size: &Size| size.known().map_or_else(|| "too few superpeers to tell".to_owned(), told);
     let WalkRow { reached, unreached, telling, children, density, recapture, .. } = walked.row;
     let summary = fields(&[
         ("superpeers", format!("{reached} reached, {unreached} not")),
