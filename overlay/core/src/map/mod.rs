@@ -228,12 +228,13 @@ impl Map {
         self.learn(gone.hint.certificate.node_id(network), &gone.hint, now)
     }
 
-    /// The superpeer answered at an address that we dialled.
-    pub(crate) fn confirm(&mut self, peer: &PeerId, now: Instant) {
-        if let Some(contact) = self.contact_mut(peer) {
-            contact.verified = true;
-            contact.dialled = Some(now);
-        }
+    /// The superpeer answered at one of these addresses, which we dialled. That verifies where it listens only if
+    /// it has not named another since; whether it did.
+    pub(crate) fn confirm(&mut self, peer: &PeerId, at: &[Address], now: Instant) -> bool {
+        let Some(contact) = self.contact_mut(peer) else { return false };
+        contact.dialled = Some(now);
+        contact.verified |= contact.hint.addresses.iter().all(|address| at.contains(address));
+        contact.verified
     }
 
     /// The superpeer has a link with us.
@@ -494,7 +495,7 @@ mod tests {
         let peer = hint.peer();
         let mut map = filled(3);
         map.stand_at(Some(Key::from_bytes([0; 32])));
-        map.confirm(&peer, Instant::default());
+        assert!(map.confirm(&peer, &[], Instant::default()));
         map.bury(&peer, Instant::default(), Cause::Silent);
         assert!(map.forgive(&peer) && !map.forgive(&peer));
         assert_eq!(map.learn(id, &hint, Instant::default()), Learned::New);

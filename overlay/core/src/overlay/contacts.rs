@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Overlay, Timer};
-use crate::api::{Effect, LinkId, Write};
+use crate::api::{Address, Effect, LinkId, Write};
 use crate::key::PeerId;
 use crate::limits::{CONTACTS_ENOUGH, DIAL_BACK_WAIT, DIALLED_BACK_MAX, PROBE_INTERVAL};
 use crate::map::Contact;
@@ -56,15 +56,10 @@ impl Contacts {
 impl Overlay {
     /// Of these those that we vouch for; all of them, if we do for none.
     pub(super) fn to_name<'a>(&self, mut contacts: Vec<&'a Contact>) -> Vec<&'a Contact> {
-        if contacts.iter().any(|contact| self.is_verified(contact)) {
-            contacts.retain(|contact| self.is_verified(contact));
+        if contacts.iter().any(|contact| contact.verified) {
+            contacts.retain(|contact| contact.verified);
         }
         contacts
-    }
-
-    /// Whether a superpeer has answered at an address that we dialled.
-    fn is_verified(&self, contact: &Contact) -> bool {
-        contact.verified || self.links.dialled(&contact.peer()) == Some(true)
     }
 
     /// What the last run left on disk; the host cache is there.
@@ -128,24 +123,25 @@ impl Overlay {
 
     fn has_contacts_enough(&self) -> bool {
         let linked = self.links.peers().filter_map(|(peer, _)| self.map.contact(peer));
-        linked.filter(|contact| self.is_verified(contact)).take(CONTACTS_ENOUGH).count() == CONTACTS_ENOUGH
+        linked.filter(|contact| contact.verified).take(CONTACTS_ENOUGH).count() == CONTACTS_ENOUGH
     }
 
     fn is_to_dial_back(&self, peer: &PeerId) -> bool {
-        let unverified = self.map.contact(peer).is_some_and(|contact| !self.is_verified(contact));
+        let unverified = self.map.contact(peer).is_some_and(|contact| !contact.verified);
         unverified && !self.contacts.tried.contains_key(peer) && !self.requests.is_dialling(peer)
     }
 
     /// A link that we dialled is there. If it was only to see whether its peer listens there, it has served
     /// its purpose, and ends.
-    pub(super) fn dialled_back(&mut self, link: LinkId, peer: &PeerId) -> bool {
+    pub(super) fn dialled_back(&mut self, link: LinkId, peer: &PeerId, at: &[Address]) -> bool {
         let works = self.links.to(peer).is_some() && !self.links.is_knocked_in_vain(peer);
         if !self.contacts.dial_ended(peer) || !works {
             return false;
         }
-        self.contacts.tried.remove(peer);
-        self.map.confirm(peer, self.now.instant);
-        self.keep_contact(peer);
+        if self.map.confirm(peer, at, self.now.instant) {
+            self.contacts.tried.remove(peer);
+            self.keep_contact(peer);
+        }
         self.out.push(Effect::Close { link });
         true
     }

@@ -8,12 +8,14 @@
 //! at a time. Those with fewer are named the more often the fewer they have. Source: DESIGN §5, *hands it
 //! children*; bounds are guesses. *Not here*: a parent that is full (`children`).
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Overlay;
 use super::requests::{Outcome, Purpose};
 use crate::key::PeerId;
 use crate::limits::{CHILDREN_TARGET, HANDED_ON_MAX, HINTS_FOR_CHILDREN, MOVE_INTERVAL};
+use crate::map::Contact;
 use crate::wire::{Elsewhere, Hint, Message};
 
 impl Overlay {
@@ -40,6 +42,9 @@ impl Overlay {
         }
         let mut others = self.children_of_others();
         others.retain(|(_, children)| *children < mean);
+        let known = others.iter().filter_map(|(peer, _)| self.map.contact(peer)).collect();
+        let named: BTreeSet<PeerId> = self.to_name(known).into_iter().map(Contact::peer).collect();
+        others.retain(|(peer, _)| named.contains(peer));
         if others.is_empty() {
             return;
         }

@@ -17,7 +17,7 @@ use core::time::Duration;
 use super::introductions::Introduced;
 use super::spending::{Allowance, Spending};
 use super::{Overlay, Timer};
-use crate::api::{DialEnd, Effect, LinkId, Notice, Role, Write};
+use crate::api::{Address, DialEnd, Effect, LinkId, Notice, Role, Write};
 use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
@@ -34,6 +34,8 @@ const TAKES_OVER: u8 = 2;
 pub(super) struct Link {
     pub(super) peer: PeerId,
     pub(super) dialled: bool,
+    /// Where, until it has greeted.
+    dialled_at: Vec<Address>,
     pub(super) greeting: Option<Greeting>,
     pub(super) since: Instant,
     pub(super) heard: Instant,
@@ -317,9 +319,11 @@ impl Overlay {
         }
         if dialled {
             self.dial_over(&peer);
-            if self.dialled_back(id, &peer) {
+            if self.dialled_back(id, &peer, &dialled_at) {
                 return;
+        let mut dialled_at = Vec::new();
             }
+            dialled_at = self.requests.take_dialled_at(&peer);
         }
         let link = Link {
             peer,
@@ -328,6 +332,7 @@ impl Overlay {
             since: now,
             knocked: None,
             heard: now,
+            dialled_at,
             sent: now,
             used: now,
             said: now,
@@ -421,13 +426,7 @@ impl Overlay {
                 self.links.greet_superpeer(id);
             }
             self.map.meet(&peer);
-            let dialled = self.links.get(id).is_some_and(|link| link.dialled);
-            if dialled && self.map.contact(&peer).is_some() {
-                self.map.confirm(&peer, self.now.instant);
-                self.keep_contact(&peer);
-            } else if !dialled {
-                self.dial_back_soon();
-            }
+            self.answered_at(id, &peer);
             self.works(peer);
         }
         self.judge_skew();
@@ -448,6 +447,18 @@ impl Overlay {
     fn choose(&mut self, id: LinkId, peer: PeerId) {
         let Some(other) = self.links.to(&peer) else {
             return self.links.choose(peer, id);
+    /// A superpeer has greeted on a link: if we opened it, it listens where we dialled it.
+    fn answered_at(&mut self, id: LinkId, peer: &PeerId) {
+        let link = self.links.links.get_mut(&id).filter(|link| link.dialled);
+        let at = link.map(|link| core::mem::take(&mut link.dialled_at));
+        if at.is_some() {
+            self.keep_contact(peer);
+        }
+        if !at.is_some_and(|at| self.map.confirm(peer, &at, self.now.instant)) {
+            self.dial_back_soon();
+        }
+    }
+
         };
         let dialled = |link: LinkId| self.links.get(link).is_some_and(|link| link.dialled);
         let (new_is_ours, old_is_ours) = (dialled(id), dialled(other));
@@ -530,6 +541,7 @@ impl Overlay {
         if let Some(link) = self.links.to(peer) {
             // A dial that is older than the link may have gone to where the peer was before.
             if end == DialEnd::Silent || !self.links.is_knocked_in_vain(peer) {
+        self.requests.take_dialled_at(peer);
                 return self.dial_over(peer);
             }
             // Nothing comes on it, and nobody is there any more: it only was not told to end.

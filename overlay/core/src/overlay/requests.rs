@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Overlay, Timer};
-use crate::api::{Effect, LinkId, Transport};
+use crate::api::{Address, Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
 use crate::limits::{IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
 use crate::time::Instant;
@@ -77,6 +77,8 @@ pub(super) struct Requests {
     /// Boxed: a tree keeps room for eleven, and most peers have one or none.
     pending: BTreeMap<Asked, Box<Pending>>,
     dialling: BTreeSet<PeerId>,
+    /// Where, until the dial ends; nothing of two at once to different addresses.
+    dialled_at: BTreeMap<PeerId, Vec<Address>>,
     /// Of those, the ones at an address that nobody has answered at.
     strangers: BTreeSet<PeerId>,
     unsendable: Vec<Asked>,
@@ -103,6 +105,18 @@ impl Requests {
 
     pub(super) fn dials(&self) -> usize {
         self.dialling.len()
+    }
+
+    /// A dial has ended: where it went, as far as that is known.
+    pub(super) fn take_dialled_at(&mut self, peer: &PeerId) -> Vec<Address> {
+        self.dialled_at.remove(peer).unwrap_or_default()
+    }
+
+    fn note_dialled_at(&mut self, peer: PeerId, addresses: &[Address]) {
+        let at = self.dialled_at.entry(peer).or_insert_with(|| addresses.to_vec());
+        if at != addresses {
+            at.clear();
+        }
     }
 
     pub(super) fn has_any(&self, peer: &PeerId) -> bool {
@@ -182,6 +196,7 @@ impl Overlay {
             self.requests.strangers.insert(peer);
         }
         self.requests.dialling.insert(peer);
+        self.requests.note_dialled_at(peer, &addresses);
         self.out.push(Effect::Dial { peer, addresses, transports });
         Dialled::Begun
     }

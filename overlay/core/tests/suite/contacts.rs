@@ -95,6 +95,55 @@ fn who_does_not_listen_where_it_says_is_named_to_nobody() {
     }
 }
 
+/// Goal: that a superpeer answers where others say that it listens does not vouch for where it says so itself.
+/// Method: the first one dials all others, one of which names another address in its first frame.
+#[test]
+fn who_answers_a_dial_and_names_another_address_is_named_to_nobody() {
+    const LIAR: usize = 2;
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, 3, Parallelism::Hedged);
+        (0..5).for_each(|index| assert_eq!(world.add(true), index));
+        let mut lie = with_wrong_addresses(&world, &[LIAR]);
+        world.tamper = Some(Box::new(move |from, _, frame| Some(lie(from, frame))));
+        (1..5).for_each(|index| world.start(index, &[]));
+        world.start(0, &[1, 2, 3, 4]);
+        world.run_for(seconds(10));
+        assert!(dialled(&world).contains(&world.peer(LIAR)), "seed {seed}");
+        assert_eq!(world.links_between(0, LIAR).count(), 1, "seed {seed}");
+        let seeds = sample(&mut world, 20);
+        assert!(!seeds.contains(&world.peer(LIAR)), "seed {seed}");
+        assert_eq!(seeds.len(), 4, "seed {seed}: the others, and itself");
+    }
+}
+
+/// Goal: nor are children sent there. Method: a superpeer with sixty children, to which three others come; one of
+/// them tells a wrong address. Whom the first names to its children.
+#[test]
+fn children_are_handed_on_to_nobody_that_does_not_listen_where_it_says() {
+    const LIAR: usize = 3;
+    for seed in 0..SEEDS / 2 {
+        let mut world = World::new(seed, 3, Parallelism::Hedged);
+        world.children_max = 100;
+        (0..64).for_each(|index| assert_eq!(world.add(index < 4), index));
+        let told: Rc<RefCell<BTreeSet<PeerId>>> = Rc::default();
+        let (log, mut lie) = (Rc::clone(&told), with_wrong_addresses(&world, &[LIAR]));
+        world.tamper = Some(Box::new(move |from, _, frame| match &frame.message {
+            Message::Elsewhere(elsewhere) => {
+                log.borrow_mut().extend(elsewhere.to.iter().map(Hint::peer));
+                None
+            }
+            _ => Some(lie(from, frame)),
+        }));
+        world.start(0, &[]);
+        (4..64).for_each(|index| world.start(index, &[0]));
+        world.run_for(seconds(5));
+        (1..4).for_each(|index| world.start(index, &[0]));
+        world.run_for(seconds(60));
+        let others: BTreeSet<PeerId> = [1, 2].map(|index| world.peer(index)).into();
+        assert_eq!(*told.borrow(), others, "seed {seed}");
+    }
+}
+
 /// How often a child that starts again chooses the first of two superpeers that it knows from its last run:
 /// the first for a day, the second for two minutes. `told`: what the newcomer's clock says, in seconds behind
 /// the others'; `lost`: the child's disk is.
