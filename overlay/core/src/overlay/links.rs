@@ -52,8 +52,6 @@ pub(super) struct Link {
     pub(super) their_interval: Duration,
     /// The other side's wall clock when it greeted.
     greeted: u64,
-    /// What the other side may make us do.
-    pub(super) allowed: Allowance,
     pub(super) frames: u8,
     /// Requests of the other side that are being worked on.
     pub(super) serving: usize,
@@ -97,7 +95,7 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Box<Link>>,
     /// The link that requests to a peer use: up, and the one that stays if there are two.
     chosen: BTreeMap<PeerId, Chosen>,
-    /// What those have spent that come and go.
+    /// What each may make us do.
     spending: Spending,
 }
 
@@ -195,7 +193,13 @@ impl Links {
 
     /// One more thing on the link was not true; whether that is too much.
     pub(super) fn has_lied(&mut self, link: LinkId, now: Instant) -> bool {
-        self.links.get_mut(&link).is_some_and(|link| link.allowed.has_lied(now))
+        self.allowed(link).is_some_and(|allowed| allowed.has_lied(now))
+    }
+
+    /// What the other side of a link may make us do.
+    pub(super) fn allowed(&mut self, link: LinkId) -> Option<&mut Allowance> {
+        let peer = self.links.get(&link)?.peer;
+        self.spending.of(&peer)
     }
 
     /// Since when the peer has had a link.
@@ -317,22 +321,22 @@ impl Overlay {
             // A copy of our key: nothing that it says may count as ours.
             return self.out.push(Effect::Close { link: id });
         }
+        let mut dialled_at = Vec::new();
         if dialled {
+            dialled_at = self.requests.take_dialled_at(&peer);
             self.dial_over(&peer);
             if self.dialled_back(id, &peer, &dialled_at) {
                 return;
-        let mut dialled_at = Vec::new();
             }
-            dialled_at = self.requests.take_dialled_at(&peer);
         }
         let link = Link {
             peer,
             dialled,
+            dialled_at,
             greeting: None,
             since: now,
             knocked: None,
             heard: now,
-            dialled_at,
             sent: now,
             used: now,
             said: now,
@@ -340,13 +344,13 @@ impl Overlay {
             interval: HELLO_INTERVAL,
             their_interval: HELLO_INTERVAL,
             greeted: 0,
-            allowed: self.links.spending.begin(&peer, now),
             frames: 0,
             serving: 0,
             serving_since: now,
             serving_last: 0,
             at_work: false,
         };
+        self.links.spending.begin(peer, now);
         self.links.links.insert(id, Box::new(link));
         let tells = self.tells_children && self.is_superpeer();
         let children = tells.then(|| u32::try_from(self.children.len()).unwrap_or(u32::MAX));
@@ -443,10 +447,6 @@ impl Overlay {
         self.begin_hellos(id);
     }
 
-    /// Of two links to one peer one stays.
-    fn choose(&mut self, id: LinkId, peer: PeerId) {
-        let Some(other) = self.links.to(&peer) else {
-            return self.links.choose(peer, id);
     /// A superpeer has greeted on a link: if we opened it, it listens where we dialled it.
     fn answered_at(&mut self, id: LinkId, peer: &PeerId) {
         let link = self.links.links.get_mut(&id).filter(|link| link.dialled);
@@ -459,6 +459,10 @@ impl Overlay {
         }
     }
 
+    /// Of two links to one peer one stays.
+    fn choose(&mut self, id: LinkId, peer: PeerId) {
+        let Some(other) = self.links.to(&peer) else {
+            return self.links.choose(peer, id);
         };
         let dialled = |link: LinkId| self.links.get(link).is_some_and(|link| link.dialled);
         let (new_is_ours, old_is_ours) = (dialled(id), dialled(other));
@@ -508,8 +512,8 @@ impl Overlay {
     /// Takes a link out of the books, whoever ended it.
     fn forget_link(&mut self, id: LinkId) {
         let Some(link) = self.links.links.remove(&id) else { return };
-        let Link { peer, greeting, dialled, allowed, .. } = *link;
-        self.links.spending.end(peer, allowed, self.now.instant);
+        let Link { peer, greeting, dialled, .. } = *link;
+        self.links.spending.end(&peer, self.now.instant);
         if self.links.to(&peer) == Some(id) {
             self.links.chosen.remove(&peer);
             let twin =
@@ -537,11 +541,11 @@ impl Overlay {
 
     pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
         self.counters.dials_failed += 1;
+        self.requests.take_dialled_at(peer);
         self.contacts.dial_ended(peer);
         if let Some(link) = self.links.to(peer) {
             // A dial that is older than the link may have gone to where the peer was before.
             if end == DialEnd::Silent || !self.links.is_knocked_in_vain(peer) {
-        self.requests.take_dialled_at(peer);
                 return self.dial_over(peer);
             }
             // Nothing comes on it, and nobody is there any more: it only was not told to end.

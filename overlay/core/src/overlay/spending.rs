@@ -1,7 +1,7 @@
 //! What a peer may make us do, and what it has spent of that.
 //!
-//! A link carries it, and who connects anew goes on where its last link ended: else a new link would be a
-//! way to a full budget. It is remembered for as long as it takes to fill all of it again; at the bound the
+//! All links of a peer draw on it, and who connects anew goes on where its last link ended: else a new link
+//! would be a way to a full budget. It is remembered for as long as it takes to fill all of it again; at the bound the
 //! one goes whose link ended first. *Not here*: what each thing costs (`moving`, `watchers`), what becomes of
 //! who tells too much that is not true (`upkeep`).
 
@@ -50,30 +50,49 @@ impl Allowance {
     }
 }
 
-/// What peers without a link have left of it.
+/// One peer's.
+#[derive(Debug)]
+struct Account {
+    /// Links that draw on it.
+    links: usize,
+    /// When the last of them ended.
+    ended: Instant,
+    left: Allowance,
+}
+
+/// What peers have left of it.
 #[derive(Debug, Default)]
-pub(super) struct Spending(BTreeMap<PeerId, (Instant, Allowance)>);
+pub(super) struct Spending(BTreeMap<PeerId, Account>);
 
 impl Spending {
     /// A peer has a new link.
-    pub(super) fn begin(&mut self, peer: &PeerId, now: Instant) -> Allowance {
-        self.0.remove(peer).map_or_else(|| Allowance::full(now), |(_, left)| left)
+    pub(super) fn begin(&mut self, peer: PeerId, now: Instant) {
+        let new = || Account { links: 0, ended: now, left: Allowance::full(now) };
+        self.0.entry(peer).or_insert_with(new).links += 1;
     }
 
-    /// A link of a peer has ended; of two that it had at once the first that ended is remembered.
-    pub(super) fn end(&mut self, peer: PeerId, mut left: Allowance, now: Instant) {
-        if left.is_full(now) {
+    /// Of a peer that has a link.
+    pub(super) fn of(&mut self, peer: &PeerId) -> Option<&mut Allowance> {
+        self.0.get_mut(peer).map(|account| &mut account.left)
+    }
+
+    /// A link of a peer has ended.
+    pub(super) fn end(&mut self, peer: &PeerId, now: Instant) {
+        let Some(account) = self.0.get_mut(peer) else { return };
+        account.links = account.links.saturating_sub(1);
+        account.ended = now;
+        if account.links > 0 {
             return;
         }
-        if self.0.len() >= SPENT_MAX {
-            self.0.retain(|_, (ended, _)| now.since(*ended) < BAD_HINTS_WINDOW);
+        if account.left.is_full(now) {
+            self.0.remove(peer);
         }
-        if self.0.len() >= SPENT_MAX
-            && let Some(first) = self.0.iter().min_by_key(|(_, (ended, _))| *ended).map(|(peer, _)| *peer)
-        {
-            self.0.remove(&first);
+        let idle = |account: &Account| account.links == 0;
+        if self.0.values().filter(|account| idle(account)).count() > SPENT_MAX {
+            let others = self.0.iter().filter(|(other, account)| idle(account) && *other != peer);
+            let first = others.min_by_key(|(_, account)| account.ended).map(|(other, _)| *other);
+            first.map(|first| self.0.remove(&first));
         }
-        self.0.entry(peer).or_insert((now, left));
     }
 }
 
@@ -95,12 +114,14 @@ mod tests {
         // counted on.
         let now = Instant::from_micros(5);
         let mut spending = Spending::default();
-        let mut link = spending.begin(&peer(1), now);
+        spending.begin(peer(1), now);
+        let link = spending.of(&peer(1)).expect("a link");
         link.work.charge(MOVING_WORK_BURST);
         assert!(link.watches.spend(WATCHES_BURST, now));
         assert!((0..BAD_HINTS_MAX).all(|_| !link.has_lied(now)));
-        spending.end(peer(1), link, now);
-        let mut link = spending.begin(&peer(1), now);
+        spending.end(&peer(1), now);
+        spending.begin(peer(1), now);
+        let link = spending.of(&peer(1)).expect("another");
         assert!(!link.work.has(1, now) && !link.watches.has(1, now) && link.has_lied(now));
         let later = now + BAD_HINTS_WINDOW;
         assert!(link.work.has(MOVING_WORK_BURST, later) && link.watches.has(WATCHES_BURST, later));
@@ -108,18 +129,35 @@ mod tests {
     }
 
     #[test]
+    fn two_links_at_once_have_no_more_than_one() {
+        // A second link beside the first, which spends all; then they end by turns, and others begin.
+        let now = Instant::from_micros(5);
+        let mut spending = Spending::default();
+        let has = |spending: &mut Spending| spending.of(&peer(1)).expect("a link").work.has(1, now);
+        spending.begin(peer(1), now);
+        spending.of(&peer(1)).expect("a link").work.charge(MOVING_WORK_BURST);
+        for _ in 0..3 {
+            spending.begin(peer(1), now);
+            assert!(!has(&mut spending));
+            spending.end(&peer(1), now);
+            assert!(!has(&mut spending));
+        }
+        assert_eq!(spending.0.len(), 1);
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded_and_none_of_it_of_those_that_spent_nothing() {
         // Many that have spent something, one after the other; and one that has not.
         let mut now = Instant::from_micros(5);
         let mut spending = Spending::default();
-        let idle = spending.begin(&peer(0), now);
-        spending.end(peer(0), idle, now);
+        spending.begin(peer(0), now);
+        spending.end(&peer(0), now);
         assert!(spending.0.is_empty());
         for number in 0..2 * SPENT_MAX {
             now = now + Duration::from_micros(1);
-            let mut link = spending.begin(&peer(number), now);
-            link.work.charge(MOVING_WORK_BURST);
-            spending.end(peer(number), link, now);
+            spending.begin(peer(number), now);
+            spending.of(&peer(number)).expect("a link").work.charge(MOVING_WORK_BURST);
+            spending.end(&peer(number), now);
             assert_eq!(spending.0.len(), SPENT_MAX.min(number + 1));
         }
         assert!(spending.0.contains_key(&peer(2 * SPENT_MAX - 1)) && !spending.0.contains_key(&peer(0)));

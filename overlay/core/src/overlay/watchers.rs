@@ -160,7 +160,7 @@ impl Overlay {
         if child {
             let watches = self.watchers.children.by_peer.get(&peer).is_some_and(|keys| keys.contains(&key));
             let now = self.now.instant;
-            let budget = self.links.get_mut(link).map(|link| &mut link.allowed.watches);
+            let budget = self.links.allowed(link).map(|allowed| &mut allowed.watches);
             if !watches && !budget.is_some_and(|budget| budget.spend(1, now)) {
                 return self.refuse(Reason::Busy);
             }

@@ -86,7 +86,7 @@ impl Overlay {
             return self.refuse(reason);
         }
         let now = self.now.instant;
-        let Some(work) = self.links.get_mut(link).map(|link| &mut link.allowed.work) else {
+        let Some(work) = self.links.allowed(link).map(|allowed| &mut allowed.work) else {
             return self.refuse(Reason::Busy);
         };
         if !work.has(1, now) {
@@ -102,8 +102,8 @@ impl Overlay {
     }
 
     fn worked_for(&mut self, link: LinkId, items: usize) {
-        if let Some(link) = self.links.get_mut(link) {
-            link.allowed.work.charge(1 + items as u64);
+        if let Some(allowed) = self.links.allowed(link) {
+            allowed.work.charge(1 + items as u64);
         }
     }
 
