@@ -25,8 +25,8 @@ use crate::api::{Notice, Parent};
 use crate::cbor::Blob;
 use crate::key::PeerId;
 use crate::limits::{
-    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, ATTACHMENT_RENEW, DOUBLINGS_MAX, HINTS_PER_ANSWER_MAX,
-    PARENT_FAULTS_MAX, PROBE_GIVE_UP, PROBE_WAIT, PROBES, REQUEST_TIMEOUT,
+    ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, DOUBLINGS_MAX, HINTS_PER_ANSWER_MAX, PARENT_FAULTS_MAX,
+    PROBE_GIVE_UP, PROBE_WAIT, PROBES, REQUEST_TIMEOUT,
 };
 use crate::sign::{Signature, Tag, to_sign};
 use crate::time::Instant;
@@ -349,7 +349,8 @@ impl Overlay {
         if let Some(probing) = self.attaching.probing.take() {
             self.cancel(probing.ends, Timer::Probe);
         }
-        self.set_attach_timer(ATTACHMENT_RENEW);
+        let wait = self.next_renewal();
+        self.set_attach_timer(wait);
         if renewed {
             return;
         }

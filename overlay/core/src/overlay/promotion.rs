@@ -22,8 +22,8 @@ use super::{Overlay, Timer};
 use crate::api::Notice;
 use crate::key::PeerId;
 use crate::limits::{
-    BALANCE_INTERVAL, CHILDREN_HIGH, PEERS_PER_SUPERPEER, PROMOTED_WITHIN, STEP_DOWN_AFTER, STEP_DOWN_FROM,
-    SUPERPEERS_LEAST,
+    ATTACHMENT_RENEW, BALANCE_INTERVAL, CHILDREN_HIGH, PEERS_PER_SUPERPEER, PROMOTED_WITHIN, STEP_DOWN_AFTER,
+    STEP_DOWN_FROM, SUPERPEERS_LEAST,
 };
 use crate::time::Instant;
 use crate::wire::{Message, Promote};
@@ -32,7 +32,10 @@ use crate::wire::{Message, Promote};
 pub(super) struct Promoting {
     /// We would be a superpeer if one more is needed, and a child again if there are too many.
     volunteers: bool,
-    /// Children that have been asked to be superpeers, and when. No more than are needed.
+    /// The parent may not have heard of that.
+    tell_again: bool,
+    /// Children that have been asked to be superpeers, and when last; who has not come since is asked after all
+    /// others.
     asked: BTreeMap<PeerId, Instant>,
     /// When the host was told that one more is needed.
     told: Option<Instant>,
@@ -52,7 +55,15 @@ impl Overlay {
         let changed = core::mem::replace(&mut self.promoting.volunteers, volunteers) != volunteers;
         if changed && self.attaching.parent().is_some() {
             self.attach_after(Duration::ZERO);
+        } else if changed {
+            // Who is being asked to attach us was told otherwise.
+            self.promoting.tell_again = true;
         }
+    }
+
+    /// When to renew the attachment that there is now.
+    pub(super) fn next_renewal(&mut self) -> Duration {
+        if core::mem::take(&mut self.promoting.tell_again) { Duration::ZERO } else { ATTACHMENT_RENEW }
     }
 
     /// We have become a superpeer.
