@@ -101,12 +101,16 @@ impl Overlay {
 
     /// Looks whether there are too few superpeers, or too many.
     pub(super) fn balance(&mut self) {
-        if !self.is_superpeer() || self.is_leaving() {
+        if !self.is_superpeer() {
             return;
         }
         self.balance_after(BALANCE_INTERVAL);
         let ((needed, there), superpeers) = (self.needed(), self.map.len());
         let high = CHILDREN_HIGH.min(self.children_max * 3 / 4);
+        if self.is_leaving() {
+            // Perhaps it stays after all.
+            return;
+        }
         let few = there < needed || self.mean_children() > high;
         let asked = &self.promoting.asked;
         let best = self.children.oldest_volunteer(|peer| !asked.contains_key(peer)).filter(|_| few);
