@@ -108,10 +108,17 @@ impl Children {
         self.children.keys().copied().collect()
     }
 
-    /// Of those that would be superpeers the one that has been our child longest.
-    pub(super) fn oldest_volunteer(&self, open: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        let volunteers = self.children.iter().filter(|(peer, child)| child.word.volunteers && open(peer));
-        volunteers.min_by_key(|(_, child)| child.since).map(|(peer, _)| *peer)
+    /// Of those that would be superpeers the one that has been our child longest, those that have been asked
+    /// after the others, and only if that is long ago.
+    pub(super) fn best_volunteer(
+        &self,
+        asked: impl Fn(&PeerId) -> Option<Instant>,
+        is_long_ago: impl Fn(Instant) -> bool,
+    ) -> Option<PeerId> {
+        let volunteers = self.children.iter().filter(|(_, child)| child.word.volunteers);
+        let ranked = volunteers.map(|(peer, child)| (asked(peer), child.since, *peer));
+        let open = ranked.filter(|(asked, ..)| asked.is_none_or(&is_long_ago));
+        open.min().map(|(.., peer)| peer)
     }
 
     pub(super) fn is_child(&self, peer: &PeerId) -> bool {

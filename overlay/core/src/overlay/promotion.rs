@@ -53,7 +53,7 @@ impl Overlay {
     /// Whether we would be a superpeer if one more is needed; the parent hears of it at once.
     pub(super) fn volunteer(&mut self, volunteers: bool) {
         let changed = core::mem::replace(&mut self.promoting.volunteers, volunteers) != volunteers;
-        if changed && self.attaching.parent().is_some() {
+        if changed && self.attaching.settled_since().is_some() {
             self.attach_after(Duration::ZERO);
         } else if changed {
             // Who is being asked to attach us was told otherwise.
@@ -93,8 +93,10 @@ impl Overlay {
     /// How many superpeers are needed, and how many there are or will be soon.
     fn needed(&mut self) -> (usize, usize) {
         let now = self.now.instant;
-        self.promoting.asked.retain(|_, at| now.since(*at) < PROMOTED_WITHIN);
-        let asked = self.promoting.asked.keys().filter(|peer| self.map.contact(peer).is_none()).count();
+        let children = &self.children;
+        self.promoting.asked.retain(|peer, at| now.since(*at) < PROMOTED_WITHIN || children.is_child(peer));
+        let lately = self.promoting.asked.iter().filter(|(_, at)| now.since(**at) < PROMOTED_WITHIN);
+        let asked = lately.filter(|(peer, _)| self.map.contact(peer).is_none()).count();
         let needed = (self.peers_online() / PEERS_PER_SUPERPEER).max(SUPERPEERS_LEAST);
         (needed, self.map.len() + asked)
     }
@@ -105,15 +107,14 @@ impl Overlay {
             return;
         }
         self.balance_after(BALANCE_INTERVAL);
-        let ((needed, there), superpeers) = (self.needed(), self.map.len());
-        let high = CHILDREN_HIGH.min(self.children_max * 3 / 4);
         if self.is_leaving() {
             // Perhaps it stays after all.
             return;
         }
+        let ((needed, there), superpeers) = (self.needed(), self.map.len());
+        let high = CHILDREN_HIGH.min(self.children_max * 3 / 4);
         let few = there < needed || self.mean_children() > high;
-        let asked = &self.promoting.asked;
-        let best = self.children.oldest_volunteer(|peer| !asked.contains_key(peer)).filter(|_| few);
+        let best = self.best_volunteer().filter(|_| few);
         if let Some(child) = best {
             // In a small network every one is welcome.
             let all = there >= needed || there < SUPERPEERS_LEAST;
@@ -126,6 +127,14 @@ impl Overlay {
             return self.step_down_unasked();
         }
         self.hand_children_on();
+    }
+
+    /// The child that would be a superpeer, was not asked lately, and has been here longest: of those that have
+    /// come to nothing the one that was asked first.
+    fn best_volunteer(&self) -> Option<PeerId> {
+        let now = self.now.instant;
+        let asked = |peer: &PeerId| self.promoting.asked.get(peer).copied();
+        self.children.best_volunteer(asked, |at| now.since(at) >= PROMOTED_WITHIN)
     }
 
     /// True of `count` superpeers of `all`.

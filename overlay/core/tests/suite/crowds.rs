@@ -1,11 +1,11 @@
-//! Many children of one superpeer that dies.
+//! Many children of one superpeer: that dies, or that needs help.
 //!
 //! *Not here*: one child's way to a standby (`parents`), the survivors' load (rows E and F of the simulator).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use callbook_overlay::api::Parallelism;
+use callbook_overlay::api::{Command, Notice, Parallelism};
 use callbook_overlay::limits::FAIL_OVER_SPREAD;
 use callbook_overlay::wire::Message;
 
@@ -72,5 +72,30 @@ fn the_children_of_one_that_dies_do_not_all_knock_at_once() {
         let mut world = with_children(seed, 1);
         let dials = dials_after_death(&mut world);
         assert!(dials.len() >= 2 && dials[1] <= 2, "seed {seed}: {dials:?}");
+    }
+}
+
+/// Goal: those who say that they would be superpeers, and never are, don't keep others from it. Method: twenty do so,
+/// then one more comes; whether it is asked soon. Control: who does not volunteer is not.
+#[test]
+fn volunteers_who_never_come_keep_nobody_from_being_asked() {
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, 3, Parallelism::Hedged);
+        world.children_max = 100;
+        (0..23).for_each(|index| assert_eq!(world.add(index < 1), index));
+        let asked = |world: &World, index: usize| {
+            world.notices(index).iter().any(|notice| matches!(notice, Notice::SuperpeerNeeded))
+        };
+        world.start(0, &[]);
+        for index in 1..21 {
+            world.start(index, &[0]);
+            world.tell(index, Command::Volunteer(true));
+        }
+        world.run_for(millis(200_000));
+        assert!((1..21).all(|index| asked(&world, index)), "seed {seed}");
+        (21..23).for_each(|index| world.start(index, &[0]));
+        world.tell(21, Command::Volunteer(true));
+        world.run_for(millis(15_000));
+        assert!(asked(&world, 21) && !asked(&world, 22), "seed {seed}");
     }
 }
