@@ -152,7 +152,7 @@ pub const CUT_OFF_FOR: Duration = Duration::from_secs(600);
 /// How many neighbours have to say that the network was there before us, where there are so many: one may lie. *Guess*.
 pub const VOUCHERS_MIN: usize = 2;
 
-/// And a share of all that have a link with us: one of so many. *Guess*.
+/// And a share of all that have a link with us, or of the [`NEAR`] that ought to: one of so many. *Guess*.
 pub const VOUCHERS_SHARE: usize = 3;
 
 /// A superpeer that failed us is not tried again before this. *Guess*.

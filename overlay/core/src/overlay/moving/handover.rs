@@ -25,7 +25,7 @@ use super::promises::Promises;
 use crate::key::{Key, PeerId};
 use crate::limits::{
     CUT_OFF_FOR, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW,
-    ITEMS_MAX, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT, VOUCHERS_MIN,
+    ITEMS_MAX, NEAR, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT, VOUCHERS_MIN,
     VOUCHERS_SHARE,
 };
 use crate::overlay::Overlay;
@@ -171,8 +171,10 @@ impl Overlay {
             return;
         }
         let ages = self.links.network_ages(self.now.instant);
-        let enough = VOUCHERS_MIN.min(self.map.len().saturating_sub(1));
-        let enough = enough.max(ages.len().div_ceil(VOUCHERS_SHARE)).max(1);
+        // After a power cut the first two that come must not speak for all whom we remember.
+        let others = self.map.len().saturating_sub(1);
+        let among = ages.len().max(others.min(NEAR));
+        let enough = VOUCHERS_MIN.min(others).max(among.div_ceil(VOUCHERS_SHARE)).max(1);
         let (ours, theirs) = (self.network_age(), ages.get(enough - 1));
         self.moving.age_then += theirs.map_or(Duration::ZERO, |theirs| theirs.saturating_sub(ours));
         if self.network_age() >= CUT_OFF_FOR {
