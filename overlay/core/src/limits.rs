@@ -406,6 +406,10 @@ pub const UNREADY_AGAIN: Duration = Duration::from_secs(600);
 /// answer's seeds or candidates, and as many again.
 pub const CONTACTS_ENOUGH: usize = 32;
 
+/// With fewer contacts that have answered our dial also those are named that have not been dialled yet. *Guess*: a
+/// parent, two standbys, and a choice of each.
+pub const CONTACTS_FEW: usize = 8;
+
 /// Wait before one of those that came to us is dialled back, jittered by half. *Guess*: a dozen in two
 /// seconds, and no storm when a thousand come at once.
 pub const DIAL_BACK_WAIT: Duration = Duration::from_millis(200);

@@ -1,6 +1,6 @@
 //! Contacts: whom we name to others, as seeds and as candidates for a parent.
 //!
-//! Those that have answered at an address that we dialled, as long as there are any: whoever connects to
+//! Those that have answered at an address that we dialled, as long as there are a few: whoever connects to
 //! us may say that it listens anywhere. A superpeer that all others have dialled, as a login server, would
 //! have none to name. So it dials back, each once in a while, those that came to it; one after the other,
 //! and only until it knows enough, for a crowd may have come at once:
@@ -25,7 +25,7 @@ use core::time::Duration;
 use super::{Overlay, Timer};
 use crate::api::{Address, Effect, LinkId, Write};
 use crate::key::PeerId;
-use crate::limits::{CONTACTS_ENOUGH, DIAL_BACK_WAIT, DIALLED_BACK_MAX, PROBE_INTERVAL};
+use crate::limits::{CONTACTS_ENOUGH, CONTACTS_FEW, DIAL_BACK_WAIT, DIALLED_BACK_MAX, PROBE_INTERVAL};
 use crate::map::Contact;
 use crate::time::{Instant, Unix};
 
@@ -54,12 +54,20 @@ impl Contacts {
 }
 
 impl Overlay {
-    /// Of these those that we vouch for; all of them, if we do for none.
+    /// Of these those that we vouch for. While they are few, as in the first seconds of a network, also those that
+    /// came to us and wait to be dialled back: else all newcomers would go to the same two or three. All of them, if
+    /// there are neither.
     pub(super) fn to_name<'a>(&self, mut contacts: Vec<&'a Contact>) -> Vec<&'a Contact> {
-        if contacts.iter().any(|contact| contact.verified) {
-            contacts.retain(|contact| contact.verified);
+        let few = contacts.iter().filter(|contact| contact.verified).count() < CONTACTS_FEW;
+        let named = |contact: &&Contact| contact.verified || few && self.is_untried(&contact.peer());
+        if contacts.iter().any(named) {
+            contacts.retain(named);
         }
         contacts
+    }
+
+    fn is_untried(&self, peer: &PeerId) -> bool {
+        self.links.to(peer).is_some() && !self.contacts.tried.contains_key(peer)
     }
 
     /// What the last run left on disk; the host cache is there.
