@@ -107,7 +107,10 @@ async fn drive(mut swarm: Swarm<Neighbours>, addresses: Vec<Multiaddr>, said: Sa
             _ = redial.tick() => {
                 for address in &addresses {
                     if !dialled.values().any(|known| known == address) {
-                        let dial = DialOpts::unknown_peer_id().address(address.clone()).build();
+                        // Not from where it listens: that port may be another connection's too, and then
+                        // every dial fails.
+                        let dial = DialOpts::unknown_peer_id().address(address.clone());
+                        let dial = dial.allocate_new_port().build();
                         dialled.insert(dial.connection_id(), address.clone());
                         swarm.dial(dial).expect("an address to dial");
                     }

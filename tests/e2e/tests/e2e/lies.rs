@@ -103,7 +103,7 @@ impl<'a> Lying<'a> {
         let liar = |_| Liar::start(network, &key, &places, &addresses);
         let liars: Vec<Liar> = (0..R_OF_THREE).map(liar).collect();
         for address in &addresses {
-            until("the liars are known", || {
+            until(&format!("the liars are known at {address}"), || {
                 let known = Census::take_at(network, address).places();
                 liars.iter().all(|liar| known.contains(&liar.place(&authority.facts))).then_some(())
             });
