@@ -10,7 +10,8 @@
 //! ping-pong, and then three at once until the first is answered.
 //!
 //! `cargo bench -p callbook-bench [-- tcp|quic|overlay]`; `overlay`, which takes some ten minutes, is another
-//! bench beside it (see there) and runs only when it is named.
+//! bench beside it (see there) and runs only when it is named, whole or by its parts
+//! (`overlay fail-over start repair idle`).
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a benchmark names the answers it expects")]
@@ -43,7 +44,7 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
     if wanted.iter().any(|word| word == "overlay") {
-        return overlay::run();
+        return overlay::run(&wanted);
     }
     let runtime = callbook_host::runtime().unwrap();
     for (name, transports) in [("tcp", Transports::TcpOnly), ("quic", Transports::QuicOnly)] {

@@ -21,13 +21,17 @@ const REPEATS: usize = 20;
 /// Pause between two look-ups, or polls, while something is waited for.
 const PAUSE: Duration = Duration::from_millis(1);
 
-pub(crate) fn run() {
+/// Runs the parts that are named; all, if none is.
+pub(crate) fn run(named: &[String]) {
     println!("\noverlay: real processes, r = {}, {REPEATS} repeats", callbook_e2e::R_OF_THREE);
     println!("  {:<58} {:>9} {:>9} {:>5} {:>9}", "", "median ms", "worst ms", "count", "bar ms");
-    fail_over::run();
-    start::run();
-    repair::run();
-    idle::run();
+    let parts: [(&str, fn()); 4] =
+        [("fail-over", fail_over::run), ("start", start::run), ("repair", repair::run), ("idle", idle::run)];
+    let is_named = |part: &str| named.iter().any(|name| name == part);
+    let all = !parts.iter().any(|(part, _)| is_named(part));
+    for (_, run) in parts.into_iter().filter(|(part, _)| all || is_named(part)) {
+        run();
+    }
 }
 
 fn row(label: &str, sample: &Sample, bar: Option<Duration>) {
