@@ -37,16 +37,16 @@ fn one() -> Vec<Duration> {
         let parent = until("the owner is attached", || owner.parent());
         let census = Census::take(&network, &supers[0]);
         let calm: Vec<_> = supers.iter().filter(|peer| peer.id() != parent).collect();
-        let (name, storers) = (0..1_000)
-            .map(|choice| census.name_stored_by(&format!("repair-{repeat}-{choice}"), R_OF_THREE, &calm))
-            .find(|(_, storers)| deaths.get(&storers[0]).is_none_or(|deaths| *deaths < DEATHS_MAX))
+        let (name, nearest) = (0..1_000)
+            .map(|choice| census.name_stored_by(&format!("repair-{repeat}-{choice}"), 1, &calm))
+            .find(|(_, nearest)| deaths.get(&nearest[0]).is_none_or(|deaths| *deaths < DEATHS_MAX))
             .expect("some superpeer has been killed less often");
-        *deaths.entry(storers[0].clone()).or_default() += 1;
+        *deaths.entry(nearest[0].clone()).or_default() += 1;
         owner.enrol(&name);
         let mut poll = Poll::of(&network, &supers);
         until("three hold it", || (poll.holders(&name).len() >= 3).then_some(()));
-        let mut poll = Poll::of(&network, supers.iter().filter(|peer| peer.id() != storers[0]));
-        let victim = supers.iter_mut().find(|peer| peer.id() == storers[0]).expect("one of ours");
+        let mut poll = Poll::of(&network, supers.iter().filter(|peer| peer.id() != nearest[0]));
+        let victim = supers.iter_mut().find(|peer| peer.id() == nearest[0]).expect("one of ours");
         let began = Instant::now();
         victim.kill();
         times.push(measured(began, "three hold it again", || poll.holders(&name).len() >= 3));
