@@ -1,5 +1,8 @@
 //! What the script did, by the definitions of the dashboards: written apart from the exporter, so that one
 //! checks the other.
+//!
+//! The script knows only between which moments a child came or went, and on a busy machine those are apart. So
+//! every figure is a range: whatever lies outside it did not happen.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,6 +10,10 @@ use std::time::Duration;
 
 /// How long a lost child may be away for it to be a flap.
 const FLAP: Duration = Duration::from_secs(60);
+
+/// How much sooner or later than the script a superpeer may see who comes and goes. Guess: on a machine that is
+/// busy with the test itself.
+const LATE: Duration = Duration::from_secs(3);
 
 /// How a stay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,25 +29,37 @@ pub(super) enum End {
 pub(super) struct Stay {
     pub(super) child: usize,
     pub(super) parent: String,
-    pub(super) from: Duration,
-    pub(super) until: Until,
+    pub(super) from: When,
+    pub(super) until: When,
     pub(super) end: End,
     /// Whom the child asked meanwhile to stand by: they know that it has another parent.
     pub(super) told: Vec<String>,
 }
 
-/// When a stay ended: after it was told to, and before its process had gone. On a busy machine that is not
-/// the same.
+impl fmt::Display for Stay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { child, parent, from, until, end, told } = self;
+        write!(f, "child {child} at {parent} from {from} until {until} ({end:?}), told {}", told.join(" "))
+    }
+}
+
+/// When something happened: after the script had it done, and before the script saw it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Until {
+pub(super) struct When {
     pub(super) earliest: Duration,
     pub(super) latest: Duration,
 }
 
-impl Until {
-    /// Known exactly.
-    pub(super) fn at(moment: Duration) -> Self {
-        Self { earliest: moment, latest: moment }
+impl When {
+    /// How long before `later` this was, at least and at most.
+    fn before(self, later: Self) -> (Duration, Duration) {
+        (later.earliest.saturating_sub(self.latest), later.latest.saturating_sub(self.earliest))
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2}–{:.2}", self.earliest.as_secs_f64(), self.latest.as_secs_f64())
     }
 }
 
@@ -51,9 +70,20 @@ pub(super) struct Within {
     pub(super) most: f64,
 }
 
-impl From<u32> for Within {
-    fn from(count: u32) -> Self {
-        Self { least: count.into(), most: count.into() }
+impl Within {
+    fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+        let none = Self { least: f64::INFINITY, most: f64::NEG_INFINITY };
+        figures.into_iter().fold(none, |Self { least, most }, figure| Self {
+            least: least.min(figure),
+            most: most.max(figure),
+        })
+    }
+
+    /// How far outside a figure is, as a share of the nearer bound; nothing if it is inside.
+    pub(super) fn off(&self, figure: f64) -> f64 {
+        let beyond = (self.least - figure).max(figure - self.most).max(0.0);
+        let bound = if figure < self.least { self.least } else { self.most };
+        if beyond > 0.0 { beyond / bound } else { 0.0 }
     }
 }
 
@@ -64,44 +94,82 @@ impl fmt::Display for Within {
     }
 }
 
-/// Lengths, as short and as long as each may have been; both in order, so that a quantile lies between the two.
+/// What has to be counted, if all that the script can't tell for certain went one way.
 #[derive(Debug, Default)]
-pub(super) struct Lengths {
-    least: Vec<f64>,
-    most: Vec<f64>,
+struct Account {
+    new: u32,
+    returning: u32,
+    graceful: u32,
+    lost: u32,
+    flaps: u32,
+    /// At least and at most, each in order.
+    sessions: [Vec<f64>; 2],
+    downtimes: [Vec<f64>; 2],
 }
 
-impl Lengths {
-    fn push(&mut self, least: Duration, most: Duration) {
-        self.least.push(least.as_secs_f64());
-        self.most.push(most.as_secs_f64());
+impl Account {
+    /// From all stays; `doubtful`: who may have flapped has.
+    fn of(all: &[Stay], doubtful: bool) -> Self {
+        let mut account = Self::default();
+        let mut by_pair: BTreeMap<(&str, usize), Vec<&Stay>> = BTreeMap::new();
+        for stay in all {
+            by_pair.entry((&stay.parent, stay.child)).or_default().push(stay);
+        }
+        for stays in by_pair.values_mut() {
+            stays.sort_by_key(|stay| stay.from.latest);
+            account.new += 1;
+            let mut begun = stays[0].from;
+            for (index, stay) in stays.iter().enumerate() {
+                let next = stays.get(index + 1);
+                if stay.end == End::Lost && next.is_some_and(|next| flaps(all, (stay, next), doubtful)) {
+                    account.flaps += 1;
+                    continue;
+                }
+                match stay.end {
+                    End::Goodbye => account.graceful += 1,
+                    End::Lost => account.lost += 1,
+                }
+                note(&mut account.sessions, begun.before(stay.until));
+                if let Some(next) = next {
+                    account.returning += 1;
+                    note(&mut account.downtimes, stay.until.before(next.from));
+                    begun = next.from;
+                }
+            }
+        }
+        for lengths in account.sessions.iter_mut().chain(&mut account.downtimes) {
+            lengths.sort_by(f64::total_cmp);
+        }
+        account
     }
+}
 
-    fn sort(&mut self) {
-        self.least.sort_by(f64::total_cmp);
-        self.most.sort_by(f64::total_cmp);
-    }
+fn note([least, most]: &mut [Vec<f64>; 2], (shortest, longest): (Duration, Duration)) {
+    least.push(shortest.as_secs_f64());
+    most.push(longest.as_secs_f64());
+}
 
-    /// The smallest length that so large a share do not exceed, none of none.
-    pub(super) fn quantile(&self, share: f64) -> Option<Within> {
-        let rank = (share * self.least.len() as f64).ceil().max(1.0);
-        // A rank of a sample, so small.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to the length")]
-        let index = rank as usize - 1;
-        Some(Within { least: *self.least.get(index)?, most: *self.most.get(index)? })
-    }
+/// Whether who was lost and came back to the same parent has flapped.
+fn flaps(all: &[Stay], (stay, next): (&Stay, &Stay), doubtful: bool) -> bool {
+    let (shortest, longest) = stay.until.before(next.from);
+    let soon = if doubtful { shortest < FLAP + LATE } else { longest + LATE < FLAP };
+    soon && !told_between(all, stay, next)
+}
+
+/// Whether a parent was told between two stays of a child with it that the child has another one: who has moved
+/// and comes back has not flapped.
+fn told_between(all: &[Stay], stay: &Stay, next: &Stay) -> bool {
+    let between = all.iter().filter(|other| other.child == stay.child && other.parent != stay.parent);
+    let mut between =
+        between.filter(|other| stay.from.latest < other.from.latest && other.from.latest < next.from.latest);
+    between.any(|other| other.told.contains(&stay.parent))
 }
 
 /// What has to be measured.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Expected {
-    pub(super) new: u32,
-    pub(super) returning: u32,
-    pub(super) graceful: u32,
-    pub(super) timeout: u32,
-    pub(super) flaps: u32,
-    pub(super) sessions: Lengths,
-    pub(super) downtimes: Lengths,
+    /// If whoever may have flapped has, and has not.
+    accounts: [Account; 2],
     /// Children online on average.
     pub(super) online: Within,
 }
@@ -109,67 +177,97 @@ pub(super) struct Expected {
 impl Expected {
     /// From all stays; all have ended for more than a minute when it is compared.
     pub(super) fn of(all: &[Stay], length: Duration) -> Self {
-        let mut expected = Self::default();
-        let mut by_pair: BTreeMap<(&str, usize), Vec<&Stay>> = BTreeMap::new();
-        for stay in all {
-            by_pair.entry((&stay.parent, stay.child)).or_default().push(stay);
+        let mean = |times: [f64; 2]| times.map(|sum| sum / length.as_secs_f64());
+        let there = all.iter().fold([0.0; 2], |[least, most], stay| {
+            let (shortest, longest) = stay.from.before(stay.until);
+            [least + shortest.as_secs_f64(), most + longest.as_secs_f64()]
+        });
+        Self {
+            accounts: [true, false].map(|doubtful| Account::of(all, doubtful)),
+            online: Within::of(mean(there)),
         }
-        for stays in by_pair.values_mut() {
-            stays.sort_by_key(|stay| stay.from);
-            expected.new += 1;
-            let mut begun = stays[0].from;
-            for (index, stay) in stays.iter().enumerate() {
-                let next = stays.get(index + 1);
-                let away = |since: Duration| next.map(|next| next.from.saturating_sub(since));
-                let soon = away(stay.until.latest).is_some_and(|away| away < FLAP);
-                if stay.end == End::Lost && soon && !next.is_some_and(|next| told_between(all, stay, next)) {
-                    expected.flaps += 1;
-                    continue;
-                }
-                let counter = match stay.end {
-                    End::Goodbye => &mut expected.graceful,
-                    End::Lost => &mut expected.timeout,
-                };
-                *counter += 1;
-                let Until { earliest, latest } = stay.until;
-                expected.sessions.push(earliest.saturating_sub(begun), latest.saturating_sub(begun));
-                if let (Some(next), Some(least), Some(most)) = (next, away(latest), away(earliest)) {
-                    expected.returning += 1;
-                    expected.downtimes.push(least, most);
-                    begun = next.from;
-                }
-            }
-        }
-        let online = |until: fn(&Until) -> Duration| {
-            let there = all.iter().map(|stay| until(&stay.until).saturating_sub(stay.from).as_secs_f64());
-            there.sum::<f64>() / length.as_secs_f64()
-        };
-        expected.online =
-            Within { least: online(|until| until.earliest), most: online(|until| until.latest) };
-        expected.sessions.sort();
-        expected.downtimes.sort();
-        expected
     }
 
-    pub(super) fn departures(&self) -> u32 {
-        self.graceful + self.timeout
+    fn count(&self, count: impl Fn(&Account) -> u32) -> Within {
+        Within::of(self.accounts.iter().map(|account| f64::from(count(account))))
+    }
+
+    /// Children that a superpeer had not seen before.
+    pub(super) fn newcomers(&self) -> Within {
+        self.count(|account| account.new)
+    }
+
+    /// Children that were back after a session had ended.
+    pub(super) fn returning(&self) -> Within {
+        self.count(|account| account.returning)
+    }
+
+    /// Goodbyes.
+    pub(super) fn graceful(&self) -> Within {
+        self.count(|account| account.graceful)
+    }
+
+    /// Sessions that ended without one.
+    pub(super) fn lost(&self) -> Within {
+        self.count(|account| account.lost)
+    }
+
+    /// Children that were lost and back at once.
+    pub(super) fn flaps(&self) -> Within {
+        self.count(|account| account.flaps)
+    }
+
+    /// Sessions that ended.
+    pub(super) fn departures(&self) -> Within {
+        self.count(|account| account.graceful + account.lost)
+    }
+
+    /// How often a child came or was back, and how often one went: whatever that counts as.
+    pub(super) fn turns(&self) -> (u32, u32) {
+        let [account, _] = &self.accounts;
+        let Account { new, returning, graceful, lost, flaps, .. } = account;
+        (new + returning + flaps, graceful + lost + flaps)
+    }
+
+    /// The length that a share of the sessions does not exceed.
+    pub(super) fn session(&self, share: f64) -> Option<Within> {
+        self.quantile(share, |account| &account.sessions)
+    }
+
+    /// The length that a share of the downtimes does not exceed.
+    pub(super) fn downtime(&self, share: f64) -> Option<Within> {
+        self.quantile(share, |account| &account.downtimes)
+    }
+
+    fn quantile(&self, share: f64, lengths: impl Fn(&Account) -> &[Vec<f64>; 2]) -> Option<Within> {
+        let ends = self.accounts.iter().flat_map(|account| {
+            let [least, most] = lengths(account);
+            [quantile(least, share), quantile(most, share)]
+        });
+        let ends: Option<Vec<f64>> = ends.collect();
+        let Within { least, most } = Within::of(ends?);
+        let late = LATE.as_secs_f64() / 2.0;
+        Some(Within { least: least - late, most: most + late })
     }
 }
 
-/// Whether a parent was told between two stays of a child with it that the child has another one: who has moved
-/// and comes back has not flapped.
-fn told_between(all: &[Stay], stay: &Stay, next: &Stay) -> bool {
-    let between = all.iter().filter(|other| other.child == stay.child && other.parent != stay.parent);
-    let mut between = between.filter(|other| stay.from < other.from && other.from < next.from);
-    between.any(|other| other.told.contains(&stay.parent))
+/// The smallest of them that so large a share do not exceed, none of none.
+fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil().max(1.0);
+    // A rank of a sample, so small.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to the length")]
+    let index = rank as usize - 1;
+    sorted.get(index).copied()
 }
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { new, returning, graceful, timeout, flaps, online, .. } = self;
+        let [new, returning, graceful, lost, flaps] =
+            [self.newcomers(), self.returning(), self.graceful(), self.lost(), self.flaps()];
+        let online = self.online;
         write!(
             f,
-            "{new} new and {returning} returning, {graceful} goodbyes, {timeout} lost, {flaps} flaps, {online} online"
+            "{new} new and {returning} returning, {graceful} goodbyes, {lost} lost, {flaps} flaps, {online} online"
         )
     }
 }
@@ -178,72 +276,112 @@ impl fmt::Display for Expected {
 mod tests {
     use super::*;
 
+    fn at(secs: u64) -> When {
+        let moment = Duration::from_secs(secs);
+        When { earliest: moment, latest: moment }
+    }
+
+    fn stay(child: usize, parent: &str, (from, until): (When, When), end: End) -> Stay {
+        Stay { child, parent: parent.to_owned(), from, until, end, told: Vec::new() }
+    }
+
+    fn exactly(figures: [Within; 5]) -> [f64; 5] {
+        assert!(figures.iter().all(|figure| figure.least == figure.most), "{figures:?}");
+        figures.map(|figure| figure.least)
+    }
+
     #[test]
     fn stays_add_up_by_the_definitions() {
         // Goal: the book that judges is right. Method: a flap, a return, a move, told by hand.
-        let stay = |child, parent: &str, from, until, end| Stay {
-            child,
-            parent: parent.to_owned(),
-            from: Duration::from_secs(from),
-            until: Until::at(Duration::from_secs(until)),
-            end,
-            told: Vec::new(),
-        };
         let stays = [
-            stay(0, "a", 0, 10, End::Lost),
-            stay(0, "a", 30, 40, End::Goodbye),
-            stay(0, "a", 140, 150, End::Lost),
+            stay(0, "a", (at(0), at(10)), End::Lost),
+            stay(0, "a", (at(30), at(40)), End::Goodbye),
+            stay(0, "a", (at(140), at(150)), End::Lost),
             // Back at another parent: lost there, new here.
-            stay(0, "b", 160, 180, End::Goodbye),
-            stay(1, "a", 100, 200, End::Lost),
+            stay(0, "b", (at(160), at(180)), End::Goodbye),
+            stay(1, "a", (at(100), at(200)), End::Lost),
         ];
         let expected = Expected::of(&stays, Duration::from_secs(200));
-        assert_eq!((expected.new, expected.returning, expected.flaps), (3, 1, 1));
-        assert_eq!((expected.graceful, expected.timeout), (2, 2));
-        assert_eq!(expected.sessions.least, [10.0, 20.0, 40.0, 100.0]);
-        assert_eq!(expected.sessions.most, expected.sessions.least);
-        assert_eq!(expected.downtimes.least, [100.0]);
-        assert!((expected.online.least - 0.75).abs() < 1e-9 && expected.online.most - 0.75 < 1e-9);
+        let counts = [
+            expected.newcomers(),
+            expected.returning(),
+            expected.flaps(),
+            expected.graceful(),
+            expected.lost(),
+        ];
+        assert_eq!(exactly(counts), [3.0, 1.0, 1.0, 2.0, 2.0]);
+        assert_eq!(expected.turns(), (5, 5));
+        let [account, _] = &expected.accounts;
+        assert_eq!(account.sessions, [[10.0, 20.0, 40.0, 100.0]; 2]);
+        assert_eq!(account.downtimes, [[100.0]; 2]);
+        assert_eq!(expected.online, Within { least: 0.75, most: 0.75 });
     }
 
     #[test]
     fn who_has_told_of_another_parent_has_not_flapped() {
         // Goal: a move there and back within a minute ends a session. Method: the same stays, told and not told (control).
         let counted = |told: &[&str]| {
-            let stay = |parent: &str, from, end, told: &[&str]| Stay {
-                child: 0,
-                parent: parent.to_owned(),
-                from: Duration::from_secs(from),
-                until: Until::at(Duration::from_secs(from + 10)),
-                end,
-                told: told.iter().map(|who| (*who).to_owned()).collect(),
-            };
-            let stays = [
-                stay("a", 0, End::Lost, &[]),
-                stay("b", 20, End::Lost, told),
-                stay("a", 40, End::Goodbye, &["b"]),
+            let mut stays = [
+                stay(0, "a", (at(0), at(10)), End::Lost),
+                stay(0, "b", (at(20), at(30)), End::Lost),
+                stay(0, "a", (at(40), at(50)), End::Goodbye),
             ];
+            stays[1].told = told.iter().map(|who| (*who).to_owned()).collect();
             let expected = Expected::of(&stays, Duration::from_secs(100));
-            (expected.flaps, expected.returning, expected.timeout)
+            exactly([
+                expected.flaps(),
+                expected.returning(),
+                expected.lost(),
+                expected.newcomers(),
+                expected.graceful(),
+            ])
         };
-        assert_eq!(counted(&["c"]), (1, 0, 1));
-        assert_eq!(counted(&["c", "a"]), (0, 1, 2));
+        assert_eq!(counted(&["c"]), [1.0, 0.0, 1.0, 2.0, 1.0]);
+        assert_eq!(counted(&["c", "a"]), [0.0, 1.0, 2.0, 2.0, 1.0]);
     }
 
     #[test]
     fn what_is_not_known_exactly_lies_between_two_bounds() {
-        // Goal: a slow end makes no wrong figure. Method: two stays whose ends took two and four seconds, told by hand.
-        let stay = |from, earliest, latest| {
-            let [from, earliest, latest] = [from, earliest, latest].map(Duration::from_secs);
-            let (until, told) = (Until { earliest, latest }, Vec::new());
-            Stay { child: 0, parent: "a".to_owned(), from, until, end: End::Goodbye, told }
+        // Goal: a slow machine makes no wrong figure. Method: two stays with slow beginnings and ends, told by hand.
+        let when = |earliest, latest| When {
+            earliest: Duration::from_secs(earliest),
+            latest: Duration::from_secs(latest),
         };
-        let expected = Expected::of(&[stay(0, 8, 12), stay(100, 110, 112)], Duration::from_secs(200));
-        let quantile = |lengths: &Lengths, share| lengths.quantile(share).map(|it| (it.least, it.most));
-        assert_eq!(quantile(&expected.sessions, 0.5), Some((8.0, 12.0)));
-        assert_eq!(quantile(&expected.sessions, 0.75), Some((10.0, 12.0)));
-        assert_eq!(quantile(&expected.downtimes, 0.5), Some((88.0, 92.0)));
-        assert_eq!(quantile(&Lengths::default(), 0.5), None);
-        assert!((expected.online.least - 0.09).abs() < 1e-9 && (expected.online.most - 0.12).abs() < 1e-9);
+        let stays = [
+            stay(0, "a", (when(0, 1), when(18, 22)), End::Goodbye),
+            stay(0, "a", (when(100, 103), when(110, 112)), End::Goodbye),
+        ];
+        let expected = Expected::of(&stays, Duration::from_secs(200));
+        let [account, _] = &expected.accounts;
+        assert_eq!(account.sessions, [[7.0, 17.0], [12.0, 22.0]]);
+        assert_eq!(account.downtimes, [[78.0], [85.0]]);
+        assert_eq!(expected.online, Within { least: 0.12, most: 0.17 });
+        let median = expected.session(0.5).unwrap();
+        assert!(median.least < 7.0 && median.most > 12.0 && median.least > 0.0 && median.most < 17.0);
+        assert_eq!(Expected::of(&[], Duration::from_secs(1)).session(0.5), None);
+    }
+
+    #[test]
+    fn who_may_have_flapped_has_or_has_not() {
+        // Goal: an absence of about a minute is wrong neither way. Method: absences on both sides, and so wide that
+        // both is possible.
+        let counted = |earliest, latest| {
+            let back = When { earliest: Duration::from_secs(earliest), latest: Duration::from_secs(latest) };
+            let stays =
+                [stay(0, "a", (at(0), at(100)), End::Lost), stay(0, "a", (back, at(300)), End::Goodbye)];
+            let expected = Expected::of(&stays, Duration::from_secs(300));
+            [expected.flaps(), expected.returning()].map(|figure| (figure.least, figure.most))
+        };
+        assert_eq!(counted(125, 130), [(1.0, 1.0), (0.0, 0.0)]);
+        assert_eq!(counted(164, 166), [(0.0, 0.0), (1.0, 1.0)]);
+        assert_eq!(counted(150, 170), [(0.0, 1.0), (0.0, 1.0)]);
+        assert_eq!(counted(159, 159), [(0.0, 1.0), (0.0, 1.0)]);
+    }
+
+    #[test]
+    fn a_figure_within_its_bounds_is_not_off() {
+        // Goal: what is printed is how far it is off. Method: inside, below, above.
+        let wanted = Within { least: 10.0, most: 20.0 };
+        assert_eq!([10.0, 15.0, 20.0, 9.0, 22.0].map(|figure| wanted.off(figure)), [0.0, 0.0, 0.0, 0.1, 0.1]);
     }
 }

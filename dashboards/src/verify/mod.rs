@@ -21,9 +21,10 @@ use callbook_e2e::{Network, Peer, Process, Program, until};
 use self::book::Expected;
 use self::judge::Judge;
 use self::prometheus::Prometheus;
+use self::script::Length;
 
 /// Up to which lengths sessions are counted here: the script draws on both sides of each.
-const BUCKETS: &str = "5,10,20,40,70,100,150,300";
+const BUCKETS: &str = "5,10,20,40,75,100,150,300";
 
 /// Superpeers beside the login server, and children. The numbers.
 const SUPERPEERS: usize = 4;
@@ -35,9 +36,12 @@ const SETTLE: Duration = Duration::from_secs(75);
 /// What to do.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// How long children come and go, in minutes.
-    #[arg(long, default_value_t = 12)]
+    /// How long children come and go, in minutes: longer if it takes them longer to do so often enough.
+    #[arg(long, default_value_t = 10)]
     minutes: u64,
+    /// How often they do so.
+    #[arg(long, default_value_t = 104)]
+    turns: usize,
     /// Decides who comes and goes when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -89,19 +93,24 @@ pub fn run(options: &Options) -> Result<(), String> {
     });
     first_work(&superpeers);
 
-    let began = Instant::now();
-    say(&format!("{CHILDREN} children come and go for {} minutes", options.minutes));
-    let length = Duration::from_secs(options.minutes * 60);
-    let stays = script::run(&network, (CHILDREN, options.seed), (began, length));
-    let (ended, over) = (began.elapsed(), Instant::now());
+    let &Options { minutes, turns, seed, .. } = options;
+    say(&format!("{CHILDREN} children come and go {turns} times, for at least {minutes} minutes"));
+    let length = Length { began: Instant::now(), least: Duration::from_secs(minutes * 60), turns };
+    let stays = script::run(&network, (CHILDREN, seed), &length);
+    let (ended, over) = (length.began.elapsed(), Instant::now());
     let expected = Expected::of(&stays, ended);
-    say(&format!("the script is over: {expected}"));
+    say(&format!("the script is over after {} s: {expected}", ended.as_secs()));
     // Nothing is waited for that could be seen before: a lost child counts after a minute.
     std::thread::sleep(SETTLE);
 
     let mut judge = Judge::new(&prometheus, opened.elapsed());
-    judge.panels();
     judge.churn(&expected, (ended, over.elapsed()));
+    if judge.is_wrong() {
+        stays.iter().for_each(|stay| say(&stay.to_string()));
+        superpeers.iter().for_each(|peer| say(&format!("{} at {}", peer.id(), peer.ready()["metrics"])));
+        judge.tell_all();
+    }
+    judge.panels();
     let verdict = judge.verdict();
     drop((superpeers, census));
     verdict

@@ -102,6 +102,16 @@ impl Prometheus {
         Ok(values(&self.ask(&format!("/api/v1/query?query={}", encoded(expr)))?))
     }
 
+    /// Each series of an expression now, with its labels, as text.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub(super) fn labelled(&self, expr: &str) -> Result<Vec<String>, String> {
+        let answer = self.ask(&format!("/api/v1/query?query={}", encoded(expr)))?;
+        let series = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(series.iter().map(|series| format!("{} {}", series["metric"], series["value"][1])).collect())
+    }
+
     /// All values of an expression over the last so many seconds.
     ///
     /// # Errors
