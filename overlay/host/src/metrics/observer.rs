@@ -25,7 +25,9 @@ use super::catalogue::{Bars, Labels, Value, encode as encode_metric};
 use super::host::BUILD_INFO;
 use super::serve::{OPEN_METRICS, unavailable};
 use super::{REVISION, churn, process};
-pub use crate::sessions::{CLASSES, Figures, KINS, Lengths, REASONS, Reason, UPTIMES, WINDOWS};
+pub use crate::sessions::{
+    BYTES_PER_PEER, CLASSES, Figures, KINS, Lengths, REASONS, Reason, UPTIMES, WINDOWS,
+};
 
 /// What this exports beside sessions.
 pub(super) mod names {

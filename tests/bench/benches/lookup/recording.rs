@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use callbook_host::metrics::observer::BYTES_PER_PEER;
 use callbook_net::LinkCounts;
 use callbook_overlay::{Counters, REQUESTS};
 
@@ -17,6 +18,9 @@ const TIMES: u32 = 1_000_000;
 
 /// How much of a look-up it may be. Issue 5's bar.
 const BAR: f64 = 0.02;
+
+/// How many bytes a peer whose sessions are known may take. Issue 5's bar.
+const BYTES_MAX: usize = 200;
 
 /// How long it takes to count one look-up.
 pub(crate) fn cost() -> Duration {
@@ -64,5 +68,11 @@ pub(crate) fn show(cost: Duration, per_second: f64, hosts: f64) {
         100.0 * BAR,
         per_second,
         per_second / (1.0 - share)
+    );
+    let verdict = if BYTES_PER_PEER <= BYTES_MAX { "reached" } else { "MISSED" };
+    println!(
+        "  {:<34} {:>9} at most, bar {BYTES_MAX} bytes {verdict}",
+        "sessions of a known peer",
+        format!("{BYTES_PER_PEER} bytes")
     );
 }
