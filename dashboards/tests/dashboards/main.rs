@@ -6,6 +6,7 @@ mod lint;
 mod names;
 mod promtool;
 mod scan;
+mod shape;
 
 use std::collections::BTreeSet;
 use std::fs;
