@@ -1,10 +1,11 @@
 //! Churn: who comes, goes, and for how long; for those who measure.
 
 use callbook_host::metrics::names::{
-    CENSUS_LAST_SUCCESS, CENSUS_SUPERPEERS, CENSUS_TELLING, CENSUS_VISITS, CENSUS_WALK_DURATION,
-    CENSUS_WALKS, NETWORK_SIZE, NETWORK_SIZE_STDDEV, PEER_ARRIVALS, PEER_DEPARTURES, PEER_DOWNTIME,
-    PEER_FLAPS, PEER_SESSION_DURATION, PEERS_CLASS, PEERS_ESTIMATE, PEERS_ONLINE, PEERS_OVERLOOKED,
-    PEERS_SEEN_WITHIN, PEERS_UPTIME_AT_LEAST, SESSION_SURVIVAL, SUPERPEERS,
+    CENSUS_BAD_HINTS, CENSUS_LAST_SUCCESS, CENSUS_OVERLOOKED, CENSUS_RECOVERED, CENSUS_SUPERPEERS,
+    CENSUS_TELLING, CENSUS_VISITS, CENSUS_WALK_DURATION, CENSUS_WALKS, NETWORK_SIZE, NETWORK_SIZE_STDDEV,
+    PEER_ARRIVALS, PEER_DEPARTURES, PEER_DOWNTIME, PEER_FLAPS, PEER_SESSION_DURATION, PEERS_CLASS,
+    PEERS_ESTIMATE, PEERS_KNOWN, PEERS_ONLINE, PEERS_OVERLOOKED, PEERS_SEEN_WITHIN, PEERS_UPTIME_AT_LEAST,
+    SESSION_SURVIVAL, SUPERPEERS,
 };
 
 use super::{children, children_in_an_hour, departure_ratio, departures_in_an_hour};
@@ -59,6 +60,8 @@ fn flow() -> Vec<Panel> {
         ),
         lines("Overlooked", "short", "Peers that came while the book of sessions was full of peers that are there: not in any figure.")
             .ask("overlooked", format!("sum({})", increase(&PEERS_OVERLOOKED, "", "1h"))),
+        lines("In the book", "short", "Peers whose sessions are remembered, those that have gone too.")
+            .ask("{{instance}}", of(&PEERS_KNOWN, "")),
     ]
 }
 
@@ -144,6 +147,10 @@ fn census() -> Vec<Panel> {
             .ask("telling", format!("max({})", of(&CENSUS_TELLING, ""))),
         lines("Visits", "reqps", "By what came of them, in walks and between them. replaced: somebody else was at the address; demoted: it is there, and no superpeer any more.")
             .ask("{{result}}", format!("sum by (result) ({})", rate(&CENSUS_VISITS, ""))),
+        lines("Doubts", "short", "Within an hour: sessions that a failed visit made doubtful and that went on, hints that did not verify, superpeers beyond the bound of a walk.")
+            .ask("recovered", format!("sum({})", increase(&CENSUS_RECOVERED, "", "1h")))
+            .ask("bad hints", format!("sum({})", increase(&CENSUS_BAD_HINTS, "", "1h")))
+            .ask("overlooked", format!("sum({})", increase(&CENSUS_OVERLOOKED, "", "1h"))),
         lines("Walks per hour", "short", "complete: all of the key space was told of, and everybody who was named was visited.")
             .ask("{{result}}", format!("sum by (result) ({})", increase(&CENSUS_WALKS, "", "1h"))),
         lines("Length of a walk", "s", "The mean within an hour.")

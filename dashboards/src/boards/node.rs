@@ -2,9 +2,9 @@
 
 use callbook_host::metrics::names::{
     ATTACHMENTS, BUILD_INFO, CACHED_BUNDLES, CHILDREN, FAILOVERS, LINK_BYTES, LINKS, LOOKUPS, NAMES,
-    NODE_ROLE, PARENTS_LOST, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT_MEMORY,
-    PROCESS_START_TIME, PROCESS_THREADS, REACHABILITY, REGISTRATIONS, STANDBYS, STORE_COMMIT_FAILURES,
-    STORE_COMMIT_SECONDS, STORE_COMMITS,
+    NODE_ROLE, PARENTS_LEFT, PARENTS_LOST, PARENTS_SILENT, PRESENCE_ANSWERS, PROCESS_CPU, PROCESS_MAX_FDS,
+    PROCESS_OPEN_FDS, PROCESS_RESIDENT_MEMORY, PROCESS_START_TIME, PROCESS_THREADS, REACHABILITY,
+    REGISTRATIONS, STANDBYS, STORE_COMMIT_FAILURES, STORE_COMMIT_SECONDS, STORE_COMMITS,
 };
 
 use crate::model::{Dashboard, Draw, Panel};
@@ -50,9 +50,13 @@ fn work() -> Vec<Panel> {
     vec![
         lines("Look-ups", "ops", "By result.")
             .ask("{{result}}", format!("sum by (result) ({})", rate(&LOOKUPS, "op=\"resolve\""))),
-        lines("Parents", "short", "Within an hour: accepted by one, lost one, taken over by a standby.")
+        lines("Presence", "ops", "Answers to local questions for presence.")
+            .ask("{{presence}}", format!("sum by (presence) ({})", rate(&PRESENCE_ANSWERS, ""))),
+        lines("Parents", "short", "Within an hour: accepted by one, lost one, found one silent, left one that was of no use, taken over by a standby.")
             .ask("accepted", format!("sum({})", increase(&ATTACHMENTS, "", "1h")))
             .ask("lost", format!("sum({})", increase(&PARENTS_LOST, "", "1h")))
+            .ask("silent", format!("sum({})", increase(&PARENTS_SILENT, "", "1h")))
+            .ask("left", format!("sum({})", increase(&PARENTS_LEFT, "", "1h")))
             .ask("by a standby", format!("sum({})", increase(&FAILOVERS, "", "1h"))),
         lines("Registrations", "short", "Publications of its names within an hour.").ask(
             "{{op}} {{result}}",

@@ -1,9 +1,11 @@
 //! Superpeers: how much they carry, and what they refuse.
 
 use callbook_host::metrics::names::{
-    BAD_HINTS, BAD_LINKS, CHILDREN, CHILDREN_MAX, MAP_DROPPED, NODE_ROLE, PEER_SESSION_DURATION,
-    RECORD_BYTES, RECORDS, RECORDS_DROPPED, RECORDS_MOVED, RECORDS_STORED, REQUESTS_REFUSED, REQUESTS_SERVED,
-    RESERVATIONS, RESOLVE_DURATION, ROLE_CHANGES, SUPERPEERS, SUSPECTS_TOLD, SYNCING,
+    BAD_HINTS, BAD_LINKS, CHANGES_PUSHED, CHILDREN, CHILDREN_MAX, EQUIVOCATIONS, EQUIVOCATIONS_KEPT,
+    MAP_DROPPED, NEWS_DROPPED, NODE_ROLE, PEER_SESSION_DURATION, PROMISES_BROKEN, RECORD_BYTES, RECORDS,
+    RECORDS_DROPPED, RECORDS_MOVED, RECORDS_STORED, REFUTATIONS, REQUESTS_ASKED, REQUESTS_REFUSED,
+    REQUESTS_SERVED, RESERVATIONS, RESOLVE_DURATION, ROLE_CHANGES, STATEMENTS_HEARD, SUPERPEERS,
+    SUSPECTS_TOLD, SYNCING, VERIFICATIONS, WATCHES, WORKING_SENT,
 };
 
 use super::limited;
@@ -56,6 +58,8 @@ fn requests() -> Vec<Panel> {
     vec![
         Panel::new(Draw::Stack, "Served by kind", "reqps", "Requests that peers made of the daemons that are scraped.")
             .ask("{{kind}}", format!("sum by (kind) ({})", rate(&REQUESTS_SERVED, ""))),
+        Panel::new(Draw::Stack, "Asked by kind", "reqps", "Requests that they made of their peers.")
+            .ask("{{kind}}", format!("sum by (kind) ({})", rate(&REQUESTS_ASKED, ""))),
         Panel::new(Draw::Stack, "Refused by reason", "reqps", "busy: no place or no time; limit: a quota is used up; unsupported: not in this role; invalid: did not verify; stale: a newer record is held.")
             .ask("{{reason}}", format!("sum by (reason) ({})", rate(&REQUESTS_REFUSED, ""))),
         Panel::new(Draw::Stack, "Refused by kind", "reqps", "Requests that were refused at once, whatever the reason.")
@@ -64,9 +68,20 @@ fn requests() -> Vec<Panel> {
             .ask("p95", quantile("0.95", &RESOLVE_DURATION, "", "1h")),
         lines("Put off by limit", "ops", "What was put off or not heard because there was too much of it.")
             .ask("{{limiter}}", limited()),
-        lines("Lies", "ops", "Hints and statements that did not verify, and links ended for it.")
+        lines("Told to children", "ops", "Changes of what is watched or was answered before, and that one is still at work.")
+            .ask("changes", format!("sum({})", rate(&CHANGES_PUSHED, "")))
+            .ask("still at work", format!("sum({})", rate(&WORKING_SENT, ""))),
+        lines("Watches", "short", "Keys that are watched for children and for the daemons themselves.")
+            .ask("{{instance}}", of(&WATCHES, "")),
+        lines("Verified", "ops", "Signatures and chains of certificates that were checked.")
+            .ask("checked", format!("sum({})", rate(&VERIFICATIONS, ""))),
+        lines("Lies", "ops", "Hints and statements that did not verify, and links ended for it; superpeers that promised records and gave none; pairs of records with one version and two bodies.")
             .ask("bad hints", format!("sum({})", rate(&BAD_HINTS, "")))
-            .ask("links ended", format!("sum({})", rate(&BAD_LINKS, ""))),
+            .ask("links ended", format!("sum({})", rate(&BAD_LINKS, "")))
+            .ask("promises broken", format!("sum({})", rate(&PROMISES_BROKEN, "")))
+            .ask("equivocations", format!("sum({})", rate(&EQUIVOCATIONS, ""))),
+        lines("Proofs kept", "short", "Pairs of records with one version and two bodies, kept as proof.")
+            .ask("{{instance}}", of(&EQUIVOCATIONS_KEPT, "")),
     ]
 }
 
@@ -97,6 +112,10 @@ fn map() -> Vec<Panel> {
         )
         .ask("suspects told", format!("sum({})", rate(&SUSPECTS_TOLD, "")))
         .ask("dropped", format!("sum({})", rate(&MAP_DROPPED, ""))),
+        lines("News", "ops", "Statements of other superpeers that were news, those by which a suspect said that it lives, and news that were not told on.")
+            .ask("heard", format!("sum({})", rate(&STATEMENTS_HEARD, "")))
+            .ask("refuted", format!("sum({})", rate(&REFUTATIONS, "")))
+            .ask("not told", format!("sum({})", rate(&NEWS_DROPPED, ""))),
         lines("Taking over", "short", "Superpeers that have not finished taking over their range.")
             .ask("syncing", format!("sum({})", of(&SYNCING, ""))),
     ]

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use callbook_bootstrap::metrics::names::ALL;
 use callbook_dashboards::all;
 use callbook_dashboards::boards::experiment::FIGURE;
 use callbook_dashboards::rules::{alerts, recordings};
 use callbook_e2e::{Network, Peer, Process, Program, http_get, until};
+use callbook_host::metrics::{Kind, names};
 
 use super::scan::scan;
 
@@ -136,4 +138,27 @@ fn every_metric_and_label_that_is_asked_for_is_exported() {
     for rule in alerts() {
         shown.check(rule.alert, &rule.expr);
     }
+}
+
+#[test]
+fn every_metric_of_ours_is_looked_at() {
+    // Goal: nothing is exported for nobody. Method: each metric stands in a panel or a rule.
+    let panels = all().into_iter().flat_map(|dashboard| {
+        let asked =
+            dashboard.all_panels().flat_map(|panel| panel.queries.iter().map(|query| query.expr.clone()));
+        asked.collect::<Vec<_>>()
+    });
+    let rules =
+        recordings().into_iter().map(|rule| rule.expr).chain(alerts().into_iter().map(|rule| rule.expr));
+    let asked: BTreeSet<String> =
+        panels.chain(rules).flat_map(|expr| scan(&expr).selectors).map(|(metric, _)| metric).collect();
+    let ours = names::all().chain(names::of_observers()).chain(ALL);
+    let unseen = ours.filter(|metric| {
+        let series = match metric.kind {
+            Kind::Counter | Kind::Gauge => vec![metric.series()],
+            Kind::Histogram => ["bucket", "sum", "count"].map(|part| metric.part(part)).to_vec(),
+        };
+        !series.iter().any(|series| asked.contains(series))
+    });
+    assert_eq!(unseen.map(|metric| metric.name).collect::<Vec<_>>(), Vec::<&str>::new());
 }
