@@ -49,6 +49,29 @@ async fn a_name_registered_on_one_child_is_found_from_another() {
 }
 
 #[tokio::test]
+async fn superpeers_see_each_other_from_their_first_word_on() {
+    // Goal: sessions of superpeers begin when they do, however busy their links are. Method: one that starts as a
+    // superpeer, and one that was a child at first, see another before any hello can have told.
+    let world = World::new();
+    let shown = |settings| Settings { metrics_listen: Some(any()), ..settings };
+    let first = Peer::start(shown(world.superpeer(1))).await;
+    let Settings { role, .. } = world.superpeer(2);
+    let mut second = Peer::start(shown(Settings { listen: Some(any()), ..world.child(2) })).await;
+    second.command(Command::Seeds(first.sample().await)).await;
+    in_time(second.notice(|notice| matches!(notice, Notice::Attached(_)))).await;
+    second.command(Command::Act(role)).await;
+    let third = Peer::start(shown(world.superpeer(3))).await;
+    for peer in [&second, &third] {
+        peer.command(Command::Seeds(first.sample().await)).await;
+        let none = "callbook_peers_online{role=\"superpeer\"} 0\n";
+        in_time(async { while get(peer, "/metrics").await.contains(none) {} }).await;
+    }
+    for peer in [third, second, first] {
+        in_time(peer.handle.stop()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_superpeer_that_stops_is_missed_at_once_and_forgets_nothing() {
     // Goal: a goodbye ends links, and the store keeps what was acknowledged. Method: one superpeer with a
     // store; a child registers; the superpeer stops (the child loses its parent) and comes back on the

@@ -9,7 +9,7 @@
 //! *Not here*: which superpeers ought to be linked (`upkeep`), children (`children`).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,7 +17,7 @@ use core::time::Duration;
 use super::introductions::Introduced;
 use super::spending::{Allowance, Spending};
 use super::{Overlay, Timer};
-use crate::api::{Address, DialEnd, Effect, LinkId, Notice, Role, Write};
+use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Role, Seen, Write};
 use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
@@ -432,6 +432,7 @@ impl Overlay {
             self.map.meet(&peer);
             self.answered_at(id, &peer);
             self.works(peer);
+            self.see_superpeer(peer);
         }
         self.judge_skew();
         self.choose(id, peer);
@@ -445,6 +446,21 @@ impl Overlay {
         self.probe_up(&peer);
         self.attach_if_needed();
         self.begin_hellos(id);
+    }
+
+    /// A superpeer has greeted: it is there, if it is one.
+    fn see_superpeer(&mut self, peer: PeerId) {
+        if self.map.contact(&peer).is_some() {
+            self.seen(peer, Seen::There(Kin::Superpeer));
+        }
+    }
+
+    /// We are a superpeer now: those that greeted before are there.
+    pub(super) fn see_superpeers(&mut self) {
+        let greeted = |link: &Link| link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
+        let links = self.links.links.values().filter(|link| greeted(link));
+        let peers: BTreeSet<PeerId> = links.map(|link| link.peer).collect();
+        peers.into_iter().for_each(|peer| self.see_superpeer(peer));
     }
 
     /// A superpeer has greeted on a link: if we opened it, it listens where we dialled it.

@@ -51,6 +51,7 @@ impl Overlay {
             self.act_as(role);
             if !was {
                 self.counters.promotions += 1;
+                self.see_superpeers();
                 self.dial_anchors();
                 self.detach();
                 self.notice(Notice::Joined(id));
