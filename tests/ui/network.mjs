@@ -10,12 +10,12 @@ import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const CALLBOOK = process.env.CALLBOOK_BIN ?? join(ROOT, "target", "debug", "callbook");
+export const CALLBOOK = process.env.CALLBOOK_BIN ?? join(ROOT, "target", "debug", "callbook");
 const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
 
 /** Starts `callbook demo`, and waits until it says that its network runs on. */
-export async function startDemo() {
-  const child = spawn(CALLBOOK, ["demo", "--superpeers", "3", "--children", "4"], { stdio: ["ignore", "pipe", "pipe"] });
+export async function startDemo(superpeers = 3, children = 4) {
+  const child = spawn(CALLBOOK, ["demo", "--superpeers", `${superpeers}`, "--children", `${children}`], { stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   let said = "";
   child.stdout.on("data", (text) => (said += text));

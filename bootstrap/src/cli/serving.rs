@@ -106,7 +106,7 @@ async fn serve(
     let mut settings = settings(args, folder, &loaded, Role::Superpeer(own.clone()));
     settings.routes = targets.route(Arc::clone(&clock));
     let host = overlay.spawn(callbook_host::start(settings)).await.map_err(|error| machine(error.into()))?;
-    let Host { handle, login } = host.map_err(|error| start_report(&error))?;
+    let Host { handle, login, .. } = host.map_err(|error| start_report(&error))?;
 
     let service = Arc::new(Service::new(Parts {
         authority: Arc::clone(&authority),

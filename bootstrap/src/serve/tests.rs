@@ -68,7 +68,7 @@ async fn a_peer_enrols_finds_seeds_and_revokes_over_the_network() {
     let authority = Arc::new(Authority::new(network.clone(), login).unwrap());
     let own = SecretKey::from_seed([4; 32]).public().as_peer();
     let certificate = certify_own(&authority, &database, &own, clock::wall()).await.unwrap();
-    let Host { handle: server, login } = host(&network, 4, Some(certificate)).await;
+    let Host { handle: server, login, .. } = host(&network, 4, Some(certificate)).await;
     let service = Arc::new(Service::new(Parts {
         authority,
         keys: ServerKeys::generate(),

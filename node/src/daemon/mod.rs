@@ -24,12 +24,13 @@ mod watching;
 use std::io::Read;
 use std::sync::Arc;
 
-use callbook_host::{StartError, StoreError};
+use callbook_host::{Host, StartError, StoreError};
 use callbook_login::network_file::NetworkFile;
-use callbook_overlay::api::Command;
+use callbook_overlay::api::{Command, Notice};
 use libp2p::multiaddr::Protocol;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::watch;
 
 use crate::cli::output::{Printer, shell_word};
@@ -106,7 +107,7 @@ async fn up(
     let file = folder.network(config.network.as_deref())?;
     let names = Names::open(&folder.path)?;
     let plan = role::plan(config, &folder, &file, &names)?;
-    let handle = start(driver, &plan, config, (&folder, &file)).await?;
+    let Host { handle, notices, .. } = start(driver, &plan, config, (&folder, &file)).await?;
     let (listener, place) = socket::listen(&folder.path).map_err(|error| socket_problem(&folder, &error))?;
     let (web, page) = match config.api_listen {
         Some(wanted) => {
@@ -125,7 +126,7 @@ async fn up(
         Ok(()) if *stopped.borrow() => Ok(()),
         Ok(()) => {
             let volunteer = plan.volunteers.then(|| tokio::spawn(role::volunteer(Arc::clone(&daemon))));
-            let outcome = serve(&daemon, (listener, web), config, printer, stopped).await;
+            let outcome = serve(&daemon, (listener, web), config, (notices, printer), stopped).await;
             volunteer.inspect(tokio::task::JoinHandle::abort);
             outcome
         }
@@ -144,11 +145,10 @@ async fn serve(
     daemon: &Arc<Daemon>,
     (socket, web): (UnixListener, Option<TcpListener>),
     config: &Config,
-    printer: Printer,
+    (notices, printer): (Receiver<Notice>, Printer),
     mut stopped: watch::Receiver<bool>,
 ) -> Outcome<()> {
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(upkeep::notices(Arc::clone(daemon), daemon.handle.notices(), printer));
     tasks.spawn(upkeep::register(Arc::clone(daemon)));
     tasks.spawn(upkeep::seeds(Arc::clone(daemon)));
     tasks.spawn(upkeep::renew(Arc::clone(daemon)));
@@ -167,6 +167,8 @@ async fn serve(
     } else {
         printer.result(&ready, cli::text::ready);
     }
+    // From the first one on: who has an address from the last time is attached before it is ready.
+    tasks.spawn(upkeep::notices(Arc::clone(daemon), notices, printer));
     let mut asked = daemon.stop.subscribe();
     let mut host_notices = daemon.handle.notices();
     let host_ended = async {
@@ -201,7 +203,7 @@ async fn start(
     plan: &role::Plan,
     config: &Config,
     (folder, file): (&Folder, &NetworkFile),
-) -> Outcome<callbook_host::Handle> {
+) -> Outcome<Host> {
     let last = plan.listen.map(|listen| folder.last_listen(listen));
     let failed = |error| Problem::new(Code::Internal, format!("the host failed to start: {error}"));
     let first = driver.spawn(callbook_host::start(plan.settings(config, folder, file, last))).await;
@@ -213,14 +215,14 @@ async fn start(
         }
         outcome => outcome,
     };
-    let handle = host.map_err(|error| start_problem(&error))?.handle;
-    let listeners = handle.listeners();
+    let host = host.map_err(|error| start_problem(&error))?;
+    let listeners = host.handle.listeners();
     let mut parts = listeners.iter().flat_map(|address| address.iter());
     let port = parts.find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
     if let Some(port) = port.filter(|port| last.map(|last| last.port()) != Some(*port)) {
         folder.keep_port(port);
     }
-    Ok(handle)
+    Ok(host)
 }
 
 fn start_problem(error: &StartError) -> Problem {

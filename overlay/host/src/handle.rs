@@ -87,6 +87,8 @@ pub struct Host {
     pub handle: Handle,
     /// Login requests of other peers; `None` unless [`Settings::serves_login`](crate::Settings).
     pub login: Option<mpsc::Receiver<LoginCall>>,
+    /// The notices from the first one on, which may come at once: later listeners may be too late for it.
+    pub notices: broadcast::Receiver<Notice>,
 }
 
 /// Asks a running host; cheap to clone. The host stops when the last handle is gone.

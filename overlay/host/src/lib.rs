@@ -132,7 +132,7 @@ pub async fn start(settings: Settings) -> Result<Host, StartError> {
     let rate = (network.limits == Limits::Normal).then_some(RATE);
     let (overlay, first) = overlay(&settings, &reach, restored, &clock)?;
     let (local, from_local) = mpsc::channel(LOCAL_MAX);
-    let (notices, _) = broadcast::channel(NOTICES_MAX);
+    let (notices, from_first) = broadcast::channel(NOTICES_MAX);
     let (serving, login) = serves_login.then(|| mpsc::channel(LOGIN_CALLS_MAX)).unzip();
     let facts = Arc::new(Facts {
         peer: SecretKey::from_seed(*key).public().as_peer(),
@@ -167,7 +167,7 @@ pub async fn start(settings: Settings) -> Result<Host, StartError> {
             task.abort();
         }
     });
-    Ok(Host { handle, login })
+    Ok(Host { handle, login, notices: from_first })
 }
 
 /// Where others can dial us.

@@ -49,6 +49,19 @@ async fn a_name_registered_on_one_child_is_found_from_another() {
 }
 
 #[tokio::test]
+async fn what_happens_at_the_very_start_is_noticed() {
+    // Goal: nobody is too late for the first notice. Method: a superpeer joins as it starts; it is listened to after
+    // it has answered. A listener of one's own (control) hears nothing any more.
+    let world = World::new();
+    let Host { handle, mut notices, .. } = start(world.superpeer(1)).await.unwrap();
+    in_time(handle.command(Command::Status)).await.unwrap();
+    let late = handle.notices();
+    assert!(matches!(notices.try_recv(), Ok(Notice::Joined(_))));
+    assert!(late.is_empty());
+    in_time(handle.stop()).await;
+}
+
+#[tokio::test]
 async fn superpeers_see_each_other_from_their_first_word_on() {
     // Goal: sessions of superpeers begin when they do, however busy their links are. Method: one that starts as a
     // superpeer, and one that was a child at first, see another before any hello can have told.
@@ -110,7 +123,7 @@ async fn a_login_request_reaches_the_server_and_its_answer_comes_back() {
     let world = World::new();
     for transports in [Transports::Both, Transports::TcpOnly, Transports::QuicOnly] {
         let server = Settings { serves_login: true, transports, ..world.superpeer(1) };
-        let Host { handle: server, login } = start(server).await.unwrap();
+        let Host { handle: server, login, .. } = start(server).await.unwrap();
         let mut calls = login.unwrap();
         let client = Peer::start(Settings { transports, ..world.child(2) }).await;
         for request in ["one", "two"] {
@@ -153,7 +166,7 @@ async fn a_login_that_cannot_work_says_why() {
     assert!(matches!(answer, Err(LoginError::Unreachable(_))), "{answer:?}");
 
     let server = Settings { serves_login: true, ..world.superpeer(3) };
-    let Host { handle: server, login } = start(server).await.unwrap();
+    let Host { handle: server, login, .. } = start(server).await.unwrap();
     drop(login);
     let answer = ask(&server.listeners()).await;
     assert!(matches!(answer, Err(LoginError::Refused(_))), "{answer:?}");
