@@ -49,13 +49,15 @@ async function left(data) {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-/** The superpeer with most to see, and a name that it has to ask others for. */
+/** The superpeer with most to see of those that have to ask others for a name, and that name. */
 async function best(superpeers) {
   const seen = await Promise.all(superpeers.map(async (data) => [data, await left(data)]));
   for (const [data] of seen.sort(([, one], [, other]) => other - one)) {
-    for (const name of NAMES) if ((await asked(data, name)) >= 2) return [data, name];
+    const steps = await Promise.all(NAMES.map(async (name) => [name, await asked(data, name)]));
+    const [name, most] = steps.sort(([, one], [, other]) => other - one)[0];
+    if (most) return [data, name];
   }
-  return [seen[0][0], NAMES[0]];
+  throw new Error("nobody has to ask anybody");
 }
 
 async function show(browser, url, name, colorScheme) {
