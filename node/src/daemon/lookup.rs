@@ -165,6 +165,7 @@ fn step(step: &api::Step) -> Step {
             ("found", Some(devices), (step.asked != Asked::Storer).then_some(source))
         }
         Answer::Denied => ("denied", None, None),
+        Answer::Named { .. } => ("named others", None, None),
         Answer::Syncing => ("syncing", None, None),
         Answer::Unknown => ("unknown", None, None),
         Answer::Refused => ("refused", None, None),

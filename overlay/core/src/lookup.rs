@@ -216,6 +216,31 @@ impl Walk {
         self.candidates.iter().find(|candidate| candidate.peer == *peer).map_or(1, |found| found.depth)
     }
 
+    /// Whether `peer` has been asked, or can't be.
+    pub(crate) fn has_asked(&self, peer: &PeerId) -> bool {
+        let asked = |candidate: &Candidate| candidate.peer == *peer && candidate.state != State::Fresh;
+        self.left_out.contains(peer) || self.candidates.iter().any(asked)
+    }
+
+    /// Whether nobody of the closest is left to ask, and only late ones may still answer.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let mut late = false;
+        for candidate in self.closest() {
+            match candidate.state {
+                State::Fresh | State::Asked | State::Unready => return false,
+                State::Late => late = true,
+                State::Denied | State::Found | State::Failed => {}
+            }
+        }
+        late && self.goal == Goal::Value
+    }
+
+    /// The most requests in sequence that it took to ask anybody.
+    pub(crate) fn deepest(&self) -> u8 {
+        let asked = self.candidates.iter().filter(|candidate| candidate.state != State::Fresh);
+        asked.map(|candidate| candidate.depth).max().unwrap_or(0)
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count()
     }

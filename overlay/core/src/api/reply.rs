@@ -99,6 +99,11 @@ pub enum Answer {
     },
     /// Nothing there (a parent: denied by enough storers).
     Denied,
+    /// So many superpeers around the key that the look-up did not know: one that was asked where it was stuck.
+    Named {
+        /// How many.
+        superpeers: usize,
+    },
     /// It has not finished taking over its range.
     Syncing,
     /// It could not tell.

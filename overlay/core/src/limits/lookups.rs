@@ -11,7 +11,17 @@ pub const STORER_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// A storer with a link is given up by a look-up after so many of its round trips. *Guess*.
 pub const STORER_ROUND_TRIPS: u32 = 8;
 
-/// Steps of one look-up that are told. *Guess*: more than a walk has candidates.
+/// Restarts of a look-up that is stuck. *Specification* (DESIGN §4).
+pub const RESTARTS_MAX: usize = 2;
+
+/// Paths that look-ups may begin, a second. *Guess*: one look-up in two seconds restarts once, and that costs no
+/// more than what a busy superpeer sends anyway.
+pub const PATHS_PER_SEC: u64 = 4;
+
+/// The same, at once after a quiet time. *Guess*: eight look-ups restart once.
+pub const PATHS_BURST: u64 = 64;
+
+/// Steps of one look-up that are told. *Guess*: more than as a rule are asked; a walk may have 60 candidates.
 pub const TRACE_MAX: usize = 64;
 
 /// How long an absence is remembered. *Specification* (DESIGN §4).

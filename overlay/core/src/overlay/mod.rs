@@ -32,6 +32,7 @@ mod look;
 mod mend;
 mod moving;
 mod newest;
+mod paths;
 mod presence;
 mod promotion;
 mod publish;
@@ -65,8 +66,8 @@ use crate::counters::Counters;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    ANCHORS, ANCHORS_INTERVAL, AWAY, MAP_MAX, NEAR, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST,
-    UNVERIFIED_DIALS_PER_SEC, WARM,
+    ANCHORS, ANCHORS_INTERVAL, AWAY, MAP_MAX, NEAR, PATHS_BURST, PATHS_PER_SEC, SWEEP_INTERVAL,
+    UNVERIFIED_DIALS_BURST, UNVERIFIED_DIALS_PER_SEC, WARM,
 };
 use crate::map::Map;
 use crate::network::{Limits, Network};
@@ -221,6 +222,8 @@ pub struct Overlay {
     warm: usize,
     /// Dials to addresses that nobody has answered at.
     strangers: Budget,
+    /// Paths that look-ups may begin.
+    paths: Budget,
 
     timers: BTreeSet<(Instant, Timer)>,
     next: u64,
@@ -285,6 +288,7 @@ impl Overlay {
             near: NEAR,
             warm: WARM,
             strangers: Budget::full(UNVERIFIED_DIALS_PER_SEC, UNVERIFIED_DIALS_BURST, now.instant),
+            paths: Budget::full(PATHS_PER_SEC, PATHS_BURST, now.instant),
             timers: BTreeSet::new(),
             next: 1,
             out: Vec::new(),

@@ -19,6 +19,8 @@ use crate::wire::{Frame, Message, Reason, Refused};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Walk(u64),
+    /// The start of a path of a walk was asked whom it knows.
+    Path(u64),
     Put(u64),
     Attach,
     Register(Key, u64),
@@ -221,6 +223,7 @@ impl Overlay {
         let quick = matches!(
             pending.purpose,
             Purpose::Walk(_)
+                | Purpose::Path(_)
                 | Purpose::Put(_)
                 | Purpose::Attach
                 | Purpose::FailOver
@@ -373,6 +376,7 @@ impl Overlay {
     fn ended(&mut self, peer: PeerId, purpose: Purpose, outcome: Outcome) {
         match purpose {
             Purpose::Walk(walk) => self.walk_heard(walk, peer, outcome),
+            Purpose::Path(walk) => self.path_heard(walk, peer, &outcome),
             Purpose::Put(put) => self.put_heard(put, peer, outcome),
             Purpose::Attach => self.attach_heard(peer, outcome),
             Purpose::Register(key, seq) => self.register_heard(key, seq, peer, outcome),

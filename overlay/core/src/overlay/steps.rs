@@ -23,6 +23,8 @@ pub(super) struct Steps {
 #[derive(Debug)]
 struct Asked {
     peer: PeerId,
+    /// Whom it knows, and not what it holds.
+    path: bool,
     at: Instant,
     ended: Option<(Instant, Answer)>,
 }
@@ -32,16 +34,28 @@ impl Steps {
         Self { since: traced.then_some(now), steps: Vec::new() }
     }
 
-    pub(super) fn asked(&mut self, peer: PeerId, now: Instant) {
+    /// Somebody was asked for records; or, at the start of a path, whom it knows.
+    pub(super) fn asked(&mut self, peer: PeerId, path: bool, now: Instant) {
         if self.since.is_some() && self.steps.len() < TRACE_MAX {
-            self.steps.push(Asked { peer, at: now, ended: None });
+            self.steps.push(Asked { peer, path, at: now, ended: None });
         }
     }
 
     pub(super) fn ended(&mut self, peer: &PeerId, now: Instant, answer: Answer) {
+        self.ended_as(peer, false, (now, answer));
+    }
+
+    fn ended_as(&mut self, peer: &PeerId, path: bool, ended: (Instant, Answer)) {
         // Who was not ready is asked again.
-        if let Some(step) = self.steps.iter_mut().rfind(|step| step.peer == *peer) {
-            step.ended = Some((now, answer));
+        if let Some(step) = self.steps.iter_mut().rfind(|step| step.peer == *peer && step.path == path) {
+            step.ended = Some(ended);
+        }
+    }
+
+    /// What the question at the start of a path ended in.
+    pub(super) fn path_ended(&mut self, peer: &PeerId, now: Instant, outcome: &Outcome) {
+        if self.since.is_some() {
+            self.ended_as(peer, true, (now, failure(outcome)));
         }
     }
 
@@ -69,6 +83,7 @@ impl Steps {
 fn failure(outcome: &Outcome) -> Answer {
     match outcome {
         Outcome::Answer(Message::Got(_)) => Answer::Denied,
+        Outcome::Answer(Message::Hints(hints)) => Answer::Named { superpeers: hints.hints.len() },
         Outcome::Answer(_) => Answer::Invalid,
         Outcome::Refused(refused) => match Reason::from_wire(refused.reason) {
             Reason::Syncing => Answer::Syncing,
@@ -94,6 +109,7 @@ fn to_wire(answer: Answer) -> (u8, u8) {
         Answer::Unreachable => (6, 0),
         Answer::Invalid => (7, 0),
         Answer::Pending => (8, 0),
+        Answer::Named { superpeers } => (9, u8::try_from(superpeers).unwrap_or(u8::MAX)),
     }
 }
 
@@ -108,6 +124,7 @@ pub(super) fn from_wire(step: &TraceStep) -> Answer {
         5 => Answer::Silent,
         6 => Answer::Unreachable,
         8 => Answer::Pending,
+        9 => Answer::Named { superpeers: usize::from(step.devices) },
         _ => Answer::Invalid,
     }
 }

@@ -3,8 +3,8 @@
 //! The first storer's bundle that holds a device answers a look-up; what comes later is verified and
 //! merged into the cache and told to those who were answered. A cross-checked look-up waits until β
 //! storers gave the same. Who hangs is waited for no longer than a few of its round trips, and asked last
-//! for a while; who can't be reached leaves the map. *Not here*: whom to ask (`lookup`), what the asker
-//! does with the end (`resolve`, `puts`), storers that were behind (`mend`).
+//! for a while; who can't be reached leaves the map. *Not here*: whom to ask (`lookup`), how a look-up goes on that is
+//! stuck (`paths`), what the asker does with the end (`resolve`, `puts`), storers that were behind (`mend`).
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::look::{Asker, Found, Nothing};
+use super::paths::Paths;
 use super::requests::{Outcome, Purpose};
 use super::steps::Steps;
 use super::{Overlay, Timer};
@@ -47,7 +48,8 @@ pub(super) struct WalkRun {
     /// Verified epoch records that came with denials.
     epochs: Vec<Record>,
     /// Whom we knew around the key when it began.
-    known: Known,
+    pub(super) known: Known,
+    pub(super) paths: Paths,
     /// Requests beyond what the walk allows: one for each hedge.
     extra: usize,
     hedge: Option<Instant>,
@@ -57,8 +59,8 @@ pub(super) struct WalkRun {
     began: Instant,
     ends: Instant,
     /// The owner has its answer; only late answers are awaited.
-    over: bool,
-    steps: Steps,
+    pub(super) over: bool,
+    pub(super) steps: Steps,
     caps: Caps,
     /// Heard of only now, and one too many of their group.
     shut_out: BTreeSet<PeerId>,
@@ -81,6 +83,7 @@ impl WalkRun {
             owner,
             epochs: Vec::new(),
             known: Known::default(),
+            paths: Paths::new(scope),
             extra: 0,
             hedge: None,
             again: None,
@@ -160,23 +163,11 @@ impl Overlay {
     }
 
     /// Asks whom there is to ask, or ends the walk.
-    fn step(&mut self, id: u64, mut run: Box<WalkRun>) {
+    pub(super) fn step(&mut self, id: u64, run: Box<WalkRun>) {
         if run.over {
             return self.put_back(id, run);
         }
-        let verdict = run.walk.verdict();
-        if run.compares()
-            && let Some(bundle) = self.agreed(&run, verdict)
-        {
-            return self.end_with(id, run, bundle, None);
-        }
-        match verdict {
-            Verdict::Running => {}
-            Verdict::Waiting => return self.wait_for_unready(id, run),
-            Verdict::Absent | Verdict::Unknown | Verdict::Settled => {
-                return self.end_walk(id, run, verdict);
-            }
-        }
+        let Some(mut run) = self.unless_ended(id, run) else { return };
         let now = self.now.instant;
         let inner = self.inner();
         let rank = |place: usize, peer: &PeerId| {
@@ -191,7 +182,7 @@ impl Overlay {
                 break;
             }
             run.walk.asked(&peer);
-            run.steps.asked(peer, now);
+            run.steps.asked(peer, false, now);
             asking.push(peer);
         }
         let hedges = self.parallelism == Parallelism::Hedged && !run.compares();
@@ -217,9 +208,37 @@ impl Overlay {
         }
     }
 
+    /// The walk, if somebody may be asked: it has not ended, and waits neither for storers that are not ready nor for
+    /// paths.
+    fn unless_ended(&mut self, id: u64, mut run: Box<WalkRun>) -> Option<Box<WalkRun>> {
+        if run.compares()
+            && let Some(bundle) = self.agreed(&run)
+        {
+            self.end_with(id, run, bundle, None);
+            return None;
+        }
+        let verdict = run.walk.verdict();
+        if verdict == Verdict::Unknown || verdict == Verdict::Running && run.walk.is_stuck() {
+            run = self.go_on_elsewhere(id, run)?;
+        }
+        if verdict == Verdict::Running {
+            return Some(run);
+        }
+        if run.compares()
+            && let Some(bundle) = self.all_given(&run)
+        {
+            self.end_with(id, run, bundle, None);
+        } else if verdict == Verdict::Waiting {
+            self.wait_for_unready(id, run);
+        } else {
+            self.end_walk(id, run, verdict);
+        }
+        None
+    }
+
     /// How long a look-up waits for a storer; a dial takes its time. What is to be stored waits longer:
     /// a storer that is passed over lacks it.
-    fn storer_timeout(&self, peer: &PeerId) -> Duration {
+    pub(super) fn storer_timeout(&self, peer: &PeerId) -> Duration {
         match self.links.rank(peer) {
             (true, _) => REQUEST_TIMEOUT,
             (false, Duration::MAX) => STORER_TIMEOUT_MIN,
@@ -346,8 +365,8 @@ impl Overlay {
         self.put_back(id, run);
     }
 
-    /// What min(β, storers) storers agree on; once nobody is left to ask, all that was given together.
-    fn agreed(&self, run: &WalkRun, verdict: Verdict) -> Option<Bundle> {
+    /// What min(β, storers) storers agree on.
+    fn agreed(&self, run: &WalkRun) -> Option<Bundle> {
         let (_, storers) = run.walk.tally();
         let enough = self.network.parameters.beta.min(storers).max(1);
         let whole = |bundle: &Bundle| {
@@ -359,15 +378,15 @@ impl Overlay {
         let alike = |bundle: &&Bundle| {
             wholes.iter().filter(|other| other.digest() == bundle.digest()).count() >= enough
         };
-        if let Some(bundle) = wholes.iter().find(alike) {
-            return Some(bundle.clone());
-        }
-        if verdict == Verdict::Running || wholes.is_empty() {
-            return None;
-        }
-        let mut merged = Bundle::new(wholes.into_iter().flat_map(|bundle| bundle.records));
-        merged.apply_epoch();
-        Some(merged)
+        wholes.iter().find(alike).cloned()
+    }
+
+    /// All that storers have given, together, for whom they do not agree.
+    fn all_given(&self, run: &WalkRun) -> Option<Bundle> {
+        let given = run.gave.iter().flat_map(|(_, bundle)| &bundle.records);
+        let mut all = Bundle::new(given.chain(&run.epochs).cloned());
+        all.apply_epoch();
+        (!run.gave.is_empty()).then_some(all)
     }
 
     /// The request has waited as long as is usual: one more storer is asked.
@@ -388,7 +407,8 @@ impl Overlay {
             return self.mend(run);
         }
         let verdict = if run.walk.goal == Goal::Nodes { Verdict::Settled } else { Verdict::Unknown };
-        match self.agreed(&run, verdict).filter(|_| run.compares()) {
+        let bundle = || self.agreed(&run).or_else(|| self.all_given(&run));
+        match run.compares().then(bundle).flatten() {
             Some(bundle) => self.end_with(id, run, bundle, None),
             None => self.end_walk(id, run, verdict),
         }
@@ -439,7 +459,7 @@ impl Overlay {
         }
     }
 
-    fn take_hints(&mut self, run: &mut WalkRun, teller: PeerId, hints: &[Hint], depth: u8) {
+    pub(super) fn take_hints(&mut self, run: &mut WalkRun, teller: PeerId, hints: &[Hint], depth: u8) {
         for hint in hints.iter().take(HINTS_PER_ANSWER_MAX) {
             // Whom we knew is ours to ask; of those heard only now no group may become the whole walk,
             // not even if they are named twice: by then the map knows them.

@@ -336,10 +336,10 @@ pub struct TraceStep {
     #[n(2)]
     pub took_micros: u32,
     /// 0 found, 1 denied, 2 syncing, 3 unknown, 4 refused, 5 silent, 6 unreachable, 7 invalid,
-    /// 8 pending.
+    /// 8 pending, 9 named others.
     #[n(3)]
     pub answer: u8,
-    /// Devices found.
+    /// Devices found; superpeers named.
     #[n(4)]
     pub devices: u8,
 }

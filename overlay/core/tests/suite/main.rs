@@ -23,6 +23,7 @@ mod moving;
 mod neighbours;
 mod network;
 mod parents;
+mod paths;
 mod records;
 mod review;
 mod scenarios;
