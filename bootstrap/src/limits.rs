@@ -42,8 +42,9 @@ pub const FILE_BYTES_MAX: u64 = 65_536;
 /// gone is a row of failed scrapes)
 pub const ANNOUNCED_FOR: Duration = Duration::from_secs(600);
 
-/// Metrics listeners that are listed. (guess)
-pub const TARGETS_MAX: usize = 4_096;
+/// Metrics listeners that are listed. (guess; the `target_limit` of the Prometheus configuration that is shipped, beyond
+/// which it would scrape none of them)
+pub const TARGETS_MAX: usize = 1_000;
 
 /// Of them, those of one address group; a `lab` network has no such limit. (guess)
 pub const TARGETS_PER_GROUP: usize = 64;

@@ -59,13 +59,16 @@ pub enum Outcome {
     Ok,
     /// Refused by a rule.
     Refused,
+    /// Refused because the name, or one like it, belongs to somebody.
+    Taken,
     /// Refused by a rate limit.
     Limited,
     /// The server failed.
     Failed,
 }
 
-const OUTCOMES: [Outcome; 4] = [Outcome::Ok, Outcome::Refused, Outcome::Limited, Outcome::Failed];
+const OUTCOMES: [Outcome; 5] =
+    [Outcome::Ok, Outcome::Refused, Outcome::Taken, Outcome::Limited, Outcome::Failed];
 
 impl EncodeLabelValue for Kind {
     fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
@@ -91,6 +94,7 @@ impl EncodeLabelValue for Outcome {
         let word = match self {
             Self::Ok => "ok",
             Self::Refused => "refused",
+            Self::Taken => "taken",
             Self::Limited => "limited",
             Self::Failed => "failed",
         };
@@ -142,6 +146,8 @@ pub mod names {
         LOGINS = Counter "logins";
         /// Enrolments that reached their last message, by result
         ENROLMENTS = Counter "enrolments";
+        /// How long the last message of a login took, by result: arithmetic of the password and the database
+        LOGIN_DURATION = Histogram "login_duration_seconds";
         /// Logins between their two messages
         LOGINS_BEGUN = Gauge "logins_begun";
         /// Active accounts
@@ -165,6 +171,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RequestLabel, Histogram, fn() -> Histogram>,
     logins: Family<ResultLabel, Counter>,
+    login_durations: Family<ResultLabel, Histogram, fn() -> Histogram>,
     enrolments: Family<ResultLabel, Counter>,
     logins_begun: Gauge,
     accounts: Gauge,
@@ -177,6 +184,7 @@ impl Default for Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
             logins: Family::default(),
+            login_durations: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
             enrolments: Family::default(),
             logins_begun: Gauge::default(),
             accounts: Gauge::default(),
@@ -190,6 +198,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         for result in OUTCOMES {
             drop(self.logins.get_or_create(&ResultLabel { result }));
+            drop(self.login_durations.get_or_create(&ResultLabel { result }));
             drop(self.enrolments.get_or_create(&ResultLabel { result }));
             for request in KINDS {
                 drop(self.requests.get_or_create(&RequestLabels { request, result }));
@@ -205,6 +214,7 @@ impl Metrics {
             };
         }
         add!(REQUESTS: requests, REQUEST_DURATION: durations, LOGINS: logins, ENROLMENTS: enrolments);
+        add!(LOGIN_DURATION: login_durations);
         add!(LOGINS_BEGUN: logins_begun, ACCOUNTS: accounts, SUPERPEERS_KNOWN: superpeers);
     }
 
@@ -238,6 +248,7 @@ impl Metrics {
         self.durations.get_or_create(&RequestLabel { request }).observe(took.as_secs_f64());
         if request == Kind::LoginFinish {
             self.logins.get_or_create(&ResultLabel { result }).inc();
+            self.login_durations.get_or_create(&ResultLabel { result }).observe(took.as_secs_f64());
         }
         if request == Kind::EnrolFinish {
             self.enrolments.get_or_create(&ResultLabel { result }).inc();
@@ -268,6 +279,8 @@ fn outcome(response: &Response) -> Outcome {
     let Response::Refused(refusal) = response else { return Outcome::Ok };
     if matches!(refusal, Refusal::RateLimited { .. }) {
         Outcome::Limited
+    } else if matches!(refusal, Refusal::Taken | Refusal::Reserved) {
+        Outcome::Taken
     } else if matches!(refusal, Refusal::Internal | Refusal::KeyExpiring) {
         Outcome::Failed
     } else {

@@ -176,6 +176,7 @@ impl From<Refusal> for Report {
             Refusal::StaleSession => ("stale_session", Exit::Login),
             Refusal::TooManyDevices => ("too_many_devices", Exit::Login),
             Refusal::TooManyNodes => ("too_many_nodes", Exit::Login),
+            Refusal::Uncertified => ("uncertified", Exit::Login),
             Refusal::Internal
             | Refusal::Unsupported
             | Refusal::BadProof

@@ -24,7 +24,7 @@ use callbook_overlay::key::{PeerId, PublicKey};
 use callbook_overlay::name::Username;
 use callbook_overlay::network::{Limits, Network};
 use callbook_overlay::sign::{Signature, Strict};
-use callbook_overlay::time::{Instant, Now};
+use callbook_overlay::time::Now;
 use tokio::sync::Notify;
 
 use crate::authority::Authority;
@@ -188,15 +188,23 @@ impl Service {
                 let count = usize::from(seeds.count).min(callbook_login::messages::SEEDS_MAX);
                 Ok(Response::Seeds(self.directory.seeds(count).await))
             }
-            Request::Announce(announce) => self.announce(caller, announce, now.instant),
+            Request::Announce(announce) => self.announce(caller, &announce, now).await,
             Request::Unsupported { .. } => Err(Refusal::Unsupported.into()),
         }
     }
 
-    /// Lists a peer's metrics at the address that it comes from.
-    fn announce(&self, caller: &Caller, announce: Announce, now: Instant) -> Result<Response, Stop> {
+    /// Lists a certified peer's metrics at the address that it comes from: what strangers serve doesn't get into
+    /// the operator's Prometheus.
+    async fn announce(&self, caller: &Caller, announce: &Announce, now: Now) -> Result<Response, Stop> {
+        if announce.port == 0 {
+            self.targets.withdraw(&caller.peer);
+            return Ok(Response::Announced(Announced { secs: 0 }));
+        }
         let ip = caller.address.ok_or(Refusal::Refused)?;
-        if self.targets.announce(caller.peer, (ip, announce.port), now) {
+        if !self.is_certified(caller, announce.vouch.as_ref(), now.unix).await? {
+            return Err(Refusal::Uncertified.into());
+        }
+        if self.targets.announce(caller.peer, (ip, announce.port), now.instant) {
             let secs = u32::try_from(limits::ANNOUNCED_FOR.as_secs()).unwrap_or(u32::MAX);
             return Ok(Response::Announced(Announced { secs }));
         }

@@ -2,7 +2,7 @@
 //!
 //! Daemons that want to be seen announce the port of their metrics listener, again and again; the address
 //! is the one that the announcement came from, so nobody can have somebody else scraped. What was not
-//! announced again in time is left out.
+//! announced again in time is left out, and so is who says goodbye.
 //!
 //! *Not here*: the announcement's message ([`callbook_login::messages`]).
 
@@ -69,6 +69,11 @@ impl Targets {
         room
     }
 
+    /// Lists a peer's metrics no more.
+    pub fn withdraw(&self, peer: &PeerId) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
+    }
+
     /// All that count now, in order.
     #[must_use]
     pub fn list(&self, now: Instant) -> Vec<SocketAddr> {
@@ -124,6 +129,8 @@ mod tests {
         let expected = serde_json::json!([{ "targets": ["192.0.2.1:1000", "192.0.2.1:2001"] }]);
         assert_eq!(targets.to_json(at(599)), expected);
         assert_eq!(targets.list(at(600)), ["192.0.2.1:2001".parse().unwrap()]);
+        targets.withdraw(&two);
+        assert!(targets.list(at(600)).is_empty());
     }
 
     #[test]

@@ -45,7 +45,7 @@ const SWITCHES: [&str; 2] = ["metrics.announce", "census.children"];
 
 /// Most children that can be asked for. A guess: above it the connections would be refused, not the
 /// children.
-const CHILDREN_MOST: usize = 4_096;
+pub(crate) const CHILDREN_MOST: usize = 4_096;
 
 /// Largest file that is read, in bytes. A guess: far above any that people write.
 const FILE_BYTES_MAX: u64 = 1 << 20;

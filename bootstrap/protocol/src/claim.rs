@@ -51,6 +51,13 @@ pub enum Claim<'a> {
         /// The device that loses its certificate.
         device: &'a PublicKey,
     },
+    /// The peer that asks has its metrics listed.
+    Announce {
+        /// The account.
+        username: &'a Username,
+        /// Who asks.
+        peer: &'a PeerId,
+    },
     /// The peer that asks may see the account's devices.
     Devices {
         /// The account.
@@ -84,6 +91,9 @@ impl Claim<'_> {
             Self::Enrol { username, upload } => ("enrol", [username.as_str().as_bytes(), upload, &[]]),
             Self::Login { username, session } => ("login", [username.as_str().as_bytes(), *session, &[]]),
             Self::Node { username, peer } => ("node", [username.as_str().as_bytes(), peer.as_bytes(), &[]]),
+            Self::Announce { username, peer } => {
+                ("announce", [username.as_str().as_bytes(), peer.as_bytes(), &[]])
+            }
             Self::Devices { username, peer } => {
                 ("devices", [username.as_str().as_bytes(), peer.as_bytes(), &[]])
             }
@@ -124,5 +134,6 @@ mod tests {
         assert!(!holds(Claim::Renew { username: &alice, peer: &there }, &network));
         assert!(!holds(Claim::Devices { username: &alice, peer: &here }, &network));
         assert!(!holds(Claim::Node { username: &alice, peer: &here }, &network));
+        assert!(!holds(Claim::Announce { username: &alice, peer: &here }, &network));
     }
 }

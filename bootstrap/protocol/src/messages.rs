@@ -241,13 +241,17 @@ pub struct Seeds {
 
 /// Scrape my metrics.
 ///
-/// The address is the one that the request comes from: nobody can have others scraped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+/// The address is the one that the request comes from: nobody can have others scraped. Who has no node
+/// certificate needs a device certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Announce {
-    /// The port of the metrics listener.
+    /// The port of the metrics listener; 0: scrape them no more.
     #[n(0)]
     pub port: u16,
+    /// A device that vouches for the peer that asks, unless that is a certified node.
+    #[n(1)]
+    pub vouch: Option<DeviceRequest>,
 }
 
 /// Metrics are listed.
@@ -509,7 +513,7 @@ mod tests {
             Request::Revoke(Revoke { username, device, target: device, proof }),
             Request::Devices(asked),
             Request::Seeds(Seeds { count: 5 }),
-            Request::Announce(Announce { port: 9_464 }),
+            Request::Announce(Announce { port: 9_464, vouch: None }),
             Request::Unsupported { kind: 99 },
         ]
     }

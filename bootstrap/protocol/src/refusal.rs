@@ -59,6 +59,9 @@ pub enum Refusal {
     /// The network's operator: the login key ends too soon to sign anything.
     #[error("the login server's key is about to expire; it issues no certificates")]
     KeyExpiring,
+    /// The user: only peers with a certificate of the network may do that.
+    #[error("only peers with a certificate of this network may do that")]
+    Uncertified,
     /// The peer: a reason that this program doesn't know.
     #[error("refused for a reason that this version does not know (number {0})")]
     Other(u16),
@@ -86,6 +89,9 @@ impl Refusal {
             Self::TooManyDevices => "log out on a device that is no longer used",
             Self::TooManyNodes => "use a node token from the operator, or stop another superpeer",
             Self::BadProof | Self::Malformed => "this is a fault of the program; please report it",
+            Self::Uncertified => {
+                "log in (`callbook login NAME`), or start with a node token from the operator (`--node-token FILE`)"
+            }
             Self::KeyExpiring => "ask the operator to certify a new login key",
         }
     }
@@ -117,6 +123,7 @@ impl Refusal {
             13 => Self::BadProof,
             14 => Self::Malformed,
             15 => Self::KeyExpiring,
+            16 => Self::Uncertified,
             other => Self::Other(other),
         }
     }
@@ -138,6 +145,7 @@ impl Refusal {
             Self::BadProof => 13,
             Self::Malformed => 14,
             Self::KeyExpiring => 15,
+            Self::Uncertified => 16,
             Self::Other(code) => code,
         }
     }

@@ -80,6 +80,19 @@ impl Database {
         Ok(Some(Node { nonce, not_before: now, not_after }))
     }
 
+    /// Whether a peer has a node certificate that is valid now.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn is_node(&self, peer: &PeerId, now: Unix) -> Result<bool, DatabaseError> {
+        let row = sqlx::query("SELECT account FROM nodes WHERE peer = ? AND not_after > ?")
+            .bind(&peer.as_bytes()[..])
+            .bind(seconds(now))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// Keeps a token's hash, durably.
     ///
     /// # Errors

@@ -92,6 +92,27 @@ impl Service {
         Ok(node.map(|node| self.authority.node(peer, &node)))
     }
 
+    /// Whether the peer that asks is a node, or a device's, whose certificate is valid now.
+    pub(super) async fn is_certified(
+        &self,
+        caller: &Caller,
+        vouch: Option<&DeviceRequest>,
+        now: Unix,
+    ) -> Result<bool, Stop> {
+        if self.database.is_node(&caller.peer, now).await? {
+            return Ok(true);
+        }
+        let Some(vouch) = vouch else { return Ok(false) };
+        let vouched = self.vouched(caller, vouch, |username, peer| Claim::Announce { username, peer });
+        let account = match vouched.await {
+            Ok(account) => account,
+            Err(Stop::Refused(_)) => return Ok(false),
+            Err(failed) => return Err(failed),
+        };
+        let live = self.database.devices(account.id, now).await?;
+        Ok(live.iter().any(|device| device.key == vouch.device))
+    }
+
     /// The account for which a live device makes a claim.
     async fn vouched(
         &self,

@@ -460,6 +460,46 @@ async fn an_account_vouches_for_three_nodes() {
 }
 
 #[tokio::test]
+async fn only_peers_with_a_certificate_have_their_metrics_listed() {
+    // Goal: no stranger's page gets into the operator's Prometheus. Method: strangers with nothing and with
+    // proofs that are not theirs (control: all of them would be listed), a node, a device; then certificates that
+    // ended or were revoked.
+    let bench = Bench::new(Limits::Lab).await;
+    bench.enrol("alice", 1).await.unwrap();
+    bench.login("alice", b"correct horse", 2).await.unwrap();
+    let token = bench.token().await;
+    bench.node(1, Some(token)).await.unwrap();
+    let vouch = |device, peer| {
+        bench.asked("alice", device, peer, |username, peer| Claim::Announce { username, peer })
+    };
+    let announce = async |peer: u8, vouch| match bench
+        .ask(peer, &Request::Announce(Announce { port: 9_000 + u16::from(peer), vouch }))
+        .await
+    {
+        Response::Announced(_) => true,
+        Response::Refused(Refusal::Uncertified) => false,
+        other => panic!("unexpected {other:?}"),
+    };
+    assert!(announce(1, None).await, "a node");
+    assert!(!announce(2, None).await, "nobody");
+    assert!(!announce(2, Some(vouch(1, 3))).await, "another peer's proof");
+    assert!(!announce(2, Some(vouch(9, 2))).await, "a device that nobody knows");
+    let other_claim = bench.asked("alice", 1, 2, |username, peer| Claim::Devices { username, peer });
+    assert!(!announce(2, Some(other_claim)).await, "a proof of something else");
+    assert!(announce(2, Some(vouch(1, 2))).await, "a device");
+    let listed = bench.service.targets.list((bench.service.clock)().instant);
+    assert_eq!(listed.iter().map(|address| address.port()).collect::<Vec<_>>(), [9_001, 9_002]);
+
+    assert_eq!(bench.revoke("alice", 1, 1).await, Response::Revoked);
+    assert!(!announce(2, Some(vouch(1, 2))).await, "a device that was revoked");
+    assert!(announce(2, Some(vouch(2, 2))).await, "another one");
+    bench.pass(7 * DAY + 1);
+    assert!(!announce(1, None).await, "a node whose certificate ended");
+    assert!(!announce(2, Some(vouch(2, 2))).await, "a device whose certificate ended");
+    assert!(bench.service.targets.list((bench.service.clock)().instant).is_empty());
+}
+
+#[tokio::test]
 async fn a_restart_keeps_accounts_devices_and_nodes() {
     // Goal: nothing acknowledged is lost. Method: everything again after closing and opening.
     let bench = Bench::new(Limits::Lab).await;

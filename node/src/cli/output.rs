@@ -71,7 +71,9 @@ fn plain_lines(text: &str) -> String {
 
 fn is_plain(c: char) -> bool {
     !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        && !matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A path as a shell reads it back: quoted if it holds more than plain characters.
@@ -127,6 +129,7 @@ mod tests {
     fn what_strangers_wrote_can_neither_colour_nor_reverse_a_terminal() {
         // Goal: no escape sequence gets through. Method: an ANSI sequence, a bell, a bidi override.
         assert_eq!(plain("a\u{1b}[31mb\u{7}\u{202e}c Ä 李"), "a\u{fffd}[31mb\u{fffd}\u{fffd}c Ä 李");
+        assert_eq!(plain("a\u{61c}b\u{ad}c\u{e0041}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
     }
 
     #[test]

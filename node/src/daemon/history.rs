@@ -90,7 +90,7 @@ impl History {
 
 impl Ring {
     fn note(&mut self, now: Unix, numbers: &Numbers) {
-        // Half a second of slack: timers are not exact. A clock that was set back starts anew.
+        // Half a second of slack: timers are not exact.
         let due = |last: &Unix| *last > now || now.as_secs() - last.as_secs() >= self.step.as_secs();
         let Some((_, before)) = self.last.as_ref().filter(|(at, _)| due(at)) else {
             if self.last.is_none() {
@@ -102,6 +102,10 @@ impl Ring {
         let added = totals(numbers).zip(totals(before)).map(|(now, before)| now.saturating_sub(before));
         let mut sample = Sample { at: now, level: numbers.clone(), added: [0; 7], quantiles };
         sample.added.iter_mut().zip(added).for_each(|(place, added)| *place = added);
+        // What was noted before a clock was set back would stand in the future.
+        while self.samples.back().is_some_and(|last| last.at >= now) {
+            self.samples.pop_back();
+        }
         self.samples.push_back(sample);
         if self.samples.len() > self.most {
             self.samples.pop_front();
@@ -174,12 +178,12 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_and_a_daemon_that_starts_anew_make_no_nonsense() {
-        // Goal: no huge difference, no sample twice. Method: totals that fall, a time that falls, a time that stands.
+        // Goal: no huge difference, no sample twice, times that rise (or charts can't be drawn). Method: totals that fall, a time that falls, a time that stands.
         let history = History::default();
         for (at, found) in [(100, 5), (100, 6), (105, 9), (50, 9), (55, 1), (60, 2)] {
             history.note(Unix::from_secs(at), &numbers(found, 0));
         }
         let columns = history.columns(Span::Hour);
-        assert_eq!((columns.at, columns.found), (vec![105, 50, 55, 60], vec![4, 0, 0, 1]));
+        assert_eq!((columns.at, columns.found), (vec![50, 55, 60], vec![0, 0, 1]));
     }
 }

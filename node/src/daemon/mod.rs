@@ -7,6 +7,7 @@
 //! Driver and streams run on the host's one-worker runtime, everything else on a second one.
 
 mod account;
+mod announce;
 mod api;
 pub(crate) mod folder;
 mod history;
@@ -153,7 +154,7 @@ async fn serve(
     tasks.spawn(upkeep::seeds(Arc::clone(daemon)));
     tasks.spawn(upkeep::renew(Arc::clone(daemon)));
     if config.metrics_announce {
-        tasks.spawn(upkeep::announce(Arc::clone(daemon)));
+        tasks.spawn(announce::announce(Arc::clone(daemon)));
     }
     tasks.spawn(upkeep::history(Arc::clone(daemon)));
     if let (Some(web), Some(page)) = (web, &daemon.page) {
@@ -191,6 +192,7 @@ async fn serve(
 
 /// Says goodbye and stops the host; what is pending is on disk afterwards.
 async fn leave(daemon: &Daemon) {
+    announce::withdraw(daemon).await;
     if let Err(problem) = daemon.command(Command::Leave).await {
         tracing::debug!(%problem, "no goodbye was said");
     }

@@ -124,11 +124,23 @@ impl LoginServer {
         Ok(hints.iter().filter_map(|bytes| Hint::from_bytes(bytes).ok()).collect())
     }
 
-    /// Has the login server list our metrics for Prometheus; for how long.
-    pub(crate) async fn announce(&self, port: u16) -> Outcome<Duration> {
-        let Response::Announced(announced) = self.ask(&Request::Announce(Announce { port })).await? else {
-            return Err(unexpected());
-        };
+    /// Where they are.
+    pub(crate) fn addresses(&self) -> &[Multiaddr] {
+        &self.servers
+    }
+
+    /// Has the login server list our metrics for Prometheus, as a certified node or because a device vouches for
+    /// us; for how long.
+    pub(crate) async fn announce(
+        &self,
+        port: u16,
+        vouch: Option<(&Username, &SecretKey)>,
+    ) -> Outcome<Duration> {
+        let vouch = vouch.map(|(username, device)| {
+            self.prove(username, device, Claim::Announce { username, peer: &self.handle.peer() })
+        });
+        let request = Request::Announce(Announce { port, vouch });
+        let Response::Announced(announced) = self.ask(&request).await? else { return Err(unexpected()) };
         Ok(Duration::from_secs(u64::from(announced.secs)))
     }
 
@@ -181,6 +193,7 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::Refused | Refusal::StaleSession => Code::LoginRefused,
         Refusal::RateLimited { .. } => Code::RateLimited,
         Refusal::BadToken => Code::TokenRefused,
+        Refusal::Uncertified => Code::LoginRequired,
         Refusal::NotRenewable | Refusal::TooManyDevices | Refusal::TooManyNodes => Code::CertificateRefused,
         Refusal::Internal
         | Refusal::Unsupported

@@ -70,6 +70,8 @@ pub(crate) struct Daemon {
     pub(crate) vouched: Notify,
     /// Watches that may still begin.
     pub(crate) watches: Arc<Semaphore>,
+    /// Whether the login server lists our metrics.
+    pub(crate) announced: AtomicBool,
     /// Told true once to stop.
     pub(crate) stop: watch::Sender<bool>,
     /// What a person should look at, by what it is about.
@@ -120,6 +122,7 @@ impl Daemon {
             children_max,
             vouched: Notify::new(),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            announced: AtomicBool::new(false),
             stop,
             troubles: Mutex::default(),
         }

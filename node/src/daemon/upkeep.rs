@@ -25,7 +25,7 @@ use crate::problem::Outcome;
 use crate::view::{Event, Stored};
 
 /// How often a daemon that is attached looks whether it still is. A guess.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// First and longest pause between two requests for seeds. Guesses.
 const SEEDS_RETRY: Duration = Duration::from_secs(1);
@@ -39,9 +39,6 @@ const REGISTRATIONS: usize = 64;
 
 /// How often certificates are looked at. A guess; they are renewed when a day old.
 const RENEW_LOOK: Duration = Duration::from_secs(15 * 60);
-
-/// How soon an announcement of metrics that failed is tried again, and how rare it is at most. A guess.
-const ANNOUNCE_RETRY: Duration = Duration::from_secs(60);
 
 /// How soon a renewal that failed is tried again. A guess.
 const RENEW_RETRY: Duration = Duration::from_secs(60);
@@ -110,28 +107,13 @@ fn judge_clock(daemon: &Daemon, hints: &[Hint]) {
 }
 
 /// Half to once the pause, so that many peers don't ask in step.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     let mut byte = [0; 1];
     // Without entropy they do ask in step, which is no reason to stop.
     if getrandom::fill(&mut byte).is_err() {
         byte = [255];
     }
     pause.mul_f64(0.5 + f64::from(byte[0]) / 510.0)
-}
-
-/// Tells the login server where our metrics are, again well before it forgets; ends if there are none.
-pub(super) async fn announce(daemon: Arc<Daemon>) {
-    let Some(address) = daemon.handle.metrics_address() else { return };
-    loop {
-        let pause = match daemon.server.announce(address.port()).await {
-            Ok(listed) => (listed / 2).max(ANNOUNCE_RETRY),
-            Err(problem) => {
-                tracing::debug!(%problem, "metrics are not announced");
-                ANNOUNCE_RETRY
-            }
-        };
-        tokio::time::sleep(jittered(pause)).await;
-    }
 }
 
 /// Registers the names of earlier runs, several at once: each waits until somebody can store it.
