@@ -21,8 +21,9 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, Transaction};
 
 use super::estimate::Size;
+use super::limits::ROUND_MIN;
 use super::sessions::{BLIND, Change, Reason, Session, State, visited};
-use super::walk::{Found, Reached, Target, Visit};
+use super::walk::{Failure, Found, Reached, Target, Visit};
 use crate::exit::Code;
 use crate::problem::{Outcome, Problem};
 
@@ -93,6 +94,8 @@ pub(super) struct SessionRow {
 pub(super) struct Book {
     pool: SqlitePool,
     superpeers: HashMap<PeerId, Entry>,
+    /// The end of the last walk.
+    walked: Option<Unix>,
     /// The end of the last walk that saw everybody.
     complete: Option<Unix>,
 }
@@ -122,7 +125,7 @@ impl Book {
             }
             Err(error) => return Err(failed(&error)),
         }
-        let mut book = Self { pool, superpeers: HashMap::new(), complete: None };
+        let mut book = Self { pool, superpeers: HashMap::new(), walked: None, complete: None };
         book.read().await.map_err(|error| failed(&error))?;
         Ok(book)
     }
@@ -148,9 +151,11 @@ impl Book {
             // The first of two columns of one name is ours.
             self.superpeers.insert(hint.peer(), Entry { id: row.try_get(0)?, hint, last });
         }
-        let walk = sqlx::query("SELECT max(ended) AS ended FROM walks WHERE complete = 1");
-        let ended: Option<i64> = walk.fetch_one(&self.pool).await?.try_get("ended")?;
-        self.complete = ended.map(unix);
+        let walks =
+            "SELECT max(ended) AS walked, max(ended) FILTER (WHERE complete = 1) AS complete FROM walks";
+        let walks = sqlx::query(walks).fetch_one(&self.pool).await?;
+        self.walked = walks.try_get::<Option<i64>, _>("walked")?.map(unix);
+        self.complete = walks.try_get::<Option<i64>, _>("complete")?.map(unix);
         Ok(())
     }
 
@@ -163,16 +168,47 @@ impl Book {
 
     /// Whom to visit before the next walk, by now.
     pub(super) fn due(&self, now: Unix) -> impl Iterator<Item = Target> {
-        let due = move |session: &Session| session.goes_on() && session.next_visit <= now;
-        let entries = self.superpeers.values();
-        let entries = entries.filter(move |entry| entry.last.as_ref().is_some_and(|(_, last)| due(last)));
-        entries.map(Entry::target)
+        let due = move |entry: &&Entry| entry.last.as_ref().is_some_and(|(_, last)| last.is_due(now));
+        self.superpeers.values().filter(due).map(Entry::target)
     }
 
     /// When somebody is due.
-    pub(super) fn next_due(&self) -> Option<Unix> {
+    pub(super) fn next_due(&self, now: Unix) -> Option<Unix> {
         let sessions = self.superpeers.values().filter_map(|entry| entry.last.as_ref());
-        sessions.filter(|(_, last)| last.goes_on()).map(|(_, last)| last.next_visit).min()
+        sessions.filter_map(|(_, last)| last.due(now)).min()
+    }
+
+    /// Whether what was found says more of us than of them: of those who were there within [`BLIND`], two
+    /// thirds are silent. An uplink is lost more often than most of a network at once; if that is what happened,
+    /// their sessions end unobserved in the end.
+    pub(super) fn is_blind(&self, found: &Found) -> bool {
+        let (count, silent) = self.silent(found);
+        count >= 3 && silent * 3 >= count * 2
+    }
+
+    /// Whether so few were visited that somebody's silence says nothing yet.
+    pub(super) fn is_doubtful(&self, found: &Found) -> bool {
+        let (count, silent) = self.silent(found);
+        count < ROUND_MIN && silent > 0
+    }
+
+    /// How many were visited who were there lately, and how many of them are silent.
+    fn silent(&self, found: &Found) -> (usize, usize) {
+        let there = |visit: &&Visit| {
+            let last = self.superpeers.get(&visit.peer).and_then(|entry| entry.last);
+            last.is_some_and(|(_, last)| last.goes_on() && visit.at.since(last.visited) <= BLIND)
+        };
+        let (mut count, mut silent) = (0_usize, 0);
+        for visit in found.visits.iter().filter(there) {
+            count += 1;
+            silent += usize::from(matches!(visit.result, Err(Failure::Silent)));
+        }
+        (count, silent)
+    }
+
+    /// When the last walk ended.
+    pub(super) fn walked(&self) -> Option<Unix> {
+        self.walked
     }
 
     /// Takes in what was found, all or nothing; what that has changed.
@@ -212,6 +248,7 @@ impl Book {
         }
         writing.commit().await?;
         self.superpeers.extend(entries);
+        self.walked = walk.map(|walk| walk.ended).or(self.walked);
         self.complete = walk.filter(|walk| walk.complete).map(|walk| walk.ended).or(self.complete);
         Ok(changes)
     }

@@ -27,11 +27,6 @@ impl Covered {
         self.0.splice(from..until, [merged]);
     }
 
-    /// All of it.
-    pub(super) fn fill(&mut self) {
-        self.0 = vec![([0; 32], [255; 32])];
-    }
-
     /// The first key that is not covered.
     pub(super) fn gap(&self) -> Option<Key> {
         match self.0.first() {

@@ -4,8 +4,7 @@
 //! account, and asks only what any stranger may. It listens nowhere. Every visit has a deadline, and dials are
 //! spread in time. *Not here*: whom to visit and what to ask (`walk`).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::num::NonZeroU8;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use callbook_net::{Event, FromLink, LinkCounts, Links, Neighbours, is_refusal, transport_peer};
@@ -17,13 +16,13 @@ use callbook_overlay::wire::{Closest, Frame, Known, Message, Open, PROTOCOL};
 use futures::StreamExt;
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, Stream, SwarmEvent};
-use libp2p::{Multiaddr, Swarm, SwarmBuilder, noise, tcp, yamux};
+use libp2p::{Swarm, SwarmBuilder, noise, tcp, yamux};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::limits::{DIAL_TIMEOUT, FAREWELL, VISIT_TIMEOUT, VISITS_MAX};
+use super::attempts::Attempts;
+use super::limits::{DIAL_TIMEOUT, DIALS_TIMEOUT, FAREWELL, VISIT_TIMEOUT, VISITS_MAX};
 use super::pace::Pace;
 use super::walk::{Failure, Found, Questions, Step, Walk};
 use crate::clock;
@@ -34,7 +33,7 @@ use crate::problem::{Outcome, Problem};
 ///
 /// # Errors
 /// The machine: no transport.
-pub(super) async fn walk(network: &Network, walk: Walk) -> Outcome<(Found, Questions)> {
+pub(super) async fn walk(network: &Network, walk: Walk, pace: &mut Pace) -> Outcome<(Found, Questions)> {
     let mut crawler = Crawler {
         swarm: swarm(network)?,
         links: Links::new(None, Arc::new(LinkCounts::default())),
@@ -44,7 +43,7 @@ pub(super) async fn walk(network: &Network, walk: Walk) -> Outcome<(Found, Quest
         linked: HashMap::new(),
         open: HashMap::new(),
         next: 0,
-        pace: Pace::new(Instant::now()),
+        pace,
         network_version: network.version,
     };
     while crawler.dial_more() {
@@ -92,8 +91,7 @@ fn swarm(network: &Network) -> Outcome<Swarm<Neighbours>> {
 #[derive(Debug)]
 struct Calling {
     peer: PeerId,
-    /// Where to dial if this comes to nothing.
-    then: VecDeque<Vec<Multiaddr>>,
+    attempts: Attempts,
     link: Option<LinkId>,
     /// The id of the last question, and what it was about.
     asked: (u64, Option<Key>),
@@ -102,7 +100,7 @@ struct Calling {
     deadline: Instant,
 }
 
-struct Crawler {
+struct Crawler<'a> {
     swarm: Swarm<Neighbours>,
     links: Links<Stream>,
     walk: Walk,
@@ -113,11 +111,11 @@ struct Crawler {
     /// The peer and connection of every link that has not ended.
     open: HashMap<LinkId, (libp2p::PeerId, ConnectionId)>,
     next: u64,
-    pace: Pace,
+    pace: &'a mut Pace,
     network_version: u64,
 }
 
-impl Crawler {
+impl Crawler<'_> {
     /// Dials whoever is next; whether anything is left to wait for.
     fn dial_more(&mut self) -> bool {
         let now = Instant::now();
@@ -125,32 +123,25 @@ impl Crawler {
             let Some((peer, addresses)) = self.walk.next(clock::wall()) else {
                 return !self.visits.is_empty();
             };
-            self.pace.made();
-            // Over TCP a host says at once that nobody is there; over QUIC nothing is heard.
-            let (quic, first) = addresses.into_iter().partition(is_quic);
-            self.begin(peer, [first, quic].into(), now + VISIT_TIMEOUT);
+            self.begin(peer, Attempts::at(addresses), now + DIALS_TIMEOUT);
         }
         true
     }
 
-    /// Dials at the first of these that there are.
-    fn begin(&mut self, peer: PeerId, mut then: VecDeque<Vec<Multiaddr>>, deadline: Instant) {
-        let mut why = Failure::NoAddress;
-        while let Some(addresses) = then.pop_front() {
-            if addresses.is_empty() {
-                continue;
-            }
+    /// Dials at the next address. What it costs beyond the rate delays other visits.
+    fn begin(&mut self, peer: PeerId, mut attempts: Attempts, deadline: Instant) {
+        while let Some(address) = attempts.next() {
+            self.pace.made();
             let options = DialOpts::peer_id(transport_peer(&peer))
-                .addresses(addresses)
+                .addresses(vec![address])
                 .condition(PeerCondition::Always)
-                .override_dial_concurrency_factor(NonZeroU8::MIN)
                 .allocate_new_port()
                 .build();
             let connection = options.connection_id();
             match self.swarm.dial(options) {
                 Ok(()) => {
                     let said = Instant::now();
-                    let visit = Calling { peer, then, link: None, asked: (0, None), said, deadline };
+                    let visit = Calling { peer, attempts, link: None, asked: (0, None), said, deadline };
                     self.visits.insert(connection, visit);
                     self.next += 1;
                     self.deadlines.insert((deadline, self.next), connection);
@@ -158,23 +149,18 @@ impl Crawler {
                 }
                 Err(error) => {
                     tracing::debug!(%peer, %error, "cannot dial");
-                    why = failure(&error);
+                    attempts.failed(failure(&error));
                 }
             }
         }
-        self.walk.failed(&peer, why, clock::wall());
+        self.walk.failed(&peer, attempts.shown(), clock::wall());
     }
 
     fn dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
         tracing::debug!(%error, "a dial failed");
-        let why = failure(error);
-        match self.visits.get_mut(&connection).map(|visit| std::mem::take(&mut visit.then)) {
-            Some(then) if why == Failure::Silent && then.iter().any(|addresses| !addresses.is_empty()) => {
-                let Some(visit) = self.forget(connection) else { return };
-                self.begin(visit.peer, then, visit.deadline);
-            }
-            Some(_) | None => self.end(connection, Some(why)),
-        }
+        let Some(mut visit) = self.forget(connection) else { return };
+        visit.attempts.failed(failure(error));
+        self.begin(visit.peer, visit.attempts, visit.deadline);
     }
 
     /// Waits for something and takes it in.
@@ -190,7 +176,11 @@ impl Crawler {
         let now = Instant::now();
         while let Some(entry) = self.deadlines.first_entry().filter(|entry| entry.key().0 <= now) {
             let connection = entry.remove();
-            self.end(connection, Some(Failure::Silent));
+            let Some(visit) = self.visits.get_mut(&connection) else { continue };
+            visit.attempts.failed(Failure::Silent);
+            // It was there, if there is a link.
+            let shown = visit.link.map_or(visit.attempts.shown(), |_| Failure::Silent);
+            self.end(connection, Some(shown));
         }
     }
 
@@ -221,7 +211,10 @@ impl Crawler {
         };
         self.next += 1;
         let link = LinkId(self.next);
-        (visit.link, visit.said) = (Some(link), Instant::now());
+        let now = Instant::now();
+        self.deadlines.retain(|(at, _), which| *at != visit.deadline || *which != connection);
+        (visit.link, visit.said, visit.deadline) = (Some(link), now, now + VISIT_TIMEOUT);
+        self.deadlines.insert((visit.deadline, self.next), connection);
         self.linked.insert(link, connection);
         self.open.insert(link, (peer, connection));
         self.links.insert(link, stream);
@@ -300,10 +293,6 @@ impl Crawler {
             self.links.close(link);
         }
     }
-}
-
-fn is_quic(address: &Multiaddr) -> bool {
-    address.iter().any(|part| matches!(part, Protocol::Udp(_)))
 }
 
 fn failure(error: &DialError) -> Failure {

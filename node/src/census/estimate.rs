@@ -13,6 +13,7 @@
 //! estimators; for recapture Chapman 1951, with Seber's variance (papers).
 
 use std::collections::BTreeSet;
+use std::f64::consts::FRAC_PI_2;
 
 use callbook_overlay::key::Key;
 
@@ -36,19 +37,28 @@ impl Size {
 
 /// By density.
 ///
-/// The k-th nearest of n others lies at a share d of the key space with `E[(k − 1) / d] = n` and the variance
-/// `n (n − k + 1) / (k − 2)`. Answers overlap, so of S tellers about S / k say something of their own.
+/// The k-th nearest of n others lies at a share d of the key space, of which the median is about
+/// `(k − 1/3) / (n + 1/3)`; a share's variance makes that of a guess about `n (n − k + 1) / (k − 2)`. The median of all tellers' guesses is
+/// taken: a few who lie don't move it. Answers overlap, so of S tellers about S / k say something of their own; a
+/// median of so many varies π/2 times as much as their mean.
 pub(super) fn density(around: &[Around]) -> Size {
     let guesses: Vec<(f64, f64)> = around.iter().filter_map(guess).collect();
     if guesses.is_empty() {
         return Size::default();
     }
     let count = guesses.len() as f64;
-    let others = guesses.iter().map(|(others, _)| others).sum::<f64>() / count;
-    let nearest = guesses.iter().map(|(_, nearest)| nearest).sum::<f64>() / count;
+    let others = median(guesses.iter().map(|(others, _)| *others).collect());
+    let nearest = median(guesses.iter().map(|(_, nearest)| *nearest).collect());
     let variance = (others * (others - nearest + 1.0)).max(0.0) / (nearest - 2.0).max(1.0);
     let independent = (count / nearest).max(1.0);
-    Size { mean: others + 1.0, deviation: (variance / independent).sqrt() }
+    let of_median = if independent > 1.0 { FRAC_PI_2 } else { 1.0 };
+    Size { mean: others + 1.0, deviation: (variance * of_median / independent).sqrt() }
+}
+
+/// The middle one, or the mean of the two in the middle, of at least one.
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    f64::midpoint(all[(all.len() - 1) / 2], all[all.len() / 2])
 }
 
 /// How many others one answer speaks for, and of how many it tells.
@@ -56,7 +66,8 @@ fn guess(around: &Around) -> Option<(f64, f64)> {
     let shares = around.named.iter().map(|place| share(&around.place, place));
     let farthest = shares.fold(0.0, f64::max);
     let nearest = around.named.len() as f64;
-    (around.named.len() >= 2 && farthest > 0.0).then(|| ((nearest - 1.0) / farthest, nearest))
+    let others = (nearest - 1.0 / 3.0) / farthest - 1.0 / 3.0;
+    (around.named.len() >= 2 && farthest > 0.0).then_some((others, nearest))
 }
 
 /// The distance of two keys as a share of the key space.
@@ -133,10 +144,28 @@ mod tests {
 
     #[test]
     fn density_is_unbiased() {
-        // Goal: no estimate leans one way. Method: the mean over many networks of one size.
-        let means = (0..200).map(|seed| density(&network(30, seed)).mean);
-        let mean = means.sum::<f64>() / 200.0;
-        assert!((mean - 30.0).abs() < 1.5, "{mean}");
+        // Goal: no estimate leans one way. Method: the median over many networks of one size.
+        for count in [10, 30, 100] {
+            let middle = median((0..200).map(|seed| density(&network(count, seed)).mean).collect());
+            assert!((middle / f64::from(count) - 1.0).abs() < 0.05, "{middle} of {count}");
+        }
+    }
+
+    #[test]
+    fn a_few_who_lie_do_not_move_the_density() {
+        // Goal: neither who names only those far away nor who names only the nearest moves it much. Method: a
+        // network of which a tenth does.
+        let honest = network(60, 1);
+        for nearest in [false, true] {
+            let mut around = honest.clone();
+            for liar in around.iter_mut().step_by(10) {
+                let place = liar.place;
+                liar.named.sort_by_key(|other| other.distance(&place));
+                liar.named = if nearest { liar.named[..2].to_vec() } else { liar.named.split_off(17) };
+            }
+            let (size, before) = (density(&around).mean, density(&honest).mean);
+            assert!((size / before - 1.0).abs() < 0.1, "{size}, without them {before}");
+        }
     }
 
     #[test]

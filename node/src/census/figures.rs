@@ -19,7 +19,9 @@ use callbook_overlay::time::Unix;
 
 use super::book::{SessionRow, WalkRow};
 use super::estimate::Size;
+use super::limits::KEPT_IN_VIEW;
 use super::sessions::{Change, FLAP, Reason, Session, State};
+use super::since;
 use super::survival::{Length, Survival};
 use super::walk::Found;
 
@@ -89,15 +91,17 @@ pub(super) fn set_levels(seen: &mut Observation, rows: &[SessionRow], walk: Opti
         if last.state == State::Open {
             figures.online[superpeer] += 1;
             let age = now.since(last.first);
-            let old = UPTIMES.iter().zip(&mut figures.uptimes).filter(|((_, least), _)| age >= *least);
+            let old =
+                UPTIMES.iter().zip(&mut figures.uptimes[superpeer]).filter(|((_, least), _)| age >= *least);
             old.for_each(|(_, count)| *count += 1);
         }
         let ago = if last.state == State::Open { Duration::ZERO } else { now.since(last.last) };
-        let lately = WINDOWS.iter().zip(&mut figures.windows).filter(|((_, most), _)| ago <= *most);
+        let lately =
+            WINDOWS.iter().zip(&mut figures.windows[superpeer]).filter(|((_, most), _)| ago <= *most);
         lately.for_each(|(_, count)| *count += 1);
-        figures.classes[class(sessions, now)] += 1;
+        figures.classes[superpeer][class(sessions, now)] += 1;
     }
-    let survival = Survival::of(&lengths(rows));
+    let survival = Survival::of(&lengths(rows, since(now, KEPT_IN_VIEW)));
     seen.survival = UPTIMES.map(|(_, age)| survival.at(age.as_secs_f64()));
     if let Some(walk) = walk {
         seen.superpeers = [walk.reached, walk.unreached];
@@ -109,10 +113,13 @@ pub(super) fn set_levels(seen: &mut Observation, rows: &[SessionRow], walk: Opti
     }
 }
 
+/// What there are too few to estimate from is no number, rather than none of them.
 fn set_sizes(seen: &mut Observation, walk: &WalkRow) {
+    const UNKNOWN: Size = Size { mean: f64::NAN, deviation: f64::NAN };
     let counted = Size { mean: walk.reached as f64, deviation: 0.0 };
-    let mean = if walk.telling == 0 { 0.0 } else { walk.children as f64 / walk.telling as f64 };
-    let sizes: [Size; METHODS.len()] = [counted, walk.density, walk.recapture];
+    let mean = if walk.telling == 0 { f64::NAN } else { walk.children as f64 / walk.telling as f64 };
+    let guessed = [walk.density, walk.recapture].map(|size| size.known().unwrap_or(UNKNOWN));
+    let sizes: [Size; METHODS.len()] = [counted, guessed[0], guessed[1]];
     seen.sizes[Kin::Superpeer as usize] = sizes.map(|size| (size.mean, size.deviation));
     seen.sizes[Kin::Child as usize] = sizes.map(|size| (size.mean * mean, size.deviation * mean));
 }
@@ -124,10 +131,12 @@ pub(super) fn by_peer(rows: &[SessionRow]) -> BTreeMap<PeerId, Vec<Session>> {
     of
 }
 
-/// The lengths of those sessions whose beginning was observed.
-pub(super) fn lengths(rows: &[SessionRow]) -> Vec<Length> {
-    let begun = rows.iter().map(|row| row.session).filter(|session| session.begun);
+/// The lengths of those sessions whose beginning was observed, at a time or after it. Of those that began before,
+/// only the long ones are seen still: with them, sessions would seem longer than they are.
+pub(super) fn lengths(rows: &[SessionRow], from: Unix) -> Vec<Length> {
+    let begun = rows.iter().map(|row| row.session);
     begun
+        .filter(|session| session.begun && session.first >= from)
         .map(|session| {
             let ended = matches!(session.state, State::Closed(reason) if reason != Reason::Unobserved);
             (session.length().as_secs_f64(), ended)
@@ -224,15 +233,41 @@ mod tests {
         };
         set_levels(&mut seen, &rows, Some(&walk), now);
         assert_eq!((seen.figures.known, seen.figures.online), (3, [0, 2]));
-        assert_eq!(seen.figures.uptimes[..4], [2, 2, 1, 0], "5 min, 1 h, 3 h, 6 h");
-        assert_eq!(seen.figures.windows[..3], [2, 3, 3], "1 h, 3 h, 6 h");
-        assert_eq!(seen.sizes[Kin::Superpeer as usize], [(2.0, 0.0), (3.0, 1.0), (0.0, 0.0)]);
-        assert_eq!(seen.sizes[Kin::Child as usize], [(14.0, 0.0), (21.0, 7.0), (0.0, 0.0)]);
-        let mut lengths = lengths(&rows);
+        assert_eq!(seen.figures.uptimes[Kin::Superpeer as usize][..4], [2, 2, 1, 0], "5 min, 1 h, 3 h, 6 h");
+        assert_eq!(seen.figures.windows[Kin::Superpeer as usize][..3], [2, 3, 3], "1 h, 3 h, 6 h");
+        let [children, superpeers] = &seen.sizes;
+        assert_eq!(superpeers[..2], [(2.0, 0.0), (3.0, 1.0)]);
+        assert_eq!(children[..2], [(14.0, 0.0), (21.0, 7.0)]);
+        let unknown = [superpeers[2], children[2]];
+        assert!(unknown.iter().all(|(mean, deviation)| mean.is_nan() && deviation.is_nan()), "{unknown:?}");
+        let mut lengths = lengths(&rows, at(0));
         lengths.sort_by(|one, other| one.0.total_cmp(&other.0));
         assert_eq!(lengths, [(1_800.0, true), (3_600.0, false)]);
         assert_eq!(seen.survival[1], 0.5, "half of them lasted for more than an hour, or will");
         assert_eq!(seen.last_success, at(4));
+    }
+
+    #[test]
+    fn those_that_stayed_from_before_make_sessions_no_longer() {
+        // Goal: survival is that of sessions, whatever the time that is looked at. Method: twenty days on each of
+        // which ten came, of whom nine left after an hour; looked at over a day, as the book tells of it.
+        let mut rows = Vec::new();
+        for (day, number) in (0..20).flat_map(|day| (0..10).map(move |number| (day, number))) {
+            let mut session = visited(None, Ok(()), at(24 * day), true).begun.unwrap();
+            for hours in 1..=24 * (20 - day) {
+                let result = if number > 0 && hours > 1 { Err(Failure::Refused) } else { Ok(()) };
+                // At a day's last hour the next day has not begun.
+                let now = at(24 * day + hours) - Duration::from_secs(1);
+                session = visited(Some(&session), result, now, true).last.unwrap_or(session);
+            }
+            let peer = PeerId::from_bytes([10 * day as u8 + number; 32]);
+            rows.push(SessionRow { peer, agent: String::new(), session });
+        }
+        let from = at(24 * 19);
+        rows.retain(|row| row.session.visited >= from);
+        let share = |from: Unix| (Survival::of(&lengths(&rows, from)).at(HOUR as f64) * 100.0).round();
+        assert_eq!((rows.len(), share(from)), (29, 10.0));
+        assert_eq!(share(at(0)), 69.0, "what it was with those from before");
     }
 
     #[test]

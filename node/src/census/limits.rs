@@ -23,11 +23,14 @@ pub(super) const DIALS_BURST: u32 = 50;
 /// Visits under way at once. A guess: those that don't answer hold their place for [`VISIT_TIMEOUT`].
 pub(super) const VISITS_MAX: usize = 64;
 
-/// How long one visit may take, with its dials. A guess: a dial over TCP, one over QUIC, and an answer.
+/// How long one visit may take once there is a link. A guess: three questions on a slow line.
 pub(super) const VISIT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long one dial may take. A guess: as long as a host waits.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long all dials of one visit may take: each of its addresses over both transports is tried to the end.
+pub(super) const DIALS_TIMEOUT: Duration = Duration::from_secs(2 * ADDRESSES_MAX as u64 * 5);
 
 /// How long links that are closed are waited for at the end of a walk. A guess: their own linger, and a bit.
 pub(super) const FAREWELL: Duration = Duration::from_millis(1_500);
@@ -51,6 +54,9 @@ pub(super) const INTERVAL_MAX: Duration = Duration::from_secs(30 * 60);
 /// Time between two rounds of visits between walks. A guess: so that a census of thousands does not dial all the
 /// time.
 pub(super) const VISITS_PAUSE: Duration = Duration::from_secs(5);
+
+/// With fewer than so many visits in a round, one that comes to nothing may be us as well as them. A guess.
+pub(super) const ROUND_MIN: usize = 4;
 
 /// Time between two readings of the book for what is there, between walks. Specification: each minute
 /// (observability-and-ux §1.4, classes).

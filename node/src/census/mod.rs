@@ -12,6 +12,7 @@
 //!
 //! *Not here*: what superpeers export of their own neighbours (`callbook_host::metrics`).
 
+mod attempts;
 mod book;
 mod covered;
 mod crawl;
@@ -43,10 +44,11 @@ use self::figures::Departures;
 use self::limits::{
     INTERVAL, INTERVAL_LAB_MIN, INTERVAL_MAX, INTERVAL_MIN, KEPT_IN_VIEW, LEVELS_INTERVAL, VISITS_PAUSE,
 };
+use self::pace::Pace;
 use self::walk::{Found, Questions, Target, Walk};
 use crate::cli::args::{CensusCommand, CensusFlags};
 use crate::cli::client::{Client, Request};
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, note};
 use crate::clock;
 use crate::config::Config;
 use crate::daemon::folder::Folder;
@@ -94,7 +96,7 @@ async fn count(flags: &CensusFlags, config: &Config, printer: Printer) -> Outcom
     let interval = interval(flags.interval, &census.network)?;
     if flags.once {
         let walked = tokio::select! {
-            walked = census.walk(true) => walked.map(Some),
+            walked = census.first(true) => walked.map(Some),
             _ = stopped.wait_for(|stop| *stop) => Ok(None),
         };
         census.book.close().await;
@@ -137,8 +139,12 @@ fn network(folder: &Folder, flags: &CensusFlags, config: &Config) -> Outcome<Net
     })
 }
 
+fn least(network: &Network) -> Duration {
+    if network.limits == Limits::Lab { INTERVAL_LAB_MIN } else { INTERVAL_MIN }
+}
+
 fn interval(given: Option<Duration>, network: &Network) -> Outcome<Duration> {
-    let least = if network.limits == Limits::Lab { INTERVAL_LAB_MIN } else { INTERVAL_MIN };
+    let least = least(network);
     let interval = given.unwrap_or(INTERVAL);
     if (least..=INTERVAL_MAX).contains(&interval) {
         return Ok(interval);
@@ -146,6 +152,16 @@ fn interval(given: Option<Duration>, network: &Network) -> Outcome<Duration> {
     let text = |duration| humantime::format_duration(duration).to_string();
     let message = format!("an interval of {} is out of range", text(interval));
     Err(Problem::new(Code::Usage, message).hint(format!("from {} to {}", text(least), text(INTERVAL_MAX))))
+}
+
+/// What visits between walks have shown.
+enum Looked {
+    /// Who is there, and who is not.
+    Well,
+    /// Somebody is silent, of too few: a whole walk tells.
+    Doubtful,
+    /// That we are cut off ourselves.
+    Blind,
 }
 
 /// A census that goes on.
@@ -156,6 +172,7 @@ struct Census {
     remembered: Vec<Target>,
     book: Book,
     questions: Questions,
+    pace: Pace,
     observer: Observer,
     late: Departures,
     /// When levels were set.
@@ -174,6 +191,7 @@ impl Census {
             remembered: remembered(config).await,
             book: Book::open(&folder.path.join("sessions.sqlite")).await?,
             questions: Questions::default(),
+            pace: Pace::new(tokio::time::Instant::now()),
             observer: Observer::new(seen, AGENT, clock::wall()),
             late: Departures::default(),
             levelled: tokio::time::Instant::now(),
@@ -197,31 +215,51 @@ impl Census {
         Ok(())
     }
 
+    /// The first walk of this process: no sooner after the last one of another than is right.
+    async fn first(&mut self, whole: bool) -> Outcome<()> {
+        let ago = self.book.walked().map(|walked| clock::wall().since(walked));
+        let rest = ago.map_or(Duration::ZERO, |ago| least(&self.network).saturating_sub(ago));
+        if !rest.is_zero() {
+            let text = humantime::format_duration(rest);
+            note(&format!("the last walk has only just ended: the next one begins in {text}"));
+            tokio::time::sleep(rest).await;
+        }
+        self.walk(whole).await
+    }
+
     /// Walks, and visits who is due between walks, for ever.
     async fn go_on(&mut self, interval: Duration) -> Outcome<()> {
-        let mut warned = false;
+        let (mut warned, mut walked) = (false, self.first(false).await);
         loop {
-            match self.walk(false).await {
+            match walked {
                 Ok(()) => warned = false,
                 Err(problem) if problem.code == Code::Timeout => {
                     if !std::mem::replace(&mut warned, true) {
-                        tracing::warn!(%problem, "the walk found nobody; it is tried again");
+                        tracing::warn!(%problem, "the walk says nothing; it is tried again");
                     }
                 }
                 Err(problem) => return Err(problem),
             }
-            let next = tokio::time::Instant::now() + interval;
+            let ended = tokio::time::Instant::now();
+            let next = ended + interval;
             loop {
                 let now = clock::wall();
-                let due = self.book.next_due().map(|due| due.since(now));
+                let due = self.book.next_due(now).map(|due| due.since(now));
                 // A clock that is set back is looked at again soon enough.
                 let due = tokio::time::Instant::now() + due.unwrap_or(interval).max(VISITS_PAUSE);
                 tokio::time::sleep_until(next.min(due)).await;
-                if tokio::time::Instant::now() >= next || !self.visit().await? {
-                    tokio::time::sleep_until(next).await;
+                if tokio::time::Instant::now() >= next {
                     break;
                 }
+                let walk = match self.visit().await? {
+                    Looked::Well => continue,
+                    Looked::Doubtful => next.min(ended + least(&self.network)),
+                    Looked::Blind => next,
+                };
+                tokio::time::sleep_until(walk).await;
+                break;
             }
+            walked = self.walk(false).await;
         }
     }
 
@@ -232,15 +270,17 @@ impl Census {
         let known: Vec<Target> = self.book.targets(began).collect();
         let start = known.into_iter().chain(self.remembered.iter().cloned()).chain(self.bootstrap.clone());
         let walk = Walk::new(&self.network, start, std::mem::take(&mut self.questions), began);
-        let (found, questions) = crawl::walk(&self.network, walk).await?;
+        let (found, questions) = crawl::walk(&self.network, walk, &mut self.pace).await?;
         self.questions = questions;
         let took = started.elapsed();
         let row = row(&found, began, clock::wall());
         // What nobody has seen is not a network without anybody: perhaps it is us who are cut off.
-        let blind = row.reached == 0;
+        let blind = row.reached == 0 || self.book.is_blind(&found);
         self.observer.seen().walked(took, row.complete && !blind);
         if blind {
-            return Err(Problem::new(Code::Timeout, "no superpeer of the network answers")
+            let (silent, count) = (row.unreached, row.reached + row.unreached);
+            let message = format!("{silent} of {count} superpeers don't answer: not taken for their end");
+            return Err(Problem::new(Code::Timeout, message)
                 .hint("is this machine online? is the login server, or any daemon that ran here before?"));
         }
         self.take_in(&found, Some(&row)).await?;
@@ -249,22 +289,24 @@ impl Census {
         Ok(())
     }
 
-    /// Visits those who are due before the next walk; whether it makes sense to go on with that.
-    async fn visit(&mut self) -> Outcome<bool> {
+    /// Visits those who are due before the next walk.
+    async fn visit(&mut self) -> Outcome<Looked> {
         let now = clock::wall();
         let due: Vec<Target> = self.book.due(now).collect();
         if due.is_empty() {
-            return Ok(true);
+            return Ok(Looked::Well);
         }
         let walk = Walk::visits(&self.network, due, std::mem::take(&mut self.questions), now);
-        let (found, questions) = crawl::walk(&self.network, walk).await?;
+        let (found, questions) = crawl::walk(&self.network, walk, &mut self.pace).await?;
         self.questions = questions;
-        // Of several at once not one: that is rather us.
-        if found.visits.len() > 1 && found.visits.iter().all(|visit| visit.result.is_err()) {
-            tracing::warn!("none of those who were visited answers: not taken for their end");
-            return Ok(false);
+        if self.book.is_blind(&found) {
+            tracing::warn!("most of those who were visited don't answer: not taken for their end");
+            return Ok(Looked::Blind);
         }
-        self.take_in(&found, None).await.map(|()| true)
+        if self.book.is_doubtful(&found) {
+            return Ok(Looked::Doubtful);
+        }
+        self.take_in(&found, None).await.map(|()| Looked::Well)
     }
 
     async fn take_in(&mut self, found: &Found, row: Option<&WalkRow>) -> Outcome<()> {

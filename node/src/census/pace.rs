@@ -1,4 +1,4 @@
-//! How fast a census dials: a bucket of tokens.
+//! How fast a census dials: a bucket of tokens, which lasts from walk to walk.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! | panel | what |
 //! |---|---|
-//! | how long sessions last | Kaplan and Meier's estimate over all sessions whose beginning was seen, the Weibull distribution that fits them best, and for comparison the distribution of those alone that have ended |
+//! | how long sessions last | Kaplan and Meier's estimate over all sessions that were seen to begin in that time, the Weibull distribution that fits them best, and for comparison the distribution of those alone that have ended |
 //! | who comes and goes | sessions that began and ended in each hour |
 //! | who is there | superpeers and children by walk |
 //! | classes | superpeers by what they did within 24 h, at the end of each hour |
@@ -81,12 +81,12 @@ pub(super) async fn run(config: &Config, out: &Path, within: Duration, printer: 
         return Err(Problem::new(Code::Failed, "nothing was seen in that time")
             .hint("let a census run for a while: callbook census; or look further back with --within"));
     }
-    let curves = Curves::of(&rows, &walks);
+    let curves = Curves::of(&rows, &walks, from);
     draw(&curves, out).map_err(|error| {
         Problem::new(Code::FolderUnwritable, format!("can't draw {}: {error}", out.display()))
             .hint("name a file in a folder that is there, with --out FILE.svg or --out FILE.png")
     })?;
-    let all = lengths(&rows);
+    let all = lengths(&rows, from);
     let report = Report {
         file: out.to_owned(),
         sessions: all.len(),
@@ -107,7 +107,7 @@ fn text(report: &Report) -> String {
     fields(&[
         ("picture", report.file.display().to_string()),
         ("walks", report.walks.to_string()),
-        ("sessions", format!("{} whose beginning was seen, {} of them ended", report.sessions, report.ended)),
+        ("sessions", format!("{} seen to begin, {} of them ended", report.sessions, report.ended)),
         ("median length", report.median_secs.map_or_else(unknown, secs)),
         (
             "Weibull",
@@ -131,8 +131,8 @@ struct Curves {
 }
 
 impl Curves {
-    fn of(rows: &[SessionRow], walks: &[WalkRow]) -> Self {
-        let all = lengths(rows);
+    fn of(rows: &[SessionRow], walks: &[WalkRow], from: Unix) -> Self {
+        let all = lengths(rows, from);
         let only: Vec<_> = all.iter().copied().filter(|(_, ended)| *ended).collect();
         let ended = Survival::of(&only).steps.into_iter().map(|(at, share)| (at, 1.0 - share)).collect();
         let (Some(first), Some(last)) = (walks.first(), walks.last()) else { return Self::default() };
@@ -405,7 +405,7 @@ mod tests {
         // superpeer comes at 3, 9, 15 and 21 o'clock and is missed at 6, 12 and 18, an hour's quarter later
         // for sure.
         let (rows, walks) = day();
-        let curves = Curves::of(&rows, &walks);
+        let curves = Curves::of(&rows, &walks, Unix::from_secs(0));
         let sum = |line: &Line| line.iter().map(|(_, y)| *y).sum::<f64>();
         assert_eq!((sum(&curves.came), sum(&curves.went)), (4.0, -3.0));
         assert_eq!(curves.came.len(), 25);
@@ -423,7 +423,11 @@ mod tests {
         // Goal: no picture fails for want of numbers. Method: nothing, a first walk, and a day.
         let folder = tempfile::tempdir().unwrap();
         let (rows, walks) = day();
-        let all = [Curves::default(), Curves::of(&rows[..1], &walks[..1]), Curves::of(&rows, &walks)];
+        let all = [
+            Curves::default(),
+            Curves::of(&rows[..1], &walks[..1], Unix::from_secs(0)),
+            Curves::of(&rows, &walks, Unix::from_secs(0)),
+        ];
         for (number, curves) in all.iter().enumerate() {
             for ending in ["svg", "png"] {
                 let file = folder.path().join(format!("{number}.{ending}"));

@@ -31,6 +31,9 @@ pub(super) const BLIND: Duration = Duration::from_secs(60 * 60);
 /// Shortest and longest time to the next visit. Source: Nebula, migration 000020.
 const NEXT_VISIT: (u64, u64) = (60, 15 * 60);
 
+/// Time between two visits of one whose departure may be a flap. A guess: three times before that is decided.
+const FLAP_VISIT: Duration = Duration::from_secs(20);
+
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -121,8 +124,24 @@ impl Session {
         matches!(self.state, State::Open | State::Pending)
     }
 
+    /// Whether it is closed, and would go on if it were reached now.
+    fn may_flap(&self, now: Unix) -> bool {
+        let closed = self.closed.unwrap_or(self.last);
+        self.state == State::Closed(Reason::Timeout) && now.since(closed) <= FLAP
+    }
+
+    /// Whether it is time to look again, by now.
+    pub(super) fn is_due(&self, now: Unix) -> bool {
+        self.next_visit <= now && (self.goes_on() || self.may_flap(now))
+    }
+
+    /// When it is time to look again; `None` if nothing depends on that.
+    pub(super) fn due(&self, now: Unix) -> Option<Unix> {
+        (self.goes_on() || self.may_flap(now)).then_some(self.next_visit)
+    }
+
     fn close(&mut self, reason: Reason, at: Unix) {
-        (self.state, self.closed) = (State::Closed(reason), Some(at));
+        (self.state, self.closed, self.next_visit) = (State::Closed(reason), Some(at), at + FLAP_VISIT);
     }
 }
 
@@ -200,6 +219,10 @@ pub(super) fn visited(
         (Some(last), Ok(())) if last.goes_on() => reached(*last, at),
         (Some(last), Ok(())) => back(*last, at, watched),
         (Some(last), Err(failure)) if last.goes_on() => missed(*last, failure, at),
+        (Some(last), Err(_)) if last.may_flap(at) => {
+            let looked = Session { visited: at, next_visit: at + FLAP_VISIT, ..*last };
+            Outcome { last: Some(looked), ..Outcome::default() }
+        }
         (Some(_), Err(_)) => Outcome::default(),
     }
 }
@@ -214,8 +237,7 @@ fn reached(mut session: Session, at: Unix) -> Outcome {
 }
 
 fn back(mut session: Session, at: Unix, watched: bool) -> Outcome {
-    let closed = session.closed.unwrap_or(session.last);
-    if session.state == State::Closed(Reason::Timeout) && at.since(closed) <= FLAP {
+    if session.may_flap(at) {
         (session.state, session.closed, session.failures) = (State::Open, None, 0);
         (session.last, session.visited, session.next_visit) = (at, at, next_visit(session.last, at));
         session.flaps += 1;
@@ -327,6 +349,28 @@ mod tests {
         let outcome = visited(Some(&closed), Ok(()), at(761), true);
         assert_eq!(outcome.changes, [Change::Returned(at(761).since(closed.last))]);
         assert!(outcome.last.is_none() && outcome.begun.unwrap().begun);
+    }
+
+    #[test]
+    fn who_was_closed_is_looked_at_again_while_that_may_be_a_flap() {
+        // Goal: a flap between two walks is seen at all. Method: one that is closed, visited whenever it is due.
+        let session = visited(Some(&lasting(600)), Err(Failure::Refused), at(700), true).last.unwrap();
+        let (mut visits, mut last) = (Vec::new(), session);
+        for secs in 701..2_000 {
+            assert_eq!(last.due(at(secs)).is_some_and(|due| due <= at(secs)), last.is_due(at(secs)));
+            if last.is_due(at(secs)) {
+                visits.push(secs);
+                let outcome = visited(Some(&last), Err(Failure::Refused), at(secs), true);
+                assert_eq!((outcome.changes, outcome.begun), (vec![], None));
+                last = outcome.last.unwrap();
+                assert_eq!((last.closed, last.state), (session.closed, session.state));
+            }
+        }
+        assert_eq!(visits, [720, 740, 760]);
+        let outcome = visited(Some(&session), Ok(()), at(720), true);
+        assert_eq!(outcome.changes, [Change::Flapped]);
+        let gone = visited(Some(&lasting(600)), Err(Failure::Demoted), at(700), true).last.unwrap();
+        assert!(!gone.is_due(at(720)), "it said so itself");
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! A pure state machine, driven by `crawl`. *Not here*: streams and time (`crawl`), sessions (`sessions`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use callbook_net::{multiaddr, overlay_peer};
@@ -30,13 +30,14 @@ use libp2p::multiaddr::Protocol;
 
 use super::covered::Covered;
 use super::limits::{ADDRESSES_MAX, GAP_QUESTIONS_MAX, QUESTIONS_PER_HOUR_MAX, SUPERPEERS_MAX};
+use crate::config::CHILDREN_MOST;
 
 /// Somebody to begin with, or to visit again.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     /// Who.
     pub(super) peer: PeerId,
-    /// Where, the likeliest first.
+    /// Where, in the order in which to try them.
     pub(super) addresses: Vec<Multiaddr>,
     /// What is known of it.
     pub(super) hint: Option<Hint>,
@@ -175,7 +176,10 @@ pub(super) enum Step {
 
 #[derive(Debug)]
 struct Met {
-    addresses: Vec<Multiaddr>,
+    /// Where to dial it yet, in order.
+    untried: Vec<Multiaddr>,
+    /// Where it was dialled.
+    tried: Vec<Multiaddr>,
     /// Verified in this walk.
     hint: Option<Hint>,
     listed: bool,
@@ -199,6 +203,8 @@ pub(super) struct Walk {
     waiting: VecDeque<PeerId>,
     under_way: usize,
     covered: Covered,
+    /// What those named who say that they know all.
+    whole: Vec<BTreeSet<Key>>,
     gap_questions: usize,
     /// Whether more than a greeting is wanted.
     asks: bool,
@@ -222,6 +228,7 @@ impl Walk {
             waiting: VecDeque::new(),
             under_way: 0,
             covered: Covered::default(),
+            whole: Vec::new(),
             gap_questions: 0,
             asks: true,
             lab: network.limits == callbook_overlay::network::Limits::Lab,
@@ -255,13 +262,21 @@ impl Walk {
                 None => return None,
             };
             let Some(met) = self.known.get_mut(&peer) else { continue };
-            if met.addresses.is_empty() {
+            let addresses = match met.reached {
+                // One of them led to it.
+                Some(_) => met.tried.clone(),
+                None => std::mem::take(&mut met.untried),
+            };
+            if addresses.is_empty() {
                 met.due = false;
                 met.failed = Some((now, Failure::NoAddress));
                 continue;
             }
+            if met.reached.is_none() {
+                met.tried.extend_from_slice(&addresses);
+            }
             self.under_way += 1;
-            return Some((peer, met.addresses.clone()));
+            return Some((peer, addresses));
         }
     }
 
@@ -282,7 +297,9 @@ impl Walk {
         let mut agent = open.agent.clone();
         let end = (0..=AGENT_BYTES_MAX.min(agent.len())).rev().find(|at| agent.is_char_boundary(*at));
         agent.truncate(end.unwrap_or(0));
-        let (load, children) = (open.load, open.counted());
+        // More than any superpeer takes is a lie, and tells nothing.
+        let children = open.counted().filter(|count| *count as usize <= CHILDREN_MOST);
+        let load = open.load;
         met.reached = Some(Reached { round_trip: took, agent, load, children, hint: hint.clone() });
         (met.at, met.failed, met.hint) = (now, None, Some(hint));
         let key = met.gap.unwrap_or(place);
@@ -301,29 +318,39 @@ impl Walk {
         hints: &Hints,
         (took, now): (Duration, Unix),
     ) -> Step {
+        let mut gap = false;
         let place = self.known.get_mut(peer).and_then(|met| {
-            met.gap = None;
+            gap = met.gap.take().is_some();
             let reached = met.reached.as_mut()?;
             reached.round_trip = reached.round_trip.min(took);
             Some(reached.hint.certificate.node_id(&self.network.id))
         });
-        let mut named = Vec::new();
+        let mut named = BTreeSet::new();
         for hint in hints.hints.iter().take(HINTS_PER_ANSWER_MAX) {
             if !self.verifies(hint, now) {
                 self.found.bad_hints += 1;
                 continue;
             }
-            if hint.peer() != *peer {
-                named.push(hint.certificate.node_id(&self.network.id));
+            // What one teller says of a peer counts once.
+            if hint.peer() != *peer && named.insert(hint.certificate.node_id(&self.network.id)) {
                 self.meet(Target::of(hint.clone()), now);
             }
         }
         match hints.shared {
             Some(shared) => self.covered.add(key, (usize::from(shared) + 1).min(256)),
-            None => self.covered.fill(),
+            None if self.are_few() => {
+                self.whole.extend(place.map(|place| named.iter().copied().chain([place]).collect()));
+            }
+            None => {}
+        }
+        if gap
+            && self.gap() == Some(*key)
+            && let Some(met) = self.known.get_mut(peer)
+        {
+            met.deaf = true;
         }
         if let Some(place) = place.filter(|place| place == key) {
-            self.found.around.push(Around { place, named });
+            self.found.around.push(Around { place, named: named.into_iter().collect() });
             if hints.shared.is_some() && (self.lab || self.questions.take(peer, now)) {
                 return Step::Ask(self.far_from(&place));
             }
@@ -349,7 +376,7 @@ impl Walk {
     /// What was found, and how often everybody was asked.
     pub(super) fn finish(mut self) -> (Found, Questions) {
         self.found.complete =
-            self.is_over() && self.found.overlooked == 0 && (!self.asks || self.covered.gap().is_none());
+            self.is_over() && self.found.overlooked == 0 && (!self.asks || self.gap().is_none());
         for (peer, met) in self.known {
             // Only a certificate makes a superpeer.
             let result = match (met.reached, met.failed) {
@@ -383,7 +410,8 @@ impl Walk {
                 return;
             }
             let met = Met {
-                addresses: Vec::new(),
+                untried: Vec::new(),
+                tried: Vec::new(),
                 hint: None,
                 listed: false,
                 due: true,
@@ -402,8 +430,9 @@ impl Walk {
         let fresh: Vec<Multiaddr> = addresses
             .into_iter()
             .map(without_peer)
-            .filter(|address| !met.addresses.contains(address) && (!global || may_be_global(address)))
-            .take((2 * ADDRESSES_MAX).saturating_sub(met.addresses.len()))
+            .filter(|address| !met.untried.contains(address) && !met.tried.contains(address))
+            .filter(|address| !global || may_be_global(address))
+            .take((2 * ADDRESSES_MAX).saturating_sub(met.untried.len() + met.tried.len()))
             .collect();
         let newer = |known: &Hint, hint: &Hint| known.certificate.not_after < hint.certificate.not_after;
         if let Some(hint) = hint
@@ -412,8 +441,7 @@ impl Walk {
             met.hint = Some(hint);
         }
         let again = !fresh.is_empty() && met.reached.is_none() && !met.due;
-        // What was told last is likeliest to be right.
-        met.addresses.splice(0..0, fresh);
+        met.untried.extend(fresh);
         if again {
             met.due = true;
             self.waiting.push_back(peer);
@@ -432,9 +460,24 @@ impl Walk {
         }
     }
 
+    /// The first key of which nobody has told. Who says to know all there is, is believed if nobody else was
+    /// reached: one that has just started knows few, and thinks that these are all.
+    fn gap(&self) -> Option<Key> {
+        let reached = || self.known.values().filter_map(|met| met.reached.as_ref());
+        let place = |reached: &Reached| reached.hint.certificate.node_id(&self.network.id);
+        let told = |whole: &BTreeSet<Key>| reached().all(|reached| whole.contains(&place(reached)));
+        if self.whole.iter().any(told) { None } else { self.covered.gap() }
+    }
+
+    /// Whether one answer may name everybody.
+    fn are_few(&self) -> bool {
+        let reached = self.known.values().filter(|met| met.reached.is_some());
+        reached.take(HINTS_PER_ANSWER_MAX + 2).count() <= HINTS_PER_ANSWER_MAX + 1
+    }
+
     /// Has the superpeer that is nearest to a part that nobody told of visited once more.
     fn fill_gap(&mut self, now: Unix) -> Option<PeerId> {
-        let gap = self.covered.gap().filter(|_| self.gap_questions < GAP_QUESTIONS_MAX)?;
+        let gap = self.gap().filter(|_| self.gap_questions < GAP_QUESTIONS_MAX)?;
         let id = self.network.id;
         let heard = self.known.iter().filter(|(_, met)| !met.deaf);
         let reached = heard.filter_map(|(peer, met)| Some((peer, met.reached.as_ref()?)));

@@ -80,14 +80,64 @@ async fn who_is_due_is_told_and_one_that_flapped_has_one_session() {
     let peers = town.peers();
     let mut book = Book::open(&folder.path().join("sessions.sqlite")).await.unwrap();
     walk(&mut book, &town, after(0), &[]).await;
-    assert_eq!((book.next_due(), book.due(now()).count()), (Some(after(1)), 0));
+    assert_eq!((book.next_due(now()), book.due(now()).count()), (Some(after(1)), 0));
     assert_eq!(book.due(after(1)).count(), 3);
     walk(&mut book, &town, after(1), &peers[..1]).await;
+    let soon = after(1) + FLAP / 3;
+    assert_eq!(book.next_due(after(1)), Some(soon));
+    assert_eq!(book.due(soon).map(|target| target.peer).collect::<Vec<_>>(), peers[..1]);
     let flapped = walk(&mut book, &town, after(1) + FLAP, &[]).await;
     assert_eq!(flapped, [Change::Flapped]);
     let rows = book.sessions(now()).await.unwrap();
     assert_eq!(rows.len(), 3);
     assert_eq!(rows.iter().map(|row| row.session.flaps).sum::<u32>(), 1);
+}
+
+#[tokio::test]
+async fn a_census_that_is_cut_off_takes_nobody_for_gone() {
+    // Goal: an uplink that fails invents no mass departure, also beside a superpeer of our own; hosts that say that
+    // nobody is there are believed, and so is silence in the end. Method: eight superpeers, of which so many are
+    // silent, or refused, at this time.
+    let folder = tempfile::tempdir().unwrap();
+    let town = Town::of(8);
+    let peers = town.peers();
+    let mut book = Book::open(&folder.path().join("sessions.sqlite")).await.unwrap();
+    let silent = |count: usize, at: Unix, failure: Failure| {
+        let mut found = found(&town, at, &peers[..count]);
+        let failed = found.visits.iter_mut().filter(|visit| visit.result.is_err());
+        failed.for_each(|visit| visit.result = Err(failure));
+        found
+    };
+    assert!(!book.is_blind(&silent(8, after(0), Failure::Silent)), "nobody was there before");
+    walk(&mut book, &town, after(0), &[]).await;
+    for (count, failure, wanted) in [
+        (5, Failure::Silent, false),
+        (6, Failure::Silent, true),
+        (7, Failure::Silent, true),
+        (8, Failure::Refused, false),
+        (0, Failure::Silent, false),
+    ] {
+        assert_eq!(book.is_blind(&silent(count, after(15), failure)), wanted, "{count} {failure:?}");
+    }
+    // A round of visits between walks, of some of them.
+    let round = |visits: &[bool]| {
+        let mut found = found(&town, after(15), &[]);
+        found.visits.truncate(visits.len());
+        for (visit, silent) in found.visits.iter_mut().zip(visits) {
+            visit.result = if *silent { Err(Failure::Silent) } else { visit.result.clone() };
+        }
+        (book.is_doubtful(&found), book.is_blind(&found))
+    };
+    assert_eq!(round(&[true]), (true, false), "one alone may be anything");
+    assert_eq!(round(&[true, true, false]), (true, true));
+    assert_eq!(round(&[true, false, false, false]), (false, false), "one of four is gone");
+    assert_eq!(round(&[false, false]), (false, false));
+    let late = silent(7, after(61), Failure::Silent);
+    assert!(!book.is_blind(&late));
+    let changes = book.take_in(&late, Some(&row(after(61)))).await.unwrap();
+    let unseen =
+        changes.iter().filter(|(_, change)| matches!(change, Change::Departed(Reason::Unobserved, _)));
+    assert_eq!(unseen.count(), 8);
 }
 
 #[tokio::test]

@@ -137,3 +137,47 @@ fn visits_between_walks_ask_nothing() {
     let (found, _) = town.drive(walk, 2);
     assert_eq!((reached(&found).len(), found.visits.len(), found.around.len()), (1, 2, 0));
 }
+
+#[test]
+fn one_that_has_just_started_is_not_believed_to_know_all() {
+    // Goal: who names few and says that these are all makes no walk complete. Method: sixty superpeers, of which
+    // the first knows but two; and four, each of which knows the next one only, so that nobody knows all.
+    let mut town = Town::of(60);
+    let all = town.peers();
+    let few = BTreeSet::from([all[0], all[1], all[2]]);
+    town.superpeers.get_mut(&all[0]).unwrap().1 = Some(few);
+    let found = town.walk(&all[..1], 1);
+    assert_eq!((reached(&found).len(), found.complete), (60, true), "the others know");
+    for peer in &all[1..] {
+        let known: BTreeSet<PeerId> = all[..3].iter().copied().chain([*peer]).collect();
+        town.superpeers.get_mut(peer).unwrap().1 = Some(known);
+    }
+    let found = town.walk(&all, 8);
+    assert_eq!((reached(&found).len(), found.complete), (60, false), "nobody knows");
+
+    let mut town = Town::of(4);
+    let all = town.peers();
+    for pair in all.windows(2) {
+        town.superpeers.get_mut(&pair[0]).unwrap().1 = Some(pair.iter().copied().collect());
+    }
+    town.superpeers.get_mut(&all[3]).unwrap().1 = Some(BTreeSet::from([all[3]]));
+    let found = town.walk(&all[..1], 1);
+    assert_eq!((reached(&found).len(), found.complete), (4, false));
+    let visits: u32 = town.visits.values().sum();
+    assert!(visits <= 8, "each is asked once more at most: {visits}");
+}
+
+#[test]
+fn more_children_than_can_be_are_none_told_of() {
+    // Goal: one liar doesn't make the network huge. Method: a greeting with as many as a number holds.
+    let town = Town::of(1);
+    let peer = town.peers()[0];
+    for (told, wanted) in [(4_096, Some(4_096)), (4_097, None), (u32::MAX, None)] {
+        let mut walk = Walk::visits(&town.network, [town.target(&peer)], Questions::default(), now());
+        walk.next(now()).unwrap();
+        let open = Open { children: Some(told), ..town.open(&peer) };
+        assert_eq!(walk.greeted(&peer, &open, Duration::ZERO, now()), Step::Close);
+        let (found, _) = walk.finish();
+        assert_eq!(found.visits[0].result.as_ref().unwrap().children, wanted);
+    }
+}
