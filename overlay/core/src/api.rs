@@ -24,7 +24,7 @@ use crate::name::Username;
 use crate::network::Network;
 use crate::record::Entry;
 use crate::sign::Signer;
-use crate::time::Unix;
+use crate::time::{Instant, Unix};
 use crate::wire::{Frame, Hint};
 
 /// Names one link (a stream to a neighbour) for the life of the process; the driver counts them up.
@@ -338,7 +338,12 @@ pub enum Seen {
     Left,
     /// Its link ended and its attachment with it, or nobody answers at its address. Nothing, if it is not
     /// what we take it for any more.
-    Lost(Kin),
+    Lost {
+        /// What we took it for.
+        kin: Kin,
+        /// When something came from it last, be it its machine's word that a connection has ended.
+        heard: Instant,
+    },
     /// It told us that another superpeer is its parent: we are to stand by.
     Moved,
     /// Another peer has its device key now.

@@ -268,7 +268,7 @@ impl Overlay {
             return self.refuse(Reason::Invalid);
         };
         self.seen(peer, Seen::Moved);
-        self.child_gone(&peer);
+        self.child_gone(&peer, self.now.instant);
         let bound = self.children_max * RESERVATIONS_PER_CHILD;
         let held = self.children.reservations.contains_key(&peer);
         if self.shuns_children() || !held && self.children.reservations() >= bound {
@@ -318,7 +318,7 @@ impl Overlay {
         if self.children.is_child(peer) {
             self.children.keep_goodbye(*peer, leave.clone(), self.now.instant);
             self.seen(*peer, Seen::Left);
-            self.child_gone(peer);
+            self.child_gone(peer, self.now.instant);
         }
         self.end_reservation(peer);
     }
@@ -386,19 +386,19 @@ impl Overlay {
         linked.into_iter().take(8).map(|contact| contact.hint.clone()).collect()
     }
 
-    /// The last link to a peer is gone.
-    pub(super) fn child_gone(&mut self, peer: &PeerId) {
+    /// The last link to a peer is gone, from which something came last then.
+    pub(super) fn child_gone(&mut self, peer: &PeerId, heard: Instant) {
         if let Some(child) = self.children.children.get(peer) {
             self.cancel(child.until, Timer::Child(*peer));
             self.children.remove(peer);
-            self.seen(*peer, Seen::Lost(Kin::Child));
+            self.seen(*peer, Seen::Lost { kin: Kin::Child, heard });
         }
     }
 
     /// We are a child ourselves now: the children are told when they next ask.
     pub(super) fn disown_children(&mut self) {
         for peer in self.children.children.keys().copied().collect::<Vec<_>>() {
-            self.child_gone(&peer);
+            self.child_gone(&peer, self.now.instant);
         }
         for peer in self.children.reservations.keys().copied().collect::<Vec<_>>() {
             self.end_reservation(&peer);
@@ -410,7 +410,8 @@ impl Overlay {
         let now = self.now.instant;
         if self.children.children.get(peer).is_some_and(|child| child.until <= now) {
             self.children.remove(peer);
-            self.seen(*peer, Seen::Lost(Kin::Child));
+            let heard = self.links.heard(peer).unwrap_or(now);
+            self.seen(*peer, Seen::Lost { kin: Kin::Child, heard });
         }
     }
 }

@@ -123,12 +123,12 @@ impl Overlay {
 
     /// A hello or its answer: the other side's clock, and superpeers that it names.
     pub(super) fn hello_heard(&mut self, id: LinkId, hello: &Hello) {
-        self.links.told_again(id, hello, self.now);
+        let skew = self.links.told_again(id, hello, self.now);
         if let Some(link) = self.links.get_mut(id) {
             let interval = Duration::from_secs(u64::from(hello.interval));
             link.their_interval = interval.clamp(HELLO_INTERVAL, HELLO_INTERVAL_MAX);
         }
-        self.judge_skew();
+        skew.into_iter().for_each(|seconds| self.clock_told(seconds));
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
         let (reach, mut back) = (self.map.reach(self.now.instant), false);
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
@@ -136,7 +136,7 @@ impl Overlay {
             if own {
                 self.seen(teller, Seen::There(Kin::Superpeer));
                 // A superpeer is nobody's child.
-                self.child_gone(&teller);
+                self.child_gone(&teller, self.now.instant);
                 back |= self.map.forgive(&teller);
             }
             if !own {

@@ -20,7 +20,7 @@ use super::{Overlay, Timer};
 use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Role, Seen, Write};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
+    AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
     STORER_TIMEOUT_MIN,
 };
 use crate::map::Cause;
@@ -141,12 +141,12 @@ impl Links {
         self.chosen.insert(peer, Chosen { link, round_trip });
     }
 
-    /// The other side has told its wall clock and load again.
-    pub(super) fn told_again(&mut self, link: LinkId, hello: &Hello, now: Now) {
-        if let Some(greeting) = self.links.get_mut(&link).and_then(|link| link.greeting.as_mut()) {
-            (greeting.told, greeting.skew) = (now, skew(now, hello.unix_time));
-            greeting.load = hello.load;
-        }
+    /// The other side has told its wall clock and load again: how far ours is from it.
+    pub(super) fn told_again(&mut self, link: LinkId, hello: &Hello, now: Now) -> Option<i64> {
+        let greeting = self.links.get_mut(&link)?.greeting.as_mut()?;
+        (greeting.told, greeting.skew) = (now, skew(now, hello.unix_time));
+        greeting.load = hello.load;
+        Some(greeting.skew)
     }
 
     /// The other side is a superpeer of our map: so it has greeted, or has become one since.
@@ -172,6 +172,12 @@ impl Links {
     /// Whether the peer was taking its range over when it greeted: it had started anew.
     pub(super) fn is_anew(&self, peer: &PeerId) -> bool {
         self.greeting(peer).is_some_and(|greeting| greeting.anew)
+    }
+
+    /// For how long the network had been there when a link was opened, by the word of a certified superpeer.
+    fn network_age(&self, link: LinkId) -> Option<Duration> {
+        let greeting = self.get(link)?.greeting.as_ref()?;
+        greeting.certified.then_some(greeting.network_age)
     }
 
     /// For how long the network has been there by the word of each certified superpeer, the longest first.
@@ -216,6 +222,11 @@ impl Links {
     pub(super) fn is_knocked_in_vain(&self, peer: &PeerId) -> bool {
         let link = self.to(peer).and_then(|link| self.links.get(&link));
         link.is_some_and(|link| Some(link.heard) < link.knocked)
+    }
+
+    /// When something came from the peer last, if it has a link.
+    pub(super) fn heard(&self, peer: &PeerId) -> Option<Instant> {
+        Some(self.links.get(&self.to(peer)?)?.heard)
     }
 
     /// How long ago something came from the peer.
@@ -303,6 +314,11 @@ impl Links {
         skews.sort_unstable();
         skews.get(skews.len() / 2).copied().unwrap_or(0)
     }
+}
+
+/// A neighbour tells what it likes: also what has no opposite.
+fn is_skewed(seconds: i64) -> bool {
+    seconds.unsigned_abs() > SKEW_MAX_SECS.unsigned_abs()
 }
 
 /// Our wall clock minus theirs, in seconds.
@@ -434,7 +450,7 @@ impl Overlay {
             self.works(peer);
             self.see_superpeer(peer);
         }
-        self.judge_skew();
+        self.clock_told(skew);
         self.choose(id, peer);
         if let Some(link) = self.links.to(&peer) {
             self.flush(&peer, link);
@@ -442,7 +458,9 @@ impl Overlay {
         if back {
             self.met_again(peer, reach);
         }
-        self.hear_vouchers();
+        if self.links.network_age(id) > Some(self.network_age()) {
+            self.hear_vouchers();
+        }
         self.probe_up(&peer);
         self.attach_if_needed();
         self.begin_hellos(id);
@@ -505,12 +523,13 @@ impl Overlay {
 
     pub(super) fn close(&mut self, id: LinkId) {
         self.out.push(Effect::Close { link: id });
-        self.forget_link(id);
+        let heard = self.links.get(id).map_or(self.now.instant, |link| link.heard);
+        self.forget_link(id, heard);
     }
 
     pub(super) fn disconnected(&mut self, id: LinkId) {
         let lost = self.links.get(id).map(|link| (link.peer, self.now.instant.since(link.since)));
-        self.forget_link(id);
+        self.forget_link(id, self.last_word(id));
         // A link that we want is dialled at once: if that fails too, others have to know. Not one that
         // ends as soon as it is there.
         if let Some((peer, age)) = lost
@@ -525,8 +544,16 @@ impl Overlay {
         }
     }
 
-    /// Takes a link out of the books, whoever ended it.
-    fn forget_link(&mut self, id: LinkId) {
+    /// When the other side of a link that the transport has ended was there for certain. That a connection ends is
+    /// told by the machine at its other end; unless nothing had come for so long that ours has given it up.
+    fn last_word(&self, id: LinkId) -> Instant {
+        let now = self.now.instant;
+        let heard = self.links.get(id).map_or(now, |link| link.heard);
+        if now.since(heard) < GIVEN_UP { now } else { heard }
+    }
+
+    /// Takes a link out of the books, whoever ended it; `heard`: when its other side was there last.
+    fn forget_link(&mut self, id: LinkId, heard: Instant) {
         let Some(link) = self.links.links.remove(&id) else { return };
         let Link { peer, greeting, dialled, .. } = *link;
         self.links.spending.end(&peer, self.now.instant);
@@ -550,7 +577,8 @@ impl Overlay {
                 // Whatever it was asked goes to the next one: to dial it in vain may take seconds.
                 self.abandon(&peer);
             }
-            self.child_gone(&peer);
+            self.child_gone(&peer, heard);
+            self.map.heard_last(&peer, heard);
             self.watchers_gone(&peer);
         }
     }
@@ -600,10 +628,17 @@ impl Overlay {
             || (self.is_superpeer() && theirs)
     }
 
+    /// A neighbour has told its clock, from which ours is so many seconds away: only one that disagrees with what we
+    /// think of ours can change that.
+    pub(super) fn clock_told(&mut self, seconds: i64) {
+        if is_skewed(seconds) != self.skewed {
+            self.judge_skew();
+        }
+    }
+
     pub(super) fn judge_skew(&mut self) {
         let seconds = self.links.skew(self.now);
-        // A neighbour tells what it likes: also what has no opposite.
-        let skewed = seconds.unsigned_abs() > SKEW_MAX_SECS.unsigned_abs();
+        let skewed = is_skewed(seconds);
         if skewed && !self.skewed {
             self.notice(Notice::Skewed { seconds });
         }

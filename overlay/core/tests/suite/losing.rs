@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use callbook_overlay::api::{Failure, Parallelism, Reply};
+use callbook_overlay::api::{Failure, Kin, Parallelism, Reply, Seen};
+use callbook_overlay::time::Instant;
 
 use crate::network::network;
 use crate::world::World;
@@ -165,5 +166,41 @@ fn what_is_left_of_a_network_that_died_repairs_its_records() {
         world.run_for(seconds(60));
         let holders = (0..3).filter(|index| world.holds(*index, &key)).count();
         assert!(!there || holders == 3, "seed {seed}: {holders}");
+    }
+}
+
+/// Goal: a session ends with the last that was heard of the peer, not when its loss is noticed. Method: a child and a
+/// superpeer end, with a word of their machines on their connections, or without one, which is noticed half a minute
+/// later; whoever sees it says when they were heard last: at their end, or within a hello's interval before it.
+#[test]
+fn who_is_lost_was_last_heard_when_it_was_there() {
+    for (ends, is_told) in [(World::crash as Fault, true), (World::vanish as Fault, false)] {
+        for seed in 0..SEEDS {
+            let mut world = grown(seed, 4);
+            world.run_for(seconds(30));
+            let end = world.now();
+            world.seen.clear();
+            [3, 4].into_iter().for_each(|index| ends(&mut world, index));
+            world.run_for(seconds(90));
+            let [superpeer, child] = [3, 4].map(|index| world.peer(index));
+            for (kin, peer) in [(Kin::Superpeer, superpeer), (Kin::Child, child)] {
+                let lost = world.seen.iter().filter_map(|(index, at, who, seen)| match seen {
+                    Seen::Lost { kin: of, heard } if *who == peer && *of == kin && *index < 3 => {
+                        Some((*at, *heard))
+                    }
+                    _ => None,
+                });
+                let lost: Vec<_> = lost.collect();
+                assert!(!lost.is_empty() || kin == Kin::Child, "seed {seed}: nobody has seen {kin:?} go");
+                for (noticed, heard) in lost {
+                    let context =
+                        format!("seed {seed}, {kin:?}: ended at {end}, noticed at {noticed}, {heard:?}");
+                    let least = if is_told { end } else { end - 11_000_000 };
+                    assert!(heard >= Instant::from_micros(least), "{context}");
+                    assert!(heard <= Instant::from_micros(end + 1_000_000), "{context}");
+                    assert!(is_told || noticed > end + 15_000_000, "{context}");
+                }
+            }
+        }
     }
 }

@@ -49,11 +49,11 @@ pub(super) fn encode(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> 
 
 fn encode_levels(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     by(encoder, &PEERS_ONLINE, "role", KINS.iter().zip(figures.online))?;
-    let uptimes = UPTIMES.iter().map(|(word, _)| word).zip(figures.uptimes);
-    by(encoder, &PEERS_UPTIME_AT_LEAST, "threshold", uptimes)?;
-    let windows = WINDOWS.iter().map(|(word, _)| word).zip(figures.windows);
-    by(encoder, &PEERS_SEEN_WITHIN, "window", windows)?;
-    by(encoder, &PEERS_CLASS, "class", CLASSES.iter().zip(figures.classes))?;
+    let uptimes = UPTIMES.map(|(word, _)| word);
+    by_role_and(encoder, &PEERS_UPTIME_AT_LEAST, ("threshold", &uptimes), &figures.uptimes)?;
+    let windows = WINDOWS.map(|(word, _)| word);
+    by_role_and(encoder, &PEERS_SEEN_WITHIN, ("window", &windows), &figures.windows)?;
+    by_role_and(encoder, &PEERS_CLASS, ("class", &CLASSES), &figures.classes)?;
     encode_metric(encoder, &PEERS_KNOWN, [(&[][..], Value::Whole(figures.known))])
 }
 
@@ -95,6 +95,21 @@ fn encode_lengths(figures: &Figures, encoder: &mut DescriptorEncoder<'_>) -> fmt
     let downtimes: Vec<_> = KINS.into_iter().map(|role| [("role", role)]).zip(&figures.downtimes).collect();
     let downtimes = downtimes.iter().map(|(labels, lengths)| (&labels[..], bars(lengths)));
     encode_metric(encoder, &PEER_DOWNTIME, downtimes)
+}
+
+/// A metric with the role and one label more.
+fn by_role_and<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    metric: &super::Metric,
+    (label, words): (&'static str, &[&'static str; N]),
+    values: &[[u64; N]; KINS.len()],
+) -> fmt::Result {
+    let of_role = |(role, values): (&'static str, &[u64; N])| {
+        let one = move |(word, value)| ([("role", role), (label, word)], value);
+        words.iter().copied().zip(*values).map(one).collect::<Vec<_>>()
+    };
+    let series: Vec<_> = KINS.into_iter().zip(values).flat_map(of_role).collect();
+    encode_metric(encoder, metric, series.iter().map(|(labels, value)| (&labels[..], Value::Whole(*value))))
 }
 
 /// A metric with one label.

@@ -81,7 +81,7 @@ pub struct Observation {
     pub figures: Figures,
     /// In the order of [`UPTIMES`]: the share that lasts longer.
     pub survival: [f64; UPTIMES.len()],
-    /// By kin and method: estimate and standard deviation.
+    /// By kin and method: estimate and standard deviation; not a number where there is none.
     pub sizes: [[(f64, f64); METHODS.len()]; KINS.len()],
     /// Walks that were complete, and others.
     pub walks: [u64; 2],
@@ -110,7 +110,7 @@ impl Observation {
         Self {
             figures: Figures::new(bounds),
             survival: [1.0; UPTIMES.len()],
-            sizes: Default::default(),
+            sizes: [[(f64::NAN, f64::NAN); METHODS.len()]; KINS.len()],
             walks: [0; 2],
             superpeers: [0; 2],
             telling: 0,
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn every_metric_of_an_observer_is_shown_from_the_start_with_finite_values() {
         // Goal: no panel is empty because nothing has happened yet. Method: the page of one that has seen nothing
-        // holds each name that is declared, and no value but numbers.
+        // holds each name that is declared, and no value but numbers; sizes are unknown, which is none.
         let seen = Observation::new(vec![Duration::from_secs(60)]);
         let page = Observer::new(seen, "census/0", Unix::from_secs(1)).page().unwrap();
         for metric in names::OBSERVER.iter().chain(churn::names::CHURN) {
@@ -280,7 +280,11 @@ mod tests {
         }
         let values = page.lines().filter(|line| !line.starts_with('#'));
         for (line, value) in values.filter_map(|line| Some((line, line.rsplit_once(' ')?.1))) {
-            assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+            let value: f64 = value.parse().unwrap();
+            assert!(
+                value.is_finite() || value.is_nan() && line.starts_with("callbook_network_size_"),
+                "{line}"
+            );
         }
         assert!(page.ends_with("# EOF\n"));
     }

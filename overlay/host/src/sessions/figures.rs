@@ -75,12 +75,12 @@ pub struct Figures {
     pub online: [u64; 2],
     /// Peers whose sessions are remembered.
     pub known: u64,
-    /// In the order of [`UPTIMES`].
-    pub uptimes: [u64; UPTIMES.len()],
-    /// In the order of [`WINDOWS`].
-    pub windows: [u64; WINDOWS.len()],
-    /// In the order of [`CLASSES`].
-    pub classes: [u64; CLASSES.len()],
+    /// By kin, then in the order of [`UPTIMES`].
+    pub uptimes: [[u64; UPTIMES.len()]; 2],
+    /// By kin, then in the order of [`WINDOWS`].
+    pub windows: [[u64; WINDOWS.len()]; 2],
+    /// By kin, then in the order of [`CLASSES`].
+    pub classes: [[u64; CLASSES.len()]; 2],
 }
 
 impl Figures {
@@ -97,9 +97,9 @@ impl Figures {
             overlooked: 0,
             online: [0; 2],
             known: 0,
-            uptimes: [0; UPTIMES.len()],
-            windows: [0; WINDOWS.len()],
-            classes: [0; CLASSES.len()],
+            uptimes: Default::default(),
+            windows: Default::default(),
+            classes: Default::default(),
             bounds,
         }
     }
@@ -119,17 +119,18 @@ impl Figures {
     /// Adds a peer to the levels.
     pub(super) fn add(&mut self, known: &Known, now: Instant) {
         self.known += 1;
+        let kin = known.kin as usize;
         let there = matches!(known.state, State::New | State::Open);
         if there {
-            self.online[known.kin as usize] += 1;
+            self.online[kin] += 1;
             let age = now.since(known.begun);
-            let old = UPTIMES.iter().zip(&mut self.uptimes).filter(|((_, least), _)| age >= *least);
+            let old = UPTIMES.iter().zip(&mut self.uptimes[kin]).filter(|((_, least), _)| age >= *least);
             old.for_each(|(_, count)| *count += 1);
         }
         let ago = if there { Duration::ZERO } else { now.since(known.ended) };
-        let lately = WINDOWS.iter().zip(&mut self.windows).filter(|((_, most), _)| ago <= *most);
+        let lately = WINDOWS.iter().zip(&mut self.windows[kin]).filter(|((_, most), _)| ago <= *most);
         lately.for_each(|(_, count)| *count += 1);
-        self.classes[class(known, now)] += 1;
+        self.classes[kin][class(known, now)] += 1;
     }
 }
 

@@ -9,7 +9,7 @@
 //!                     └────────────── there: returning, after a downtime ────┘
 //! ```
 //! A *session* is a run of observations of one PeerId without a confirmed end; it ends with the last
-//! of them. A flap (lost, and back within [`FLAP`]) does not end it: it is counted, and kept out of the
+//! of them, not when the loss is noticed: what is silent is noticed late. A flap (lost, and back within [`FLAP`]) does not end it: it is counted, and kept out of the
 //! lengths. What an observer does not see to its end (it becomes a child) counts for nothing.
 //!
 //! A child that moves to another parent is lost here (or *moved*, if it says so by asking us to stand by)
@@ -74,7 +74,7 @@ struct Known {
     state: State,
     kin: Kin,
     begun: Instant,
-    /// When it was lost, or gone.
+    /// When something came from it last, if it was lost or has gone.
     ended: Instant,
     /// When it came or went, the last times; the newest first. In seconds and one more, since there are
     /// many of these.
@@ -123,7 +123,7 @@ impl Sessions {
             Seen::Moved => self.moved(&peer, now),
             Seen::Replaced => self.ended(&peer, Reason::Replaced, now),
             Seen::Banned => self.ended(&peer, Reason::Banned, now),
-            Seen::Lost(kin) => self.lost(peer, kin, now),
+            Seen::Lost { kin, heard } => self.lost(peer, kin, heard),
             Seen::Blind => {
                 self.known.clear();
                 self.new.clear();
@@ -174,13 +174,15 @@ impl Sessions {
         self.new.insert((now, peer));
     }
 
-    fn lost(&mut self, peer: PeerId, kin: Kin, now: Instant) {
+    /// It may have been away for a while before that was noticed.
+    fn lost(&mut self, peer: PeerId, kin: Kin, heard: Instant) {
         self.arrived(&peer);
         let Some(known) = self.known.get_mut(&peer) else { return };
         if known.state == State::Open && known.kin == kin {
-            (known.state, known.ended) = (State::Pending, now);
-            known.turn(now);
-            self.pending.insert((now, peer));
+            let ended = heard.max(known.begun);
+            (known.state, known.ended) = (State::Pending, ended);
+            known.turn(ended);
+            self.pending.insert((ended, peer));
         }
     }
 

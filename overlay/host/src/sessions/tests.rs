@@ -15,7 +15,10 @@ fn at(secs: u64) -> Instant {
 }
 
 const THERE: Seen = Seen::There(Kin::Child);
-const LOST: Seen = Seen::Lost(Kin::Child);
+/// Lost by a child's silence since then.
+fn lost(heard: u64) -> Seen {
+    Seen::Lost { kin: Kin::Child, heard: at(heard) }
+}
 
 #[test]
 fn a_session_ends_when_its_peer_was_last_there_and_not_when_that_is_sure() {
@@ -27,8 +30,8 @@ fn a_session_ends_when_its_peer_was_last_there_and_not_when_that_is_sure() {
     assert_eq!(book.figures(at(10)).online, [2, 0]);
     book.seen(peer(1), Seen::Left, at(50));
     // Its link ends after its goodbye.
-    book.seen(peer(1), LOST, at(50));
-    book.seen(peer(2), LOST, at(60));
+    book.seen(peer(1), lost(50), at(50));
+    book.seen(peer(2), lost(60), at(60));
     let before = book.figures(at(119));
     assert_eq!((before.online, before.departures[0]), ([0, 0], [1, 0, 0, 0, 0]));
     let after = book.figures(at(120));
@@ -40,12 +43,38 @@ fn a_session_ends_when_its_peer_was_last_there_and_not_when_that_is_sure() {
 }
 
 #[test]
+fn a_peer_that_falls_silent_has_gone_when_it_was_last_heard() {
+    // Goal: what takes two minutes to notice adds nothing to a session. Method: heard until 100 s, noticed at 220 s: it
+    // has been away for more than a minute then, so whoever comes back has not flapped; one noticed at once (control).
+    let mut book = book();
+    for number in 1..=2 {
+        book.seen(peer(number), THERE, at(0));
+    }
+    book.seen(peer(1), lost(100), at(220));
+    book.seen(peer(1), THERE, at(230));
+    book.seen(peer(2), lost(220), at(220));
+    book.seen(peer(2), THERE, at(230));
+    let figures = book.figures(at(300));
+    assert_eq!((figures.departures[0][1], figures.flaps[0]), (1, 1));
+    assert_eq!(figures.sessions[0][1].sum, Duration::from_secs(100));
+    assert_eq!(figures.downtimes[0].sum, Duration::from_secs(130));
+    // Noticed late, and back soon: away for less than a minute.
+    book.seen(peer(2), lost(400), at(430));
+    book.seen(peer(2), THERE, at(450));
+    assert_eq!(book.figures(at(500)).flaps[0], 2);
+    // What was heard before the session began is none of it.
+    book.seen(peer(3), THERE, at(600));
+    book.seen(peer(3), lost(590), at(610));
+    assert_eq!(book.figures(at(700)).sessions[0][1].sum, Duration::from_secs(100));
+}
+
+#[test]
 fn who_is_back_within_a_minute_has_flapped_and_its_session_goes_on() {
     // Goal: no departure, no arrival, one flap, one length over all. Method: lost at 100 s, back at 150 s,
     // leaves at 400 s, back at 1,000 s.
     let mut book = book();
     book.seen(peer(1), THERE, at(0));
-    book.seen(peer(1), LOST, at(100));
+    book.seen(peer(1), lost(100), at(100));
     book.seen(peer(1), THERE, at(150));
     // Renewals are nothing new.
     book.seen(peer(1), THERE, at(200));
@@ -59,7 +88,7 @@ fn who_is_back_within_a_minute_has_flapped_and_its_session_goes_on() {
     assert_eq!(figures.arrivals[0], (1, 1));
     assert_eq!(figures.downtimes[0].sum, Duration::from_secs(600));
     // Exactly a minute is too late for a flap.
-    book.seen(peer(1), LOST, at(2_000));
+    book.seen(peer(1), lost(2_000), at(2_000));
     book.seen(peer(1), THERE, at(2_060));
     let figures = book.figures(at(2_070));
     assert_eq!((figures.flaps[0], figures.departures[0][1], figures.arrivals[0].1), (1, 1, 2));
@@ -72,10 +101,10 @@ fn a_child_that_becomes_a_superpeer_has_not_left() {
     let mut book = book();
     book.seen(peer(1), THERE, at(0));
     book.seen(peer(1), Seen::There(Kin::Superpeer), at(100));
-    book.seen(peer(1), LOST, at(100));
+    book.seen(peer(1), lost(100), at(100));
     let figures = book.figures(at(500));
     assert_eq!((figures.online, figures.departures), ([0, 1], [[0; 5]; 2]));
-    book.seen(peer(1), Seen::Lost(Kin::Superpeer), at(600));
+    book.seen(peer(1), Seen::Lost { kin: Kin::Superpeer, heard: at(600) }, at(600));
     let figures = book.figures(at(700));
     assert_eq!((figures.online, figures.departures), ([0, 0], [[0; 5], [0, 1, 0, 0, 0]]));
 }
@@ -97,7 +126,7 @@ fn each_class_is_told_from_the_others() {
             book.seen(peer(number), if index % 2 == 0 { THERE } else { Seen::Left }, at(time));
         }
     }
-    assert_eq!(book.figures(at(2 * day)).classes, [1; 6]);
+    assert_eq!(book.figures(at(2 * day)).classes, [[1; 6], [0; 6]]);
 }
 
 #[test]
@@ -109,8 +138,13 @@ fn the_present_ones_survive_by_age_and_all_are_seen_within_a_time() {
     book.seen(peer(1), THERE, at(60));
     book.seen(peer(2), THERE, at(6_660));
     let figures = book.figures(at(7_270));
-    assert_eq!(figures.uptimes, [2, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(figures.windows, [2, 3, 3, 3, 3, 3, 3]);
+    assert_eq!(figures.uptimes, [[2, 1, 0, 0, 0, 0, 0, 0], [0; 8]]);
+    assert_eq!(figures.windows, [[2, 3, 3, 3, 3, 3, 3], [0; 7]]);
+    // Superpeers stand apart: each is seen by many.
+    book.seen(peer(2), Seen::There(Kin::Superpeer), at(7_270));
+    let figures = book.figures(at(7_270));
+    assert_eq!((figures.uptimes[0][0], figures.uptimes[1][0]), (1, 1));
+    assert_eq!((figures.windows[0][1], figures.windows[1][1]), (2, 1));
 }
 
 #[test]
@@ -122,10 +156,10 @@ fn who_only_tries_us_leaves_no_trace_and_who_moves_later_has_moved() {
         book.seen(peer(number), THERE, at(0));
     }
     book.seen(peer(1), Seen::Moved, at(1));
-    book.seen(peer(1), LOST, at(1));
-    book.seen(peer(4), LOST, at(2));
+    book.seen(peer(1), lost(1), at(1));
+    book.seen(peer(4), lost(2), at(2));
     book.seen(peer(2), Seen::Moved, at(30));
-    book.seen(peer(3), LOST, at(30));
+    book.seen(peer(3), lost(30), at(30));
     book.seen(peer(3), Seen::Moved, at(40));
     let figures = book.figures(at(100));
     assert_eq!((figures.known, figures.arrivals[0]), (3, (3, 0)));
@@ -139,7 +173,7 @@ fn who_sees_nobody_counts_no_departures() {
     let mut book = book();
     book.seen(peer(1), THERE, at(0));
     book.seen(peer(2), THERE, at(0));
-    book.seen(peer(2), LOST, at(1));
+    book.seen(peer(2), lost(1), at(1));
     book.seen(peer(9), Seen::Blind, at(2));
     let figures = book.figures(at(100));
     assert_eq!((figures.online, figures.departures[0], figures.known), ([0; 2], [0; 5], 0));

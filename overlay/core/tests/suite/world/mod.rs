@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use callbook_overlay::api::{
     Address, Command, CommandId, Config, Effect, Effects, Failure, Held, Hellos, How, Input, LinkId, Notice,
-    Parallelism, Reply, Resolution, Role, Slot, Write,
+    Parallelism, Reply, Resolution, Role, Seen, Slot, Write,
 };
 use callbook_overlay::certificate::NODE_LIFE;
 use callbook_overlay::key::{Key, PeerId};
@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) log: bool,
     /// What watches have told, in order.
     pub(crate) changes: Vec<(CommandId, Result<Resolution, Failure>)>,
+    /// What superpeers have seen of others: who, when, of whom, what.
+    pub(crate) seen: Vec<(usize, u64, PeerId, Seen)>,
     /// To how many closest and others superpeers keep streams, if not as usual.
     pub(crate) streams: Option<(usize, usize)>,
     /// Every dial, in order.
@@ -124,6 +126,7 @@ impl World {
             apart: None,
             log: false,
             changes: Vec::new(),
+            seen: Vec::new(),
             streams: None,
             dials: Vec::new(),
             tamper: None,
@@ -503,6 +506,7 @@ impl World {
             }
             Effect::Seen { peer, seen } => {
                 self.trace.update(format!("{index} {peer:?} {seen:?}").as_bytes());
+                self.seen.push((index, self.now, peer, seen));
             }
             Effect::Notice(notice) => {
                 self.trace.update(format!("{index} {notice:?}").as_bytes());
