@@ -64,6 +64,12 @@ pub const NEIGHBOURS_COMPARED: usize = 3;
 /// between two messages.
 pub const BROKEN_PROMISES_MAX: usize = 16;
 
+/// Newer records that one with whom records are compared is given. *Guess*: half of [`MENDING_MAX`], so that it
+/// doesn't keep others from being put right.
+///
+/// [`MENDING_MAX`]: super::MENDING_MAX
+pub const GIVEN_MAX: usize = 32;
+
 /// Questions to a superpeer beyond one for each item that it proves to hold. *Guess*: hashes lead down
 /// three or four steps before the first items come, and to parts of which little is ours.
 pub const UNPROVEN_REQUESTS: usize = 256;

@@ -49,6 +49,8 @@ pub(crate) struct Contact {
     told: bool,
     /// It has had a link with us since we started.
     met: bool,
+    /// When something came from it last, if it has no link any more.
+    heard: Option<Instant>,
 }
 
 impl Contact {
@@ -172,6 +174,7 @@ impl Map {
             dialled: None,
             told: false,
             met: false,
+            heard: None,
         });
         Learned::New
     }
@@ -242,6 +245,18 @@ impl Map {
         if let Some(contact) = self.contact_mut(peer) {
             contact.met = true;
         }
+    }
+
+    /// The superpeer's last link has ended; something came from it last then.
+    pub(crate) fn heard_last(&mut self, peer: &PeerId, heard: Instant) {
+        if let Some(contact) = self.contact_mut(peer) {
+            contact.heard = Some(heard);
+        }
+    }
+
+    /// When something came from a superpeer without a link last, if it has had one.
+    pub(crate) fn heard(&self, peer: &PeerId) -> Option<Instant> {
+        self.contact(peer)?.heard
     }
 
     /// The superpeer failed us, or left: out of the map, and not back by hearsay for a while.

@@ -26,11 +26,11 @@ use crate::cbor::Blob;
 use crate::key::PeerId;
 use crate::limits::{
     ATTACH_RETRY, ATTACH_RETRY_MAX, ATTACHMENT_LIFE, DOUBLINGS_MAX, HINTS_PER_ANSWER_MAX, PARENT_FAULTS_MAX,
-    PROBE_GIVE_UP, PROBE_WAIT, PROBES, REQUEST_TIMEOUT,
+    PROBE_GIVE_UP, PROBE_WAIT, PROBES, REQUEST_TIMEOUT, STANDBY_RETRY,
 };
 use crate::sign::{Signature, Tag, to_sign};
 use crate::time::Instant;
-use crate::wire::{Attach, AttachmentBody, Message, Refused};
+use crate::wire::{Attach, AttachmentBody, Message, Reason, Refused};
 
 #[derive(Debug, Default)]
 pub(super) struct Attaching {
@@ -49,6 +49,8 @@ pub(super) struct Attaching {
     failures: u32,
     /// Faults of the parent in a row.
     faults: u8,
+    /// The parent had no place any more, and another was asked.
+    moves_on: bool,
     wake: Option<Instant>,
     leaving: bool,
 }
@@ -324,8 +326,13 @@ impl Overlay {
                 Some(_) | None => self.attached(peer),
             };
         }
+        let mut busy = false;
         if let Outcome::Refused(refused) = &outcome {
             self.learn_candidates(&peer, refused);
+            busy = Reason::from_wire(refused.reason) == Reason::Busy;
+        }
+        if busy && self.attaching.is_parent(&peer) && self.moves_on() {
+            return;
         }
         self.attaching.passed_over.insert(peer);
         if self.attaching.is_parent(&peer) {
@@ -336,10 +343,25 @@ impl Overlay {
         }
     }
 
+    /// The parent has no place for us any more, as a login server has none once others are there. Our attachment runs
+    /// on for a while: another one is asked first. Whether one is; once, then the parent counts as lost.
+    fn moves_on(&mut self) -> bool {
+        if core::mem::replace(&mut self.attaching.moves_on, true) {
+            return false;
+        }
+        let named = self.attaching.named.iter().copied();
+        let other = named.chain(self.standbys.peers()).find(|peer| self.may_ask(peer));
+        let Some(other) = other else { return false };
+        self.ask_attachment(other, Purpose::Elsewhere);
+        let wait = self.jittered(STANDBY_RETRY);
+        self.set_attach_timer(wait);
+        true
+    }
+
     pub(super) fn attached(&mut self, peer: PeerId) {
         let renewed = self.attaching.is_parent(&peer);
         self.attaching.parent = Some(peer);
-        self.attaching.failures = 0;
+        (self.attaching.failures, self.attaching.moves_on) = (0, false);
         if !renewed {
             (self.attaching.faults, self.attaching.since) = (0, self.now.instant);
         }

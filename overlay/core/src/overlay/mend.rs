@@ -5,6 +5,7 @@
 //!  walk over   ─▶ who gave less than all know by now, or denied ─▶ Put
 //!  Reject 3    ─▶ verified, newer ─▶ cache, own store, Put to the storer it came from
 //!  put over    ─▶ who holds less than the others, of all that they told ─▶ Put
+//!  compared    ─▶ whose record is older than ours ─▶ Put
 //! ```
 //! Denials are mended only at the r closest, half of them at most: more than that is not a lost disk.
 //! *Not here*: what moves when superpeers come and go (`moving`).
@@ -145,7 +146,7 @@ impl Overlay {
     }
 
     /// Puts to a storer those records of a verified bundle that it lacks.
-    fn give_missing(&mut self, peer: PeerId, key: Key, whole: &Bundle, gave: &Bundle) {
+    pub(in crate::overlay) fn give_missing(&mut self, peer: PeerId, key: Key, whole: &Bundle, gave: &Bundle) {
         let missing: Vec<&Record> = whole.records.iter().filter(|record| lacks(gave, record)).collect();
         if peer == self.me {
             if !self.is_syncing() {

@@ -204,8 +204,9 @@ impl Overlay {
     pub(super) fn superpeer_gone(&mut self, peer: &PeerId, cause: Cause) {
         let place = self.map.contact(peer).map(|contact| contact.id);
         if place.is_some() {
-            let left = cause == Cause::Left;
-            self.seen(*peer, if left { Seen::Left } else { Seen::Lost(Kin::Superpeer) });
+            let heard = self.links.heard(peer).or(self.map.heard(peer)).unwrap_or(self.now.instant);
+            let lost = Seen::Lost { kin: Kin::Superpeer, heard };
+            self.seen(*peer, if cause == Cause::Left { Seen::Left } else { lost });
         }
         self.map.bury(peer, self.now.instant, cause);
         self.works_no_more(*peer);

@@ -24,6 +24,7 @@ mod neighbours;
 mod network;
 mod parents;
 mod paths;
+mod putting;
 mod records;
 mod review;
 mod scenarios;

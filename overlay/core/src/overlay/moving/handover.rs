@@ -24,12 +24,13 @@ use rand_core::Rng;
 use super::promises::Promises;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    CUT_OFF_FOR, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES, HAND_OVER_WINDOW,
-    ITEMS_MAX, NEAR, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT, VOUCHERS_MIN,
-    VOUCHERS_SHARE,
+    CUT_OFF_FOR, GIVEN_MAX, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES,
+    HAND_OVER_WINDOW, ITEMS_MAX, NEAR, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT,
+    VOUCHERS_MIN, VOUCHERS_SHARE,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
+use crate::record::{Bundle, Record};
 use crate::store::{Kept, NOTHING, item};
 use crate::time::Instant;
 use crate::wire::{Digests, Item, Items, Message, Pulled, Range};
@@ -69,6 +70,8 @@ struct Source {
     ranges: Vec<Range>,
     /// Records to pull before the next range: at most [`ITEMS_MAX`].
     wanted: Vec<Item>,
+    /// Keys of which it got newer records from us: at most [`GIVEN_MAX`].
+    given: BTreeSet<Key>,
 }
 
 #[derive(Debug, Clone)]
@@ -242,7 +245,8 @@ impl Overlay {
         };
         let range = self.range_at(&place, self.replicas());
         let (ranges, wanted, asked) = (alloc::vec![range], Vec::new(), Asked::Digest(range));
-        let source = Source { peer, id, promises, syncing: false, asked, ranges, wanted };
+        let given = BTreeSet::new();
+        let source = Source { peer, id, promises, syncing: false, asked, ranges, wanted, given };
         if let Some(run) = &mut self.moving.hand_over {
             // Until now we knew nobody.
             run.synced &= run.beside || !run.finished.is_empty();
@@ -386,6 +390,16 @@ impl Overlay {
         true
     }
 
+    /// Gives a source the newer one of a record that it holds: each key once, and not many, since old versions can
+    /// be signed as one likes.
+    fn give_newer(&mut self, source: &mut Source, newer: &Record) {
+        let key = newer.header().key;
+        if source.given.len() < GIVEN_MAX && source.given.insert(key) {
+            let newer = Bundle::new([newer.clone()]);
+            self.give_missing(source.peer, key, &newer, &Bundle::default());
+        }
+    }
+
     /// Keeps the records that were asked for; false if the answer leads nowhere.
     fn take_over(&mut self, source: &mut Source, pulled: Pulled) -> bool {
         let (Asked::Pull(items), done) = (&source.asked, usize::from(pulled.done)) else { return false };
@@ -398,8 +412,16 @@ impl Overlay {
             if !open.contains(&item(&record)) {
                 continue;
             }
-            let kept = self.take_in(&record);
+            let mut kept = self.take_in(&record);
             self.counters.handed_over += u64::from(matches!(kept, Kept::Stored(_)));
+            if let Kept::Stale(newer) = &kept {
+                // What is older was not verified. If it is true, the source may be whom others ask first.
+                if self.verify(&record).is_ok() {
+                    self.give_newer(source, &newer.clone());
+                } else {
+                    kept = Kept::Invalid;
+                }
+            }
             // What we can't keep, or know better, is not its fault.
             if kept != Kept::Invalid {
                 open.remove(&item(&record));

@@ -1,0 +1,75 @@
+//! What a put costs, and when a child takes its word.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use callbook_overlay::api::{Command, Reply};
+use callbook_overlay::wire::Message;
+
+use crate::network::network;
+use crate::world::World;
+
+const SEEDS: u64 = 8;
+const R: usize = 12;
+const ALPHA: usize = 3;
+
+/// Counts the frames from a peer that a question fits.
+fn count(world: &mut World, peer: usize, fits: impl Fn(&Message) -> bool + 'static) -> Rc<Cell<usize>> {
+    let counted: Rc<Cell<usize>> = Rc::default();
+    let count = Rc::clone(&counted);
+    world.tamper = Some(Box::new(move |from, _, frame| {
+        if from == peer && fits(&frame.message) {
+            count.set(count.get() + 1);
+        }
+        Some(frame)
+    }));
+    counted
+}
+
+/// Goal: a superpeer that stores what it puts asks α whom they know, and not everybody. Method: a name of one of
+/// fourteen that all have streams to each other and of which twelve store it; questions about its key are counted.
+#[test]
+fn a_storer_that_puts_asks_few_of_the_others_whom_they_know() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, R + 2, 0, R);
+        world.run_for(Duration::from_secs(100));
+        let key = world.key("alice");
+        let owner = world.closest(&key, R)[seed as usize % R];
+        let asked = count(
+            &mut world,
+            owner,
+            move |message| matches!(message, Message::Closest(closest) if closest.key == key),
+        );
+        let (held, _) = world.authority.held("alice");
+        world.register(owner, held);
+        world.run_for(Duration::from_secs(5));
+        let stored = world.closest(&key, R).iter().filter(|index| world.holds(**index, &key)).count();
+        assert_eq!(stored, R, "seed {seed}");
+        assert!((1..=2 * ALPHA).contains(&asked.get()), "seed {seed}: {} questions", asked.get());
+    }
+}
+
+/// Goal: a child that counts one superpeer more than its parent, and so wants one storer more, is registered at the
+/// first try. Method: one of twelve has just died, which its neighbours know and the child does not.
+#[test]
+fn a_child_that_has_not_heard_of_a_death_is_registered_at_the_first_try() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, R, 0, R);
+        let child = world.add(false);
+        world.start(child, &(0..R).collect::<Vec<_>>());
+        world.run_for(Duration::from_secs(60));
+        let parent = world.parent(child).expect("a parent");
+        let standbys = world.standbys(child);
+        let dead = (1..R).find(|index| *index != parent && !standbys.contains(index)).expect("another one");
+        world.crash(dead);
+        world.run_for(Duration::from_secs(1));
+        let tries = count(&mut world, child, |message| matches!(message, Message::Register(_)));
+        let (held, _) = world.authority.held("alice");
+        let registering = world.tell(child, Command::Register(Box::new(held)));
+        world.run_for(Duration::from_secs(5));
+        let reply = world.reply(registering);
+        let Some(Reply::Registered(stored)) = reply else { panic!("seed {seed}: {reply:?}") };
+        assert_eq!((tries.get(), stored.of), (1, R), "seed {seed}: {stored:?}");
+    }
+}
