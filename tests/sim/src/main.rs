@@ -149,6 +149,12 @@ fn table(
     let ran = soak::all(&rows, jobs, |row| attempt(row, options, bars), |_, _| {}, |_| false);
     let outcomes: Vec<Outcome> = ran.iter().filter_map(|ran| ran.as_ref().ok().cloned()).collect();
     show(&outcomes, form, false);
+    for (row, ran) in rows.iter().zip(&ran).filter(|_| !options.quick) {
+        if ran.as_ref().is_ok_and(|outcome| !outcome.holds()) {
+            let (commit, again) = (cli::commit(), cli::replay(row, options));
+            bars.say(&format!("row {} does not hold at commit {commit}; again: {again}", row.letter));
+        }
+    }
     // A quick run fails only on what is broken, not on figures of a network that is too small for them.
     let holds = options.quick || outcomes.iter().all(Outcome::holds);
     let holds = keep(&outcomes, chosen, bars) && holds;

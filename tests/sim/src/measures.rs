@@ -66,8 +66,10 @@ pub struct Group {
     pub existing: Tally,
     /// Those of names that nobody holds, likewise.
     pub absent: Tally,
-    /// Those whose asker stopped before the answer.
-    pub void: u64,
+    /// Those that were asked of names that somebody holds, and of others.
+    pub asked: [u64; 2],
+    /// Those of them whose asker stopped before the answer.
+    pub void: [u64; 2],
     /// Those of names that somebody holds which have come to a right answer, at whatever try, and how long
     /// that took in microseconds: superpeers', children's.
     pub times: [Vec<u32>; 2],
@@ -78,6 +80,12 @@ impl Group {
     #[must_use]
     pub fn all_times(&self) -> Vec<u32> {
         self.times.concat()
+    }
+
+    /// Those of names that somebody holds which should have been answered.
+    #[must_use]
+    pub fn owed(&self) -> u64 {
+        self.asked[0] - self.void[0]
     }
 
     /// Good answers of all first answers, whatever was asked for.
@@ -131,6 +139,8 @@ pub struct Measures {
     pub registered: u64,
     /// Registrations that failed at first.
     pub registrations_failed: u64,
+    /// Answers that told an older address than the same peer had been told before.
+    pub older: u64,
     /// Parents lost.
     pub detached: u64,
     /// Peers that started, and that stopped.
@@ -158,6 +168,7 @@ impl Default for Measures {
             attached: Vec::new(),
             registered: 0,
             registrations_failed: 0,
+            older: 0,
             detached: 0,
             started: 0,
             stopped: 0,
@@ -214,6 +225,13 @@ impl Measures {
         sent.count += 1;
         sent.bytes += u64::from(bytes);
         self.bytes[of(kind)] += u64::from(bytes);
+    }
+
+    /// A look-up of a group begins; whether somebody holds the name.
+    pub(crate) fn asked(&mut self, now: Micros, group: u8, existing: bool) {
+        if self.counts(now) {
+            self.groups[usize::from(group)].asked[usize::from(!existing)] += 1;
+        }
     }
 
     /// A look-up of a group was answered for the first time; whether somebody holds the name.
@@ -305,7 +323,28 @@ pub fn kind_word(kind: usize) -> &'static str {
     }
 }
 
-/// The value that a share of the sample is not above; 0 of an empty one. Sorts the sample.
+/// Whether messages of a kind serve to know others and to look names up; those to store them, and for children,
+/// don't.
+#[must_use]
+pub fn is_for_look_ups(kind: usize) -> bool {
+    matches!(
+        kind_word(kind),
+        "open"
+            | "hello"
+            | "hello back"
+            | "closest"
+            | "hints"
+            | "get"
+            | "got"
+            | "resolve"
+            | "resolved"
+            | "leave"
+            | "working"
+            | "refused"
+    )
+}
+
+/// The value that a share of the sample is not above; 0 of an empty one. Reorders the sample.
 pub fn quantile(sample: &mut [u32], share: f64) -> u32 {
     if sample.is_empty() {
         return 0;

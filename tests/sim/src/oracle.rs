@@ -135,7 +135,9 @@ impl Oracle {
             (_, []) => Verdict::Wrong(Wrong::CalledAbsent),
             (Wanted::Nobody(_), _) => Verdict::Wrong(Wrong::Invented),
             (Wanted::Of(name), devices) => {
-                let told = devices.iter().map(|device| version(device, name, holder));
+                let told = devices.iter().map(|device| {
+                    Self::version(device, name).filter(|_| holder == Some(device.payload.peer))
+                });
                 match told.min().flatten() {
                     None => Verdict::Wrong(Wrong::Forged),
                     Some(version) if version < floor.version && floor.fresh => Verdict::Old,
@@ -145,12 +147,12 @@ impl Oracle {
             }
         }
     }
-}
 
-/// Which of its addresses a device tells; nothing if it is not what the holder made.
-fn version(device: &Device, name: u32, holder: Option<PeerId>) -> Option<u32> {
-    let (number, version) = read_multiaddr(device.payload.addresses.first()?)?;
-    (number == name && holder == Some(device.payload.peer)).then_some(version)
+    /// Which of its addresses a device tells; nothing if it is another name's.
+    pub(crate) fn version(device: &Device, name: u32) -> Option<u32> {
+        let (number, version) = read_multiaddr(device.payload.addresses.first()?)?;
+        (number == name).then_some(version)
+    }
 }
 
 #[cfg(test)]

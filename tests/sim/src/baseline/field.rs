@@ -12,7 +12,7 @@ use callbook_overlay::api::Transport;
 
 use super::score::{Row, Score, Verdict};
 use super::{Protocol, Settings};
-use crate::network::{Carriage, IDLE_TIMEOUT, Network};
+use crate::network::{Carriage, DIAL_TIMEOUT, IDLE_TIMEOUT, Network};
 use crate::queue::Queue;
 use crate::random::Random;
 use crate::time::{MINUTE, Micros, from_secs, secs};
@@ -151,8 +151,9 @@ impl<M: Clone> Field<M> {
             return (0, *ready);
         }
         let cost = carriage.set_up(Transport::Quic);
-        let ready =
-            self.now + self.network.set_up_time(from, to, cost.trips) + self.network.one_way(from, to);
+        // Their models have no second try: what takes too long takes as long as is waited for.
+        let took = self.network.set_up_time(from, to, Transport::Quic).unwrap_or(DIAL_TIMEOUT);
+        let ready = self.now + took + self.network.one_way(from, to);
         self.open.insert(pair, (self.now, ready));
         (cost.bytes, ready)
     }

@@ -91,8 +91,9 @@ impl Churn {
             return Beginning { up: true, left: None };
         }
         let up = random.chance(self.availability());
-        let model = if up { &self.up } else { &self.down };
-        Beginning { up, left: Some(from_secs(model.residual(random))) }
+        let left =
+            if up { from_secs(self.up.residual(random)) } else { self.by_day(0, self.down.residual(random)) };
+        Beginning { up, left: Some(left) }
     }
 
     /// The length of a session of a peer with this temper (a standard normal deviate of its own).
@@ -107,7 +108,11 @@ impl Churn {
 
     /// The length of an absence that begins now.
     pub fn absence(&self, now: Micros, random: &mut Random) -> Micros {
-        let length = self.down.draw(random);
+        self.by_day(now, self.down.draw(random))
+    }
+
+    /// How long an absence lasts of which so many seconds are left without day and night.
+    fn by_day(&self, now: Micros, length: f64) -> Micros {
         if self.day_factor <= 1.0 {
             return from_secs(length);
         }

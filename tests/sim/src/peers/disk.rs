@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
 use callbook_overlay::key::{Digest, Key, PeerId, PublicKey};
+use callbook_overlay::record::Record;
 use callbook_overlay::time::Unix;
 
 use crate::time::Micros;
@@ -76,12 +77,12 @@ impl Disk {
         self.fresh.shrink_to_fit();
     }
 
-    /// Whether there is a record under a key, committed or not.
-    pub(crate) fn has(&self, key: &Key) -> bool {
+    /// The highest sequence number of the records under a key, committed or not.
+    pub(crate) fn newest(&self, key: &Key) -> Option<u64> {
         let here = |slot: &Slot| slot.key == *key;
         let fresh = self.fresh.iter().rev().find_map(|(_, write)| match write {
-            Write::Record { slot, .. } if here(slot) => Some(true),
-            Write::Forget(slot) if here(slot) => Some(false),
+            Write::Record { slot, bytes } if here(slot) => Some(number_in(bytes)),
+            Write::Forget(slot) if here(slot) => Some(None),
             Write::Record { .. }
             | Write::Forget(_)
             | Write::Sequence { .. }
@@ -95,7 +96,8 @@ impl Disk {
             | Write::ForgetNewest(_) => None,
         });
         let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
-        fresh.unwrap_or_else(|| self.records.range(first..).next().is_some_and(|(slot, _)| here(slot)))
+        let held = || self.records.range(first..).take_while(|(slot, _)| here(slot));
+        fresh.unwrap_or_else(|| held().filter_map(|(_, bytes)| number_in(bytes)).max())
     }
 
     /// What the next run begins with.
@@ -159,6 +161,10 @@ impl Disk {
             None => self.sequences.push((key, device, seq)),
         }
     }
+}
+
+fn number_in(record: &[u8]) -> Option<u64> {
+    Record::parse(record).ok().map(|record| record.header().seq)
 }
 
 #[cfg(test)]

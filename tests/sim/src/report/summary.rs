@@ -3,7 +3,7 @@
 //! *Not here*: bars (`scenario`).
 
 use super::{Figure, memory};
-use crate::measures::{Group, SOURCES, USERS, kind_word, quantile};
+use crate::measures::{Group, SOURCES, USERS, is_for_look_ups, kind_word, quantile};
 use crate::oracle::Verdict;
 use crate::peers::Kind;
 use crate::world::{Load, World};
@@ -59,7 +59,7 @@ fn look_ups(world: &World, all: &mut Vec<Figure>) {
     all.push(Figure::share("existing names wrong", (existing.wrong, existing.all())));
     all.push(Figure::share("existing names unknown", (existing.unknown, existing.all())));
     all.push(Figure::share("absent names right", (absent.right, absent.all())));
-    all.push(Figure::number("look-ups whose asker stopped", users.void as f64, ""));
+    all.push(Figure::number("look-ups whose asker stopped", users.void.iter().sum::<u64>() as f64, ""));
     times("look-up of a child", users.times[1].clone(), all);
     times("look-up of a superpeer", users.times[0].clone(), all);
     let found: u64 = measures.sources.iter().sum();
@@ -78,6 +78,16 @@ pub fn sent_per_peer(world: &World) -> f64 {
     let measures = &world.measures;
     let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
     (measures.bytes[0] + measures.bytes[1]) as f64 / seconds.max(1.0)
+}
+
+/// Bytes a second that a live peer sends to know others and to look names up, connections left out: what protocols
+/// that store nothing send, too.
+#[must_use]
+pub fn sent_for_look_ups(world: &World) -> f64 {
+    let measures = &world.measures;
+    let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
+    let kinds = measures.kinds.iter().enumerate().filter(|(kind, _)| is_for_look_ups(*kind));
+    kinds.map(|(_, sent)| sent.bytes).sum::<u64>() as f64 / seconds.max(1.0)
 }
 
 /// Bytes a second that a live peer of a kind sends.

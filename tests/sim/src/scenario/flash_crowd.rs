@@ -14,8 +14,8 @@ pub(super) const ROW: Row = Row { letter: "M", what: "1,000 peers join within 10
 
 fn run(options: &Options) -> Outcome {
     let crowd = options.size(1_000);
-    let mut plan = Plan::new(&ROW, options, 2);
-    plan.superpeers = 2;
+    let mut plan = Plan::new(&ROW, options, crowd);
+    (plan.peers, plan.superpeers) = (2, 2);
     plan.warm_up = 5 * MINUTE;
     plan.settings.ask_at_start = true;
     plan.settings.workload.absent = 0.0;

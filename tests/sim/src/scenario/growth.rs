@@ -49,9 +49,8 @@ impl Extremes {
 
 fn run(options: &Options) -> Outcome {
     let peers = options.size(10_000);
-    let mut plan = Plan::new(&ROW, options, 4);
-    plan.superpeers = 4;
-    plan.peers = 4;
+    let mut plan = Plan::new(&ROW, options, peers);
+    (plan.peers, plan.superpeers) = (4, 4);
     plan.warm_up = 2 * MINUTE;
     plan.settings.volunteers = true;
     let mut stage = Stage::open(plan);

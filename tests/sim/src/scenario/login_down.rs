@@ -47,7 +47,7 @@ fn run(options: &Options) -> Outcome {
     let own = &stage.world.measures.groups[usize::from(OWN)];
     let found = own.existing;
     let figures = vec![
-        Figure::share("names of who was online right", (found.good(), found.all())).at_least(1.0),
+        Figure::share("names of who was online right", (found.good(), own.owed())).at_least(1.0),
         right("look-ups right, all along", stage.users()),
         Figure::number("names asked for", f64::from(asked), ""),
         Figure::number("names of who was not online", f64::from(never), ""),

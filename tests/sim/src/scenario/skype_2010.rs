@@ -40,7 +40,7 @@ fn run(options: &Options) -> Outcome {
     let within = times.iter().filter(|took| u64::from(**took) <= MINUTE).count() as u64;
     let loads = stage.world.loads();
     let figures = vec![
-        Figure::share("right within 60 s", (within, asked.existing.all())).at_least(0.99),
+        Figure::share("right within 60 s", (within, asked.owed())).at_least(0.99),
         Figure::number("children, most/mean", unevenness(loads.iter().map(|load| load.children as f64)), "")
             .at_most(2.5),
         Figure::number(

@@ -181,7 +181,7 @@ impl Stage {
             row: self.plan.row.letter,
             what: self.plan.row.what,
             seed: self.plan.settings.seed,
-            peers: self.plan.peers,
+            peers: self.plan.peers.max(self.world.len()),
             figures,
             remarks,
             curves: Curves::of(&self.world),
@@ -196,8 +196,14 @@ pub fn right(what: &str, group: &Group) -> Figure {
     Figure::share(what, group.first())
 }
 
-/// Latency at a share of the right answers of a sample, in milliseconds.
+/// Latency at a share of the right answers of a sample, in milliseconds. Of no answers at all it is infinite, as
+/// no bar may hold then.
 #[must_use]
 pub fn latency(what: &str, mut sample: Vec<u32>, share: f64) -> Figure {
-    Figure::number(what, f64::from(crate::measures::quantile(&mut sample, share)) / 1_000.0, "ms")
+    let micros = if sample.is_empty() {
+        f64::INFINITY
+    } else {
+        f64::from(crate::measures::quantile(&mut sample, share))
+    };
+    Figure::number(what, micros / 1_000.0, "ms")
 }

@@ -6,7 +6,7 @@ use callbook_overlay::api::{Command, CommandId, Effect, Effects, How, Input, Not
 
 use super::World;
 use crate::measures::USERS;
-use crate::oracle::{Floor, Oracle, Verdict, Wanted};
+use crate::oracle::{Floor, Oracle, Verdict, Wanted, Wrong};
 use crate::peers::authority::{name_of, nobody};
 use crate::peers::{Departure, LOGIN, NOBODY, read_multiaddr};
 use crate::time::{MILLISECOND, Micros, SECOND, START_UNIX, from_secs, secs};
@@ -14,8 +14,11 @@ use crate::workload::{Zipf, at_rank};
 
 use super::Event;
 
-/// Mistakes that are kept.
+/// Mistakes that are kept of those that are stale, and of those that are wrong.
 const MISTAKES_MAX: usize = 64;
+
+/// Peers of a network in which it is known who was told what.
+const TOLD_MAX: usize = 2_000;
 
 /// Who asks again at once does so after this: users and programs take a moment.
 const AGAIN: Micros = 10 * MILLISECOND;
@@ -126,7 +129,8 @@ impl World {
                 && look_up.failed == 0
                 && self.measures.counts(look_up.first)
             {
-                self.measures.groups[usize::from(look_up.group)].void += 1;
+                let existing = look_up.floor.version > 0;
+                self.measures.groups[usize::from(look_up.group)].void[usize::from(!existing)] += 1;
             }
         }
     }
@@ -174,10 +178,22 @@ impl World {
         self.anybody()
     }
 
+    /// Somebody who runs and is of this sort.
+    pub fn somebody_of(&mut self, sort: impl Fn(u32) -> bool) -> Option<u32> {
+        let all: Vec<u32> = self.running.iter().flatten().copied().filter(|peer| sort(*peer)).collect();
+        (!all.is_empty()).then(|| all[self.chance.workload.index(all.len())])
+    }
+
     /// Whether a name's address was acknowledged after this.
     #[must_use]
     pub fn acknowledged_since(&self, name: u32, since: Micros) -> bool {
         self.oracle.knows(name) && self.oracle.last(name) >= since
+    }
+
+    /// Whether a name was ever acknowledged.
+    #[must_use]
+    pub fn is_registered(&self, name: u32) -> bool {
+        self.oracle.knows(name)
     }
 
     /// For how long a peer's certificate still held when a run was at its beginning.
@@ -212,7 +228,10 @@ impl World {
             return Wanted::Nobody(1 + random.below(1_000_000));
         }
         let count = self.peers.len() as u64;
-        let zipf = self.zipf.get_or_insert_with(|| Zipf::new(count, self.settings.workload.skewness));
+        if self.zipf.as_ref().is_none_or(|(of, _)| *of != count) {
+            self.zipf = Some((count, Zipf::new(count, self.settings.workload.skewness)));
+        }
+        let Some((_, zipf)) = &self.zipf else { return Wanted::Of(LOGIN) };
         // Names that nobody has registered yet would be absent: others are drawn, unless there are none.
         let mut name = LOGIN;
         for _ in 0..64 {
@@ -232,6 +251,7 @@ impl World {
     /// A peer that runs looks a name up, and again as long as it comes to nothing, if it has to.
     pub fn look_up(&mut self, asker: u32, wanted: Wanted, group: u8, again: bool) {
         let (floor, first) = (self.oracle.floor(wanted, self.now), self.now);
+        self.measures.asked(first, group, floor.version > 0);
         self.ask(asker, LookUp { wanted, floor, first, failed: 0, group, again });
     }
 
@@ -277,6 +297,10 @@ impl World {
             Wanted::Nobody(_) => None,
         };
         let verdict = Oracle::judge(look_up.wanted, look_up.floor, holder, reply);
+        if matches!(verdict, Verdict::Wrong(Wrong::Forged | Wrong::Invented)) {
+            panic!("{} was told what nobody made about {:?}: {reply:?}", self.called(peer), look_up.wanted);
+        }
+        self.heard(peer, look_up, reply);
         self.trace.add(verdict_code(verdict));
         self.note(|world| format!("{} is answered: {verdict:?} {}", world.called(peer), short(reply)));
         let existing = look_up.floor.version > 0;
@@ -301,9 +325,24 @@ impl World {
         }
     }
 
+    /// Whether a peer is told an older address of a name than it was told before, since it started.
+    fn heard(&mut self, peer: u32, look_up: LookUp, reply: &Reply) {
+        let (Wanted::Of(name), Reply::Resolved(found)) = (look_up.wanted, reply) else { return };
+        let versions = found.devices.iter().filter_map(|device| Oracle::version(device, name));
+        let Some(version) = versions.min().filter(|_| self.peers.len() <= TOLD_MAX) else { return };
+        let (newest, at) = self.told.entry((peer, self.peers[peer as usize].life, name)).or_default();
+        // Who asks twice at once may hear the later answer first.
+        let older = version < *newest && look_up.first > *at;
+        if version > *newest {
+            (*newest, *at) = (version, self.now);
+        }
+        self.measures.older += u64::from(older && self.measures.since.is_some());
+    }
+
     /// Keeps what is needed to find out why.
     fn mistaken(&mut self, asker: u32, look_up: LookUp, verdict: Verdict, reply: &Reply) {
-        if self.mistakes.len() >= MISTAKES_MAX {
+        let alike = |known: &&Mistake| (known.verdict == Verdict::Stale) == (verdict == Verdict::Stale);
+        if self.mistakes.iter().filter(alike).count() >= MISTAKES_MAX {
             return;
         }
         let mut mistake = Mistake {

@@ -11,6 +11,9 @@ use crate::time::{Micros, secs};
 /// Examples of names with too few copies that are kept.
 const EXAMPLES: usize = 12;
 
+/// Up to so many names, all of them are looked at.
+const NAMES_ALL: u32 = 2_000;
+
 /// What is wrong in a network that has had time to settle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unsettled {
@@ -24,33 +27,38 @@ pub struct Unsettled {
     pub dead_in_maps: usize,
     /// Superpeers that were looked at.
     pub maps: usize,
-    /// Acknowledged names of which fewer than ⌈0.7 r⌉ of the r closest that run have a record.
+    /// Acknowledged names of which fewer than ⌈0.7 r⌉ of the r closest that run have the newest record.
     pub few_copies: usize,
     /// Acknowledged names of which no superpeer that runs has a record.
     pub no_copies: usize,
-    /// The first few names of which there are too few: who, how many copies in all, and among the closest.
-    pub examples: Vec<(u32, usize, usize)>,
+    /// The first few names of which there are too few, with what the superpeers that run have of them: those
+    /// closest first, a sequence number each.
+    pub examples: Vec<String>,
     /// Names that were looked at.
     pub names: usize,
 }
 
 impl World {
-    /// How many superpeers that run have a record of a name on disk, and how many of the r closest.
-    pub(super) fn held_by(&self, name: u32) -> (usize, usize) {
+    /// The superpeers that run, those closest to a name first, each with the newest sequence number that it has
+    /// of the name on disk.
+    fn holders(&self, name: u32) -> Vec<(u32, Option<u64>)> {
         let key = self.authority.key_of(name);
-        let holds = |peer: u32| self.peers[peer as usize].disk.as_deref().is_some_and(|disk| disk.has(&key));
-        let running = self.running(Kind::Superpeer);
-        let all = running.iter().filter(|peer| holds(**peer)).count();
-        let mut closest: Vec<_> = running
-            .iter()
-            .filter_map(|peer| {
-                let certificate = self.peers[*peer as usize].certificate.as_deref()?;
-                Some((certificate.node_id(&self.authority.network.id).distance(&key), *peer))
-            })
-            .collect();
-        closest.sort_unstable();
-        closest.truncate(self.settings.parameters.r);
-        (all, closest.iter().filter(|(_, peer)| holds(*peer)).count())
+        let mut all: Vec<_> = self.running(Kind::Superpeer).to_vec();
+        all.sort_by_cached_key(|peer| {
+            let certificate = self.peers[*peer as usize].certificate.as_deref();
+            certificate.map(|certificate| certificate.node_id(&self.authority.network.id).distance(&key))
+        });
+        let held = |peer: u32| self.peers[peer as usize].disk.as_deref().and_then(|disk| disk.newest(&key));
+        all.into_iter().map(|peer| (peer, held(peer))).collect()
+    }
+
+    /// How many superpeers that run have the newest record of a name on disk, and how many of the r closest.
+    pub(super) fn held_by(&self, name: u32) -> (usize, usize) {
+        let holders = self.holders(name);
+        let newest = holders.iter().filter_map(|(_, held)| *held).max();
+        let holds = |(_, held): &&(u32, Option<u64>)| held.is_some() && *held == newest;
+        let closest = holders.iter().take(self.settings.parameters.r);
+        (holders.iter().filter(holds).count(), closest.filter(holds).count())
     }
 
     /// Looks at a network that has had time to settle: at all of it if it is small, else at a sample.
@@ -60,7 +68,8 @@ impl World {
         found.without_parent = children.iter().filter(|peer| self.parent(**peer).is_none()).count();
         self.look_at_maps(&mut found);
         let r = self.settings.parameters.r.min(self.running(Kind::Superpeer).len());
-        let step = (self.len() / 500).max(1);
+        // An odd step, since rows part and choose peers by even numbers.
+        let step = if self.len() <= NAMES_ALL { 1 } else { (self.len() / 500) | 1 };
         for name in (0..self.len()).step_by(step as usize) {
             if self.oracle.knows(name) {
                 let (all, closest) = self.held_by(name);
@@ -68,7 +77,11 @@ impl World {
                 if closest < (r * 7).div_ceil(10) {
                     found.few_copies += 1;
                     if found.examples.len() < EXAMPLES {
-                        found.examples.push((name, all, closest));
+                        let held = |(peer, held): &(u32, Option<u64>)| {
+                            held.map(|seq| format!("{} has {seq}", self.called(*peer)))
+                        };
+                        let holders: Vec<String> = self.holders(name).iter().filter_map(held).collect();
+                        found.examples.push(format!("peer-{name}: {}", holders.join(", ")));
                     }
                 }
                 found.no_copies += usize::from(all == 0);

@@ -3,13 +3,16 @@
 //! A durable write is complete before later effects of its turn run: here it takes no time. *Not here*:
 //! replies and notices (`asking`).
 
+use std::collections::VecDeque;
+
 use callbook_overlay::api::{Address, DialEnd, Effect, Effects, Input, LinkId, Transport, Write};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::wire::Frame;
 
 use super::{Event, World};
 use crate::measures::of;
-use crate::network::{Carriage, DIAL_TIMEOUT};
+use crate::network::flight::Flight;
+use crate::network::{Carriage, DIAL_TIMEOUT, STAGGER};
 use crate::peers::disk::Habits;
 use crate::peers::{Down, Kind, address};
 use crate::time::Micros;
@@ -19,6 +22,21 @@ const LENGTH_BYTES: u32 = 4;
 
 /// What fits into a packet beside the frame that began it.
 const PACKET_ROOM: u32 = 1_200;
+
+/// A packet of a stream that loses some, until its sender knows that it has arrived.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    /// Until it is handed over.
+    frame: Option<Frame>,
+    flight: Flight,
+    bytes: u32,
+}
+
+impl UnderWay {
+    fn is_over(&self, now: Micros) -> bool {
+        self.frame.is_none() && self.flight.acknowledged() <= now
+    }
+}
 
 impl World {
     pub(super) fn perform(&mut self, peer: u32, effects: Effects) {
@@ -122,6 +140,9 @@ impl World {
         } else {
             Some(frame)
         };
+        if let (Some(flight), Some(frame)) = (passage.flight, frame.take_if(|_| passage.flight.is_some())) {
+            return self.send_off((link, found.other_end), frame, (flight, payload, together));
+        }
         let [first, again] = passage.arrivals;
         for at in [again, first].into_iter().flatten() {
             let at = self.in_order(link, at);
@@ -131,6 +152,44 @@ impl World {
                 self.queue.push(at, Event::Received { end: found.other_end, frame });
             }
         }
+    }
+
+    /// A frame goes off on a stream that loses packets.
+    fn send_off(&mut self, ends: (LinkId, LinkId), frame: Frame, packet: (Flight, u32, bool)) {
+        let ((ours, theirs), (mut flight, bytes, together)) = (ends, packet);
+        let (told, window) = (flight.is_whole() && self.network.passes(), self.network.window());
+        let under_way = self.under_way.entry(theirs).or_default();
+        while under_way.front().is_some_and(|first| first.is_over(self.now)) {
+            under_way.pop_front();
+        }
+        if let Some(last) = under_way.back().filter(|_| together) {
+            // It shares the packet, and so its fate.
+            flight = last.flight;
+        } else {
+            flight.wait_until(room(under_way, (bytes, flight.leaves()), window));
+            for before in under_way.iter_mut().filter(|_| told) {
+                if before.flight.overtaken(flight.leaves()) {
+                    self.queue.push(before.flight.arrives(), Event::Arrived { end: theirs });
+                }
+            }
+        }
+        under_way.push_back(UnderWay { frame: Some(frame), flight, bytes });
+        let last = under_way.iter().map(|packet| packet.flight.arrives()).max().unwrap_or(self.now);
+        self.links.end(ours).arrives = last;
+        self.queue.push(flight.arrives(), Event::Arrived { end: theirs });
+    }
+
+    /// A packet has arrived: what it is, unless it has to wait for one that was sent before, and what waited for it.
+    pub(super) fn arrived(&mut self, end: LinkId) {
+        while let Some(found) = self.links.find(end) {
+            let Some(under_way) = self.under_way.get_mut(&end) else { return };
+            let first = under_way.iter_mut().find(|packet| packet.frame.is_some());
+            let first = first.filter(|packet| packet.flight.arrives() <= self.now);
+            let Some(frame) = first.and_then(|packet| packet.frame.take()) else { return };
+            self.serve_counted(found.peer, &frame);
+            self.input(found.peer, Input::Received { link: end, frame });
+        }
+        self.under_way.remove(&end);
     }
 
     /// On a stream nothing overtakes what was sent before.
@@ -163,8 +222,6 @@ impl World {
         let life = self.peers[peer as usize].life;
         let other = self.by_id.get(&whom).copied();
         self.trace.add(u64::from(other.unwrap_or(u32::MAX)));
-        let first = transports.first().copied().unwrap_or(Transport::Tcp);
-        let set_up = self.settings.conditions.carriage.set_up(first);
         if self.measures.since.is_some() {
             self.measures.dials.count += 1;
         }
@@ -186,23 +243,43 @@ impl World {
             };
             return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom, end });
         }
-        // Both sides send half of what it takes.
-        for side in [peer, other] {
-            if self.measures.since.is_some() {
-                let kind = self.peers[side as usize].kind();
-                self.peers[side as usize].sent += u64::from(set_up.bytes / 2);
-                self.measures.bytes[of(kind)] += u64::from(set_up.bytes / 2);
-                self.measures.dials.bytes += u64::from(set_up.bytes / 2);
-            }
-        }
-        let up = self.now + self.network.set_up_time(peer, other, set_up.trips);
-        let [ours, theirs] = self.links.open(peer, other, first);
+        let Some((took, transport)) = self.set_up(peer, other, transports) else {
+            let (wait, end) = (DIAL_TIMEOUT + STAGGER, DialEnd::Silent);
+            return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom, end });
+        };
+        let up = self.now + took;
+        let [ours, theirs] = self.links.open(peer, other, transport);
         self.peers[peer as usize].links.push(ours);
         self.peers[other as usize].links.push(theirs);
         // The listener has its stream with the dialler's first packet.
         let heard = up + self.network.one_way(peer, other);
         self.queue.push(up, Event::Connected { end: ours, dialled: true });
         self.queue.push(heard, Event::Connected { end: theirs, dialled: false });
+    }
+
+    /// Tries transports as `overlay/host` does: one after the other, and the first that answers is the link. How long
+    /// that takes; both sides send half of the bytes.
+    fn set_up(&mut self, peer: u32, other: u32, transports: &[Transport]) -> Option<(Micros, Transport)> {
+        let (mut begins, mut best) = (0, None::<(Micros, Transport)>);
+        for transport in transports {
+            if best.is_some_and(|(took, _)| took <= begins) {
+                break;
+            }
+            let took = self.network.set_up_time(peer, other, *transport);
+            let up = took.map(|took| (begins + took, *transport));
+            best = best.into_iter().chain(up).min_by_key(|(took, _)| *took);
+            begins += STAGGER;
+            let bytes = u64::from(self.settings.conditions.carriage.set_up(*transport).bytes / 2);
+            for side in [peer, other] {
+                if self.measures.since.is_some() {
+                    let kind = self.peers[side as usize].kind();
+                    self.peers[side as usize].sent += bytes;
+                    self.measures.bytes[of(kind)] += bytes;
+                    self.measures.dials.bytes += bytes;
+                }
+            }
+        }
+        best
     }
 
     pub(super) fn connected(&mut self, end: LinkId, dialled: bool) {
@@ -256,6 +333,30 @@ impl World {
             Kind::Superpeer => format!("s{peer}"),
             Kind::Child => format!("c{peer}"),
         }
+    }
+}
+
+/// When a packet of so many bytes that could leave at a time fits into the window.
+fn room(under_way: &VecDeque<UnderWay>, packet: (u32, Micros), window: usize) -> Micros {
+    let (bytes, mut leaves) = packet;
+    let Some(transport) = under_way.front().map(|first| first.flight.transport()) else { return leaves };
+    let most = match transport {
+        Transport::Tcp => window as u32,
+        Transport::Quic => window as u32 * PACKET_ROOM,
+    };
+    let weight = |bytes: u32| match transport {
+        Transport::Tcp => bytes.div_ceil(PACKET_ROOM),
+        Transport::Quic => bytes,
+    };
+    loop {
+        let unheard = under_way.iter().filter(|packet| packet.flight.acknowledged() > leaves);
+        let taken: u32 = unheard.clone().map(|packet| weight(packet.bytes)).sum();
+        let blocked = unheard.clone().any(|packet| packet.flight.blocks(leaves));
+        // What is larger than a window has the whole of it.
+        if taken == 0 || !blocked && taken + weight(bytes) <= most {
+            return leaves;
+        }
+        leaves = unheard.map(|packet| packet.flight.acknowledged()).min().unwrap_or(leaves);
     }
 }
 

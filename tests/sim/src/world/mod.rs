@@ -15,7 +15,7 @@ mod effects;
 mod faults;
 mod life;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ use callbook_overlay::wire::Frame;
 pub use self::asking::Mistake;
 use self::asking::{Asked, LookUp};
 pub use self::checks::{Load, Unsettled};
+use self::effects::UnderWay;
 use crate::churn::Churn;
 use crate::churn::trace::Change;
 use crate::measures::Measures;
@@ -135,6 +136,8 @@ enum Event {
     DialFailed { peer: u32, life: u32, whom: PeerId, end: DialEnd },
     /// A frame arrives.
     Received { end: LinkId, frame: Frame },
+    /// A packet arrives on a stream that loses some.
+    Arrived { end: LinkId },
     /// An end hears that its link is over.
     Disconnected { end: LinkId },
     /// A session or an absence is over.
@@ -179,13 +182,18 @@ pub struct World {
     deadlines: Deadlines,
     network: Network,
     links: Links,
+    /// Frames on streams that lose packets, by the end that they go to.
+    under_way: BTreeMap<LinkId, VecDeque<UnderWay>>,
     authority: Authority,
     oracle: Oracle,
     asked: Vec<(u32, Option<Asked>)>,
     asked_free: Vec<u32>,
     /// What waits for room on a full disk, by peer.
     parked: BTreeMap<u32, Vec<Effect>>,
-    zipf: Option<Zipf>,
+    /// For how many names it is, and the popularity of names.
+    zipf: Option<(u64, Zipf)>,
+    /// The newest address of a name that a peer was told in one of its lives, and when; in small networks.
+    told: HashMap<(u32, u32, u32), (u32, Micros)>,
     trace: Trace,
     scratch: Vec<u8>,
     pool: Records,
@@ -235,12 +243,14 @@ impl World {
             deadlines: Deadlines::default(),
             network: Network::new(settings.conditions.clone(), seed),
             links: Links::default(),
+            under_way: BTreeMap::new(),
             authority,
             oracle: Oracle::default(),
             asked: Vec::new(),
             asked_free: Vec::new(),
             parked: BTreeMap::new(),
             zipf: None,
+            told: HashMap::new(),
             trace: Trace::default(),
             scratch: Vec::new(),
             pool: Records::default(),
@@ -316,6 +326,7 @@ impl World {
                     self.input(found.peer, Input::Received { link: end, frame });
                 }
             }
+            Event::Arrived { end } => self.arrived(end),
             Event::Disconnected { end } => self.disconnected(end),
             Event::Toggle { peer, life } => self.toggle(peer, life),
             Event::Start { peer, life } => {
