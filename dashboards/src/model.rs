@@ -32,10 +32,10 @@ pub struct Dashboard {
 /// A variable that the reader chooses.
 #[derive(Debug, Clone)]
 pub enum Variable {
-    /// One or more of these words.
-    Words(&'static str, &'static [&'static str]),
     /// Values of a label: name, metric, label.
     Label(&'static str, String, &'static str),
+    /// One value of a label, never all of them: name, metric, label.
+    One(&'static str, String, &'static str),
 }
 
 /// How a panel draws.
@@ -228,10 +228,16 @@ impl Dashboard {
         ];
         list.extend(self.variables.iter().map(|variable| match variable {
             Variable::Label(name, metric, label) => by_label(name, metric, label),
-            Variable::Words(name, words) => json!({
-                "name": name, "label": name, "type": "custom", "query": words.join(","),
-                "current": all_chosen(), "hide": 0, "includeAll": true, "multi": true, "allValue": ".+",
-            }),
+            Variable::One(name, metric, label) => {
+                let mut variable = by_label(name, metric, label);
+                variable["multi"] = false.into();
+                variable["includeAll"] = false.into();
+                variable["current"] = json!({});
+                if let Some(keys) = variable.as_object_mut() {
+                    keys.remove("allValue");
+                }
+                variable
+            }
         }));
         list
     }

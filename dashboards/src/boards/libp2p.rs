@@ -41,6 +41,9 @@ fn connections() -> Vec<Panel> {
         format!("histogram_quantile({share}, sum by (le, protocols) ({buckets}))")
     };
     let lives = libp2p_rate("connections_duration_seconds_bucket");
+    // libp2p shows an error only once there was one: none is 0, but only where somebody is scraped.
+    let dials = libp2p_rate("dial_attempt_total");
+    let errors = |name| format!("sum by (error) ({}) or sum({dials}) * 0", libp2p_rate(name));
     vec![
         lines("Opened", "cps", "Connections established, by transport and who dialled.").ask(
             "{{role}} {{protocols}}",
@@ -56,17 +59,11 @@ fn connections() -> Vec<Panel> {
         lines("Life of connections", "s", "Median of those that were closed, by cause.")
             .ask("{{cause}}", format!("histogram_quantile(0.5, sum by (le, cause) ({lives}))")),
         lines("Dials", "ops", "Dials begun, and those that failed on every transport.")
-            .ask("begun", format!("sum({})", libp2p_rate("dial_attempt_total")))
+            .ask("begun", format!("sum({dials})"))
             .ask("failed", format!("sum({})", rate(&DIALS_FAILED, ""))),
         lines("Errors", "ops", "Of dials that we made and of connections that came in, by what went wrong.")
-            .ask(
-                "out: {{error}}",
-                format!("sum by (error) ({}) or vector(0)", libp2p_rate("outgoing_connection_error_total")),
-            )
-            .ask(
-                "in: {{error}}",
-                format!("sum by (error) ({}) or vector(0)", libp2p_rate("connections_incoming_error_total")),
-            ),
+            .ask("out: {{error}}", errors("outgoing_connection_error_total"))
+            .ask("in: {{error}}", errors("connections_incoming_error_total")),
     ]
 }
 

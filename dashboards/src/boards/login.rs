@@ -1,12 +1,12 @@
 //! The login server: logins, enrolments, and what it knows.
 
 use callbook_bootstrap::metrics::names::{
-    ACCOUNTS, ENROLMENTS, LOGINS, LOGINS_BEGUN, REQUEST_DURATION, REQUESTS, SUPERPEERS_KNOWN,
+    ACCOUNTS, ENROLMENTS, LOGIN_DURATION, LOGINS, LOGINS_BEGUN, REQUEST_DURATION, REQUESTS, SUPERPEERS_KNOWN,
 };
 use callbook_host::metrics::names::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
 
 use crate::model::{Dashboard, Draw, Panel};
-use crate::promql::{increase, mean, of, quantile, rate};
+use crate::promql::{grown, increase, mean, of, quantile, rate};
 
 /// The dashboard.
 #[must_use]
@@ -39,8 +39,29 @@ fn logins() -> Vec<Panel> {
             "That reached their last message. Unknown user and wrong password are both refused.",
         )
         .ask("{{result}}", format!("sum by (result) ({})", rate(&LOGINS, ""))),
-        lines("Enrolments by result", "ops", "That reached their last message.")
-            .ask("{{result}}", format!("sum by (result) ({})", rate(&ENROLMENTS, ""))),
+        lines(
+            "Enrolments by result",
+            "ops",
+            "That reached their last message; and those that ended at their first because the name is taken.",
+        )
+        .ask("{{result}}", format!("sum by (result) ({})", rate(&ENROLMENTS, "")))
+        .ask(
+            "taken at once",
+            format!("sum({})", rate(&REQUESTS, "request=\"enrol_start\",result=\"taken\"")),
+        ),
+        lines(
+            "Time of a login",
+            "s",
+            "The last message's, the mean within an hour by result; nothing where there was none.",
+        )
+        .ask(
+            "{{result}}",
+            format!(
+                "sum by (result) ({}) / (sum by (result) ({}) > 0)",
+                grown(&LOGIN_DURATION, "sum", "", "1h"),
+                grown(&LOGIN_DURATION, "count", "", "1h")
+            ),
+        ),
         lines("Logins under way", "short", "Between their two messages; some may have been given up.")
             .ask("begun", format!("sum({})", of(&LOGINS_BEGUN, ""))),
     ]
@@ -55,7 +76,7 @@ fn service() -> Vec<Panel> {
             "Renewals and announcements are the heartbeats of daemons.",
         )
         .ask("{{request}}", format!("sum by (request) ({})", rate(&REQUESTS, ""))),
-        lines("Not granted", "reqps", "refused: by a rule; limited: by a rate limit; failed: our fault.")
+        lines("Not granted", "reqps", "refused: by a rule; taken: the name belongs to somebody; limited: by a rate limit; failed: our fault.")
             .ask("{{result}}", format!("sum by (result) ({})", rate(&REQUESTS, "result!=\"ok\""))),
         lines("Time per request", "s", "With password arithmetic and database, in the last hour.")
             .ask("mean", mean(&REQUEST_DURATION, "", "1h"))

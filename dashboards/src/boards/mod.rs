@@ -26,9 +26,14 @@ fn children_in_an_hour() -> String {
     format!("avg_over_time(({})[1h:1m])", children())
 }
 
-/// Children's departures within the last hour.
+/// Children's departures within the last hour; who has moved to another parent is still there.
 fn departures_in_an_hour() -> String {
-    format!("sum({})", increase(&PEER_DEPARTURES, "role=\"child\"", "1h"))
+    format!("sum({})", increase(&PEER_DEPARTURES, "role=\"child\",reason!=\"moved\"", "1h"))
+}
+
+/// Children who told within the last hour that they have another parent.
+fn moves_in_an_hour() -> String {
+    format!("sum({})", increase(&PEER_DEPARTURES, "role=\"child\",reason=\"moved\"", "1h"))
 }
 
 /// The two in relation; nothing as long as none was online, of which there is no share.

@@ -10,7 +10,7 @@ use callbook_host::metrics::names::{
 
 use super::limited;
 use crate::model::{Dashboard, Draw, Panel};
-use crate::promql::{increase, of, quantile, rate};
+use crate::promql::{grown, increase, of, quantile, rate};
 
 /// The dashboard.
 #[must_use]
@@ -48,10 +48,16 @@ fn children() -> Vec<Panel> {
             .ask("{{instance}}", of(&RESERVATIONS, "")),
         lines("Role changes", "short", "Within an hour, by the role that was taken.")
             .ask("to {{to}}", format!("sum by (to) ({})", increase(&ROLE_CHANGES, "", "1h"))),
-        lines("Median session", "s", "Of superpeers beside that of children, ended within the last day.")
-            .ask("superpeers", format!("{} >= 0 or vector(0)", quantile("0.5", &PEER_SESSION_DURATION, "role=\"superpeer\"", "1d")))
-            .ask("children", quantile("0.5", &PEER_SESSION_DURATION, "role=\"child\"", "1d")),
+        lines("Median session", "s", "Of superpeers beside that of children, ended within the last day; superpeers as each of those chosen saw them. No point where none ended.")
+            .ask("superpeers at {{instance}}", median_seen())
+            .ask("children", quantile("0.5", &PEER_SESSION_DURATION, "role=\"child\",reason!=\"moved\"", "1d")),
     ]
+}
+
+/// The median session of superpeers by the view of each observer: a sum would count each as often as it is seen.
+fn median_seen() -> String {
+    let seen = grown(&PEER_SESSION_DURATION, "bucket", "role=\"superpeer\"", "1d");
+    format!("histogram_quantile(0.5, sum by (le, instance) ({seen}))")
 }
 
 fn requests() -> Vec<Panel> {

@@ -20,8 +20,10 @@ const LATE: Duration = Duration::from_secs(3);
 pub(super) enum End {
     /// It said goodbye.
     Goodbye,
-    /// It was killed, or moved to another parent.
+    /// It was killed.
     Lost,
+    /// It went to another parent.
+    Moved,
 }
 
 /// A child at a parent, from then until then (since the script began).
@@ -79,11 +81,36 @@ impl Within {
         })
     }
 
-    /// How far outside a figure is, as a share of the nearer bound; nothing if it is inside.
+    /// How far outside a figure is.
+    pub(super) fn beyond(&self, figure: f64) -> f64 {
+        (self.least - figure).max(figure - self.most).max(0.0)
+    }
+
+    /// The same as a share of the nearer bound.
     pub(super) fn off(&self, figure: f64) -> f64 {
-        let beyond = (self.least - figure).max(figure - self.most).max(0.0);
         let bound = if figure < self.least { self.least } else { self.most };
-        if beyond > 0.0 { beyond / bound } else { 0.0 }
+        if self.beyond(figure) > 0.0 { self.beyond(figure) / bound } else { 0.0 }
+    }
+
+    /// How far apart the bounds are, as a share of the upper one: what is compared with too wide a range is compared
+    /// with nothing.
+    pub(super) fn width(&self) -> f64 {
+        if self.most == 0.0 { 0.0 } else { (self.most - self.least) / self.most }
+    }
+
+    /// The same multiplied.
+    pub(super) fn times(&self, factor: f64) -> Self {
+        Self { least: self.least * factor, most: self.most * factor }
+    }
+
+    /// The sum of both.
+    pub(super) fn plus(&self, other: Self) -> Self {
+        Self { least: self.least + other.least, most: self.most + other.most }
+    }
+
+    /// One range in relation to another.
+    pub(super) fn over(&self, other: Self) -> Self {
+        Self { least: self.least / other.most, most: self.most / other.least }
     }
 }
 
@@ -101,9 +128,12 @@ struct Account {
     returning: u32,
     graceful: u32,
     lost: u32,
+    /// Those of whom the former parent was told.
+    moved: u32,
     flaps: u32,
-    /// At least and at most, each in order.
+    /// At least and at most, each in order; of those that moved apart.
     sessions: [Vec<f64>; 2],
+    moves: [Vec<f64>; 2],
     downtimes: [Vec<f64>; 2],
 }
 
@@ -121,15 +151,18 @@ impl Account {
             let mut begun = stays[0].from;
             for (index, stay) in stays.iter().enumerate() {
                 let next = stays.get(index + 1);
-                if stay.end == End::Lost && next.is_some_and(|next| flaps(all, (stay, next), doubtful)) {
+                if stay.end != End::Goodbye && next.is_some_and(|next| flaps(all, (stay, next), doubtful)) {
                     account.flaps += 1;
                     continue;
                 }
+                let moved = has_moved(all, stay);
+                let ended = if moved { &mut account.moves } else { &mut account.sessions };
+                note(ended, begun.before(stay.until));
                 match stay.end {
                     End::Goodbye => account.graceful += 1,
-                    End::Lost => account.lost += 1,
+                    End::Moved | End::Lost if moved => account.moved += 1,
+                    End::Moved | End::Lost => account.lost += 1,
                 }
-                note(&mut account.sessions, begun.before(stay.until));
                 if let Some(next) = next {
                     account.returning += 1;
                     note(&mut account.downtimes, stay.until.before(next.from));
@@ -137,7 +170,8 @@ impl Account {
                 }
             }
         }
-        for lengths in account.sessions.iter_mut().chain(&mut account.downtimes) {
+        let Self { sessions, downtimes, .. } = &mut account;
+        for lengths in sessions.iter_mut().chain(downtimes) {
             lengths.sort_by(f64::total_cmp);
         }
         account
@@ -154,6 +188,15 @@ fn flaps(all: &[Stay], (stay, next): (&Stay, &Stay), doubtful: bool) -> bool {
     let (shortest, longest) = stay.until.before(next.from);
     let soon = if doubtful { shortest < FLAP + LATE } else { longest + LATE < FLAP };
     soon && !told_between(all, stay, next)
+}
+
+/// Whether a parent from which a child was lost was told in time that it has another one: after a move, or after
+/// it was killed and came back elsewhere.
+fn has_moved(all: &[Stay], stay: &Stay) -> bool {
+    let elsewhere = all.iter().filter(|other| other.child == stay.child && other.parent != stay.parent);
+    let mut soon = elsewhere
+        .filter(|other| stay.from.latest < other.from.latest && stay.until.before(other.from).0 < FLAP);
+    stay.end != End::Goodbye && soon.any(|other| other.told.contains(&stay.parent))
 }
 
 /// Whether a parent was told between two stays of a child with it that the child has another one: who has moved
@@ -207,9 +250,47 @@ impl Expected {
         self.count(|account| account.graceful)
     }
 
-    /// Sessions that ended without one.
+    /// Sessions that ended without one, moves included: where they ended it may not be known why.
     pub(super) fn lost(&self) -> Within {
-        self.count(|account| account.lost)
+        self.count(|account| account.lost + account.moved)
+    }
+
+    /// Children that were killed and not soon back: how often this was done for certain.
+    pub(super) fn killed(&self) -> u32 {
+        self.accounts.iter().map(|account| account.lost).min().unwrap_or_default()
+    }
+
+    /// Sessions that ended because the child had told of another parent.
+    pub(super) fn moved(&self) -> Within {
+        self.count(|account| account.moved)
+    }
+
+    /// Of the sessions that ended, and did not go on at another parent: the share with a goodbye.
+    pub(super) fn graceful_share(&self) -> Within {
+        Within::of(
+            self.accounts
+                .iter()
+                .map(|account| f64::from(account.graceful) / f64::from(account.graceful + account.lost)),
+        )
+    }
+
+    /// The share of those that were at most so long.
+    pub(super) fn up_to(&self, bound: f64) -> Within {
+        Within::of(self.accounts.iter().flat_map(|account| {
+            account.sessions.each_ref().map(|lengths| {
+                lengths.iter().filter(|length| **length <= bound).count() as f64 / lengths.len() as f64
+            })
+        }))
+    }
+
+    /// The mean length of all that ended.
+    pub(super) fn mean_session(&self) -> Within {
+        Within::of(self.accounts.iter().flat_map(|account| {
+            [0, 1].map(|end| {
+                let all = || account.sessions[end].iter().chain(&account.moves[end]);
+                all().sum::<f64>() / all().count() as f64
+            })
+        }))
     }
 
     /// Children that were lost and back at once.
@@ -217,7 +298,7 @@ impl Expected {
         self.count(|account| account.flaps)
     }
 
-    /// Sessions that ended.
+    /// Sessions that ended, moves not.
     pub(super) fn departures(&self) -> Within {
         self.count(|account| account.graceful + account.lost)
     }
@@ -225,8 +306,8 @@ impl Expected {
     /// How often a child came or was back, and how often one went: whatever that counts as.
     pub(super) fn turns(&self) -> (u32, u32) {
         let [account, _] = &self.accounts;
-        let Account { new, returning, graceful, lost, flaps, .. } = account;
-        (new + returning + flaps, graceful + lost + flaps)
+        let Account { new, returning, graceful, lost, moved, flaps, .. } = account;
+        (new + returning + flaps, graceful + lost + moved + flaps)
     }
 
     /// The length that a share of the sessions does not exceed.
@@ -262,12 +343,13 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [new, returning, graceful, lost, flaps] =
-            [self.newcomers(), self.returning(), self.graceful(), self.lost(), self.flaps()];
+        let [new, returning, graceful, lost, moved, flaps] =
+            [self.newcomers(), self.returning(), self.graceful(), self.lost(), self.moved(), self.flaps()];
         let online = self.online;
         write!(
             f,
-            "{new} new and {returning} returning, {graceful} goodbyes, {lost} lost, {flaps} flaps, {online} online"
+            "{new} new and {returning} returning, {graceful} goodbyes, {lost} lost ({moved} told of a move), \
+             {flaps} flaps, {online} online"
         )
     }
 }
@@ -341,6 +423,38 @@ mod tests {
     }
 
     #[test]
+    fn who_told_of_another_parent_has_moved_and_is_no_departure() {
+        // Goal: moves stand apart from departures and their lengths. Method: one that is told (at once, or when a
+        // killed child is back elsewhere), and one that is not.
+        let told = |told: &[&str], end| {
+            let mut stays = [
+                stay(0, "a", (at(0), at(10)), end),
+                stay(0, "b", (at(20), at(50)), End::Goodbye),
+                stay(1, "a", (at(0), at(20)), End::Lost),
+            ];
+            stays[1].told = told.iter().map(|who| (*who).to_owned()).collect();
+            Expected::of(&stays, Duration::from_secs(100))
+        };
+        for end in [End::Moved, End::Lost] {
+            let expected = told(&["c", "a"], end);
+            let counts = [
+                expected.lost(),
+                expected.moved(),
+                expected.departures(),
+                expected.graceful(),
+                expected.flaps(),
+            ];
+            assert_eq!(exactly(counts), [2.0, 1.0, 2.0, 1.0, 0.0]);
+            assert_eq!(expected.graceful_share(), Within { least: 0.5, most: 0.5 });
+            assert_eq!(expected.up_to(25.0), Within { least: 0.5, most: 0.5 }, "the move is not in it");
+            assert_eq!(expected.mean_session(), Within { least: 20.0, most: 20.0 });
+            assert_eq!(expected.killed(), 1);
+            let expected = told(&["c"], end);
+            assert_eq!((exactly([expected.departures(); 5])[0], expected.killed()), (3.0, 2));
+        }
+    }
+
+    #[test]
     fn what_is_not_known_exactly_lies_between_two_bounds() {
         // Goal: a slow machine makes no wrong figure. Method: two stays with slow beginnings and ends, told by hand.
         let when = |earliest, latest| When {
@@ -383,5 +497,8 @@ mod tests {
         // Goal: what is printed is how far it is off. Method: inside, below, above.
         let wanted = Within { least: 10.0, most: 20.0 };
         assert_eq!([10.0, 15.0, 20.0, 9.0, 22.0].map(|figure| wanted.off(figure)), [0.0, 0.0, 0.0, 0.1, 0.1]);
+        assert_eq!((wanted.width(), Within { least: 0.0, most: 0.0 }.width()), (0.5, 0.0));
+        let other = Within { least: 2.0, most: 5.0 };
+        assert_eq!(wanted.over(other), Within { least: 2.0, most: 10.0 });
     }
 }

@@ -30,6 +30,12 @@ const BUCKETS: &str = "5,10,20,40,75,100,150,300";
 const SUPERPEERS: usize = 4;
 const CHILDREN: usize = 12;
 
+/// How long a superpeer is there that leaves: a census has to see it twice, five seconds apart.
+const PASSING: Duration = Duration::from_secs(15);
+
+/// How often what is rare has to happen, for its number to be worth comparing.
+const RARE: u32 = 8;
+
 /// After the last child has gone: a lost one counts after a minute, and is scraped.
 const SETTLE: Duration = Duration::from_secs(75);
 
@@ -37,7 +43,7 @@ const SETTLE: Duration = Duration::from_secs(75);
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// How long children come and go, in minutes: longer if it takes them longer to do so often enough.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=20))]
     minutes: u64,
     /// How often they do so.
     #[arg(long, default_value_t = 104)]
@@ -51,17 +57,27 @@ pub struct Options {
     experiment: Option<PathBuf>,
 }
 
-/// An expression with Grafana's variables filled in: everything chosen, the range shown `range`.
+/// What Grafana's variables stand for, where it is not everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen<'a> {
+    /// The range shown.
+    pub range: &'a str,
+    /// A few scrapes; all of the range, for totals.
+    pub rate_interval: &'a str,
+    /// The one whose view of superpeers counts.
+    pub observer: &'a str,
+}
+
+/// An expression with Grafana's variables filled in.
 #[must_use]
-pub fn filled(expr: &str, range: &str) -> String {
+pub fn filled(expr: &str, chosen: &Chosen<'_>) -> String {
     let mut filled = expr.to_owned();
     for (variable, value) in [
-        ("$__rate_interval", "1m"),
-        ("$__interval", "30s"),
-        ("$__range", range),
+        ("$__rate_interval", chosen.rate_interval),
+        ("$__range", chosen.range),
         ("$instance", ".+"),
         ("$job", ".+"),
-        ("$role", ".+"),
+        ("$observer", chosen.observer),
         ("$row", ".+"),
     ] {
         filled = filled.replace(variable, value);
@@ -92,27 +108,38 @@ pub fn run(options: &Options) -> Result<(), String> {
         (seen >= SUPERPEERS as f64).then_some(())
     });
     first_work(&superpeers);
+    let mut passing = passing_superpeer(&network, &superpeers);
 
     let &Options { minutes, turns, seed, .. } = options;
     say(&format!("{CHILDREN} children come and go {turns} times, for at least {minutes} minutes"));
-    let length = Length { began: Instant::now(), least: Duration::from_secs(minutes * 60), turns };
+    let length =
+        Length { began: Instant::now(), least: Duration::from_secs(minutes * 60), turns, rare: RARE };
     let stays = script::run(&network, (CHILDREN, seed), &length);
     let (ended, over) = (length.began.elapsed(), Instant::now());
     let expected = Expected::of(&stays, ended);
     say(&format!("the script is over after {} s: {expected}", ended.as_secs()));
+    // Superpeers' downtimes end, too; long enough before panels are asked for a step of theirs to fall behind it.
+    passing.start_with(announcing(&passing));
     // Nothing is waited for that could be seen before: a lost child counts after a minute.
     std::thread::sleep(SETTLE);
 
-    let mut judge = Judge::new(&prometheus, opened.elapsed());
+    let observer = census_url.trim_start_matches("http://").trim_end_matches("/metrics");
+    let mut judge = Judge::new(&prometheus, observer, opened.elapsed());
     judge.churn(&expected, (ended, over.elapsed()));
     if judge.is_wrong() {
         stays.iter().for_each(|stay| say(&stay.to_string()));
         superpeers.iter().for_each(|peer| say(&format!("{} at {}", peer.id(), peer.ready()["metrics"])));
         judge.tell_all();
     }
+    until("the census has seen a superpeer come back", || {
+        let back = "sum(callbook_peer_downtime_seconds_count{role=\"superpeer\",job=\"callbook-census\"})";
+        (prometheus.number(back).ok()? >= 1.0).then_some(())
+    });
+    // Somebody has to be there for shares of who is there.
+    let guest = guest(&network, &prometheus);
     judge.panels();
     let verdict = judge.verdict();
-    drop((superpeers, census));
+    drop((superpeers, passing, guest, census));
     verdict
 }
 
@@ -152,7 +179,7 @@ fn simulated(network: &Network) -> Result<PathBuf, String> {
     Err(format!("the simulator failed: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// Superpeers that announce their metrics.
+/// Superpeers that announce their metrics; children need not, and strangers may not.
 fn superpeers(network: &Network) -> Vec<Peer> {
     let mut peers: Vec<Peer> =
         (1..=SUPERPEERS).map(|number| network.superpeer(&format!("superpeer-{number}"))).collect();
@@ -163,6 +190,28 @@ fn superpeers(network: &Network) -> Vec<Peer> {
     }
     callbook_e2e::all_know(&peers, SUPERPEERS + 1);
     peers
+}
+
+/// A superpeer that has come, been seen by all, and left: superpeers' sessions have to end, too.
+fn passing_superpeer(network: &Network, superpeers: &[Peer]) -> Peer {
+    let mut peer = network.superpeer("superpeer-that-passes");
+    peer.start_with(announcing(&peer));
+    peer.wait("superpeer");
+    callbook_e2e::all_know(superpeers, SUPERPEERS + 2);
+    std::thread::sleep(PASSING);
+    peer.stop();
+    peer
+}
+
+/// A child that stays, once it is scraped.
+fn guest(network: &Network, prometheus: &Prometheus) -> Peer {
+    let mut peer = network.peer("guest", &["--role", "child"]);
+    peer.start();
+    until("Prometheus knows of the guest", || {
+        let online = prometheus.number("sum(callbook_peers_online{role=\"child\"})").ok()?;
+        (online >= 1.0).then_some(())
+    });
+    peer
 }
 
 /// The command that starts a peer, with its metrics announced.

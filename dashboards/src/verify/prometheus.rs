@@ -10,7 +10,7 @@ use std::time::Duration;
 use callbook_e2e::{Room, until};
 use serde_json::Value;
 
-use crate::files::folder;
+use crate::files::{LIMITS, folder};
 
 /// How long an answer may take. A guess.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,6 +102,19 @@ impl Prometheus {
         Ok(values(&self.ask(&format!("/api/v1/query?query={}", encoded(expr)))?))
     }
 
+    /// Each series of an expression now: the value of a label (none: an empty one), and the number.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub(super) fn series(&self, expr: &str, label: &str) -> Result<Vec<(String, f64)>, String> {
+        let answer = self.ask(&format!("/api/v1/query?query={}", encoded(expr)))?;
+        let of = |series: &Value| {
+            let number = series["value"][1].as_str().and_then(|text| text.parse().ok())?;
+            Some((series["metric"][label].as_str().unwrap_or_default().to_owned(), number))
+        };
+        Ok(answer.as_array().map(|all| all.iter().filter_map(of).collect()).unwrap_or_default())
+    }
+
     /// Each series of an expression now, with its labels, as text.
     ///
     /// # Errors
@@ -142,14 +155,14 @@ impl Prometheus {
     }
 }
 
-/// What is scraped, faster than a product would, with the rules that are shipped.
+/// What is scraped, faster than a product would, with the rules and limits that are shipped.
 fn configuration(login: &str, census: &str) -> String {
     let rules = folder().join("prometheus");
     format!(
-        "global:\n  scrape_interval: 2s\n  evaluation_interval: 5s\nrule_files:\n  - {0}/rules.yml\n  - {0}/alerts.yml\n\
-         scrape_configs:\n  - job_name: callbook-login\n    static_configs:\n      - targets: ['{login}']\n  \
-         - job_name: callbook\n    http_sd_configs:\n      - url: http://{login}/v1/prometheus/targets\n        \
-         refresh_interval: 2s\n  - job_name: callbook-census\n    static_configs:\n      - targets: ['{census}']\n",
+        "global:\n  scrape_interval: 2s\n  evaluation_interval: 2s\nrule_files:\n  - {0}/rules.yml\n  - {0}/alerts.yml\n\
+         scrape_configs:\n  - job_name: callbook-login\n{LIMITS}    static_configs:\n      - targets: ['{login}']\n  \
+         - job_name: callbook\n{LIMITS}    http_sd_configs:\n      - url: http://{login}/v1/prometheus/targets\n        \
+         refresh_interval: 2s\n  - job_name: callbook-census\n{LIMITS}    static_configs:\n      - targets: ['{census}']\n",
         rules.display()
     )
 }

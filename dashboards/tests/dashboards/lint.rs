@@ -28,7 +28,7 @@ const UNITS: [&str; 12] = [
 ];
 
 /// Windows that are part of a panel's definition.
-const WINDOWS: [&str; 6] = ["1h", "1d", "$__range", "$__interval", "1h:1m", "1m"];
+const WINDOWS: [&str; 6] = ["1h", "1d", "$__range", "$__rate_interval", "1h:1m", "1m"];
 
 fn each_panel(check: impl Fn(&Dashboard, &Panel)) {
     for dashboard in all() {
@@ -88,7 +88,8 @@ fn every_selector_is_chosen_by_job_and_instance() {
                 let has = |label: &str, value: &str| {
                     matchers.contains(&(label.to_owned(), "=~".to_owned(), value.to_owned()))
                 };
-                let chosen = has("job", "$job") && has("instance", "$instance");
+                let one = matchers.contains(&("instance".to_owned(), "=".to_owned(), "$observer".to_owned()));
+                let chosen = has("job", "$job") && (has("instance", "$instance") || one);
                 assert!(
                     chosen || dashboard.uid == "callbook-experiment",
                     "{}: {}: {metric}",
@@ -146,4 +147,42 @@ fn panels_lie_within_the_grid_and_on_top_of_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn superpeers_are_never_summed_over_those_who_see_them() {
+    // Goal: whom many see is counted once. Method: whatever the churn dashboard asks of sessions is either of children,
+    // or of superpeers as one observer has them; elsewhere sums of superpeers' sessions are kept apart by instance.
+    let of_sessions = [
+        "callbook_peers_online",
+        "callbook_peer_arrivals",
+        "callbook_peer_departures",
+        "callbook_peer_flaps",
+        "callbook_peer_session_duration",
+        "callbook_peer_downtime",
+        "callbook_peers_uptime",
+        "callbook_peers_class",
+        "callbook_peers_seen",
+    ];
+    each_panel(|dashboard, panel| {
+        for query in &panel.queries {
+            let named = scan(&query.expr);
+            let sessions = named
+                .selectors
+                .iter()
+                .filter(|(metric, _)| of_sessions.iter().any(|name| metric.starts_with(name)));
+            for (metric, matchers) in sessions {
+                let is = |label: &str, value: &str| {
+                    matchers.contains(&(label.to_owned(), "=".to_owned(), value.to_owned()))
+                };
+                let one = is("instance", "$observer") || named.grouped.contains(&"instance".to_owned());
+                assert!(
+                    is("role", "child") || (is("role", "superpeer") && one),
+                    "{}: {}: {metric}",
+                    dashboard.title,
+                    panel.title
+                );
+            }
+        }
+    });
 }

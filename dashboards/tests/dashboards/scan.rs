@@ -5,7 +5,8 @@
 //! (`promtool`).
 
 /// Functions and keywords that are used. All are known to Prometheus 2.42.
-const WORDS: [&str; 27] = [
+const WORDS: [&str; 28] = [
+    "abs",
     "absent",
     "and",
     "avg",

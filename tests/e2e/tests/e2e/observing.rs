@@ -71,8 +71,9 @@ fn metrics_can_be_switched_off() {
 
 #[test]
 fn the_login_server_lists_the_metrics_of_those_who_announce_them() {
-    // Goal: one address shows Prometheus the whole network, and nobody who doesn't want it. Method: two
-    // children, of which one announces; the port that is listed serves its metrics.
+    // Goal: one address shows Prometheus the whole network, and nobody who doesn't want it, nor strangers. Method: two
+    // children, of which one announces: told that it can't before it has a name, and listed once it has one; the
+    // port that is listed serves its metrics.
     let mut network = Network::made();
     let server = network.serve();
     let server = server["metrics"].as_str().expect("metrics are on").to_owned();
@@ -87,6 +88,12 @@ fn the_login_server_lists_the_metrics_of_those_who_announce_them() {
         &["--role", "child", "--metrics-announce", "true", "--metrics-listen", "0.0.0.0:0"],
     );
     child.start();
+    until("it is told what to do", || {
+        let warnings = child.status()["warnings"].to_string();
+        (warnings.contains("metrics are not announced") && warnings.contains("callbook login")).then_some(())
+    });
+    assert_eq!(targets().body, "[]", "a stranger is not listed");
+    child.enrol("announcing");
     let listed = until("it is listed", || {
         let listed: Value = serde_json::from_str(&targets().body).expect("JSON");
         listed[0]["targets"].as_array().cloned()
@@ -97,4 +104,6 @@ fn the_login_server_lists_the_metrics_of_those_who_announce_them() {
     let own = child.ready()["metrics"].as_str().expect("metrics are on").to_owned();
     assert!(own.contains(&format!(":{port}/")), "{own} is listed as {address}");
     assert_eq!(http_get(&format!("http://{address}/metrics"), "/metrics").status, 200);
+    child.stop();
+    assert_eq!(targets().body, "[]", "who says goodbye is not down");
 }
