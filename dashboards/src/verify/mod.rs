@@ -103,9 +103,17 @@ pub fn run(options: &Options) -> Result<(), String> {
     };
     let (census, census_url) = census(&network)?;
     let prometheus = Prometheus::start(&network.room, (&login, &census_url), &experiment)?;
-    until("Prometheus scrapes all superpeers", || {
-        let seen = prometheus.number("count(callbook_peers_online{role=\"child\",job=\"callbook\"})").ok()?;
-        (seen >= SUPERPEERS as f64).then_some(())
+    // What a counter had when it was scraped first is in no rate: nothing is done before all are scraped.
+    until("Prometheus scrapes all", || {
+        for (expr, all) in [
+            ("count(callbook_peers_online{role=\"child\",job=\"callbook\"})", SUPERPEERS),
+            ("sum(up{job=\"callbook-login\"})", 1),
+            ("sum(up{job=\"callbook-census\"})", 1),
+        ] {
+            let scraped = prometheus.number(expr).ok()?;
+            (scraped >= all as f64).then_some(())?;
+        }
+        Some(())
     });
     first_work(&superpeers);
     let mut passing = passing_superpeer(&network, &superpeers);
