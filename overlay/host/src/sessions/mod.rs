@@ -23,7 +23,7 @@
 
 mod figures;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -85,10 +85,72 @@ impl Known {
     fn turn(&mut self, at: Instant) {
         self.turns = [Some(moment(at)), self.turns[0], self.turns[1]];
     }
+
+    /// Counts it if it has stayed, and ends its session if it has been pending for too long.
+    fn settle(&mut self, now: Instant, totals: &mut Figures) {
+        match self.state {
+            State::New if now.since(self.begun) >= TRIED => self.arrived(totals),
+            State::Pending if now.since(self.ended) >= FLAP => self.end(Reason::Timeout, now, totals),
+            State::New | State::Open | State::Pending | State::Gone => {}
+        }
+    }
+
+    /// It is there to stay, or was there whatever comes next: its session's beginning counts.
+    fn arrived(&mut self, totals: &mut Figures) {
+        if self.state != State::New {
+            return;
+        }
+        self.state = State::Open;
+        // Who has gone at some time has turned then.
+        if self.turns[0].is_some() {
+            totals.returned(self.kin, self.begun.since(self.ended));
+        } else {
+            totals.arrivals[self.kin as usize].0 += 1;
+        }
+        self.turn(self.begun);
+    }
+
+    fn there(&mut self, kin: Kin, now: Instant, totals: &mut Figures) {
+        // A child may become a superpeer without leaving.
+        self.kin = kin;
+        match self.state {
+            State::New | State::Open => {}
+            State::Pending => {
+                self.state = State::Open;
+                self.turn(now);
+                totals.flaps[kin as usize] += 1;
+            }
+            State::Gone => (self.state, self.begun) = (State::New, now),
+        }
+    }
+
+    /// It may have been away for a while before that was noticed.
+    fn lost(&mut self, kin: Kin, heard: Instant, totals: &mut Figures) {
+        self.arrived(totals);
+        if self.state == State::Open && self.kin == kin {
+            (self.state, self.ended) = (State::Pending, heard.max(self.begun));
+            self.turn(self.ended);
+        }
+    }
+
+    fn end(&mut self, reason: Reason, now: Instant, totals: &mut Figures) {
+        self.arrived(totals);
+        match self.state {
+            State::Open => {
+                self.ended = now;
+                self.turn(now);
+            }
+            State::Pending => {}
+            State::New | State::Gone => return,
+        }
+        self.state = State::Gone;
+        totals.departed(self.kin, reason, self.ended.since(self.begun));
+    }
 }
 
 /// How many bytes a known peer takes at most: its entry and its byte of the table where the table has just doubled
-/// (seven sixteenths are filled then). Who has come or was lost within the last minute takes up to 76 more.
+/// (seven sixteenths are filled then). There is nothing else: no list of those that are due, who are few and looked for
+/// when somebody asks.
 pub const BYTES_PER_PEER: usize = (size_of::<(PeerId, Known)>() + 1) * 16 / 7;
 
 fn moment(at: Instant) -> NonZeroU32 {
@@ -97,38 +159,50 @@ fn moment(at: Instant) -> NonZeroU32 {
 }
 
 /// The book of sessions.
+///
+/// What becomes of a peer as time passes is written down when it is seen again or somebody asks for figures.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     known: HashMap<PeerId, Known>,
-    /// Who is new, by when it came.
-    new: BTreeSet<(Instant, PeerId)>,
-    /// Who is pending, by when it was lost.
-    pending: BTreeSet<(Instant, PeerId)>,
     totals: Figures,
 }
 
 impl Sessions {
     /// An empty book, whose lengths are counted up to each of these bounds.
     pub(crate) fn new(bounds: Vec<Duration>) -> Self {
-        let (new, pending) = (BTreeSet::new(), BTreeSet::new());
-        Self { known: HashMap::new(), new, pending, totals: Figures::new(bounds) }
+        Self { known: HashMap::new(), totals: Figures::new(bounds) }
     }
 
     /// Writes down what was seen.
     pub(crate) fn seen(&mut self, peer: PeerId, seen: Seen, now: Instant) {
-        self.settle(now);
-        match seen {
-            Seen::There(kin) => self.there(peer, kin, now),
-            Seen::Left => self.ended(&peer, Reason::Graceful, now),
-            Seen::Moved => self.moved(&peer, now),
-            Seen::Replaced => self.ended(&peer, Reason::Replaced, now),
-            Seen::Banned => self.ended(&peer, Reason::Banned, now),
-            Seen::Lost { kin, heard } => self.lost(peer, kin, heard),
-            Seen::Blind => {
-                self.known.clear();
-                self.new.clear();
-                self.pending.clear();
+        if matches!(seen, Seen::Blind) {
+            self.settle(now);
+            self.known.clear();
+            return;
+        }
+        let Some(known) = self.known.get_mut(&peer) else {
+            if let Seen::There(kin) = seen {
+                self.insert(peer, kin, now);
             }
+            return;
+        };
+        let totals = &mut self.totals;
+        known.settle(now, totals);
+        match seen {
+            Seen::There(kin) => known.there(kin, now, totals),
+            Seen::Left => known.end(Reason::Graceful, now, totals),
+            // Another superpeer is its parent; it only tried us.
+            Seen::Moved if known.state == State::New => {
+                known.state = State::Gone;
+                if known.turns[0].is_none() {
+                    self.known.remove(&peer);
+                }
+            }
+            Seen::Moved => known.end(Reason::Moved, now, totals),
+            Seen::Replaced => known.end(Reason::Replaced, now, totals),
+            Seen::Banned => known.end(Reason::Banned, now, totals),
+            Seen::Lost { kin, heard } => known.lost(kin, heard, totals),
+            Seen::Blind => {}
         }
     }
 
@@ -142,27 +216,9 @@ impl Sessions {
         figures
     }
 
-    fn there(&mut self, peer: PeerId, kin: Kin, now: Instant) {
-        let Some(known) = self.known.get_mut(&peer) else { return self.new_one(peer, kin, now) };
-        // A child may become a superpeer without leaving.
-        known.kin = kin;
-        match known.state {
-            State::New | State::Open => {}
-            State::Pending => {
-                self.pending.remove(&(known.ended, peer));
-                known.state = State::Open;
-                known.turn(now);
-                self.totals.flaps[kin as usize] += 1;
-            }
-            State::Gone => {
-                (known.state, known.begun) = (State::New, now);
-                self.new.insert((now, peer));
-            }
-        }
-    }
-
-    fn new_one(&mut self, peer: PeerId, kin: Kin, now: Instant) {
+    fn insert(&mut self, peer: PeerId, kin: Kin, now: Instant) {
         if self.known.len() >= SESSIONS_KNOWN_MAX {
+            self.settle(now);
             let gone = self.known.iter().filter(|(_, known)| known.state == State::Gone);
             let Some(oldest) = gone.min_by_key(|(_, known)| known.ended).map(|(peer, _)| *peer) else {
                 self.totals.overlooked += 1;
@@ -171,76 +227,11 @@ impl Sessions {
             self.known.remove(&oldest);
         }
         self.known.insert(peer, Known { state: State::New, kin, begun: now, ended: now, turns: [None; 3] });
-        self.new.insert((now, peer));
     }
 
-    /// It may have been away for a while before that was noticed.
-    fn lost(&mut self, peer: PeerId, kin: Kin, heard: Instant) {
-        self.arrived(&peer);
-        let Some(known) = self.known.get_mut(&peer) else { return };
-        if known.state == State::Open && known.kin == kin {
-            let ended = heard.max(known.begun);
-            (known.state, known.ended) = (State::Pending, ended);
-            known.turn(ended);
-            self.pending.insert((ended, peer));
-        }
-    }
-
-    /// It is there to stay, or was there whatever comes next: its session's beginning counts.
-    fn arrived(&mut self, peer: &PeerId) {
-        let Some(known) = self.known.get_mut(peer).filter(|known| known.state == State::New) else { return };
-        self.new.remove(&(known.begun, *peer));
-        known.state = State::Open;
-        // Who has gone at some time has turned then.
-        if known.turns[0].is_some() {
-            self.totals.returned(known.kin, known.begun.since(known.ended));
-        } else {
-            self.totals.arrivals[known.kin as usize].0 += 1;
-        }
-        known.turn(known.begun);
-    }
-
-    /// Another superpeer is its parent. If it was new, it only tried us.
-    fn moved(&mut self, peer: &PeerId, now: Instant) {
-        let Some(known) = self.known.get_mut(peer) else { return };
-        if known.state != State::New {
-            return self.ended(peer, Reason::Moved, now);
-        }
-        self.new.remove(&(known.begun, *peer));
-        known.state = State::Gone;
-        if known.turns[0].is_none() {
-            self.known.remove(peer);
-        }
-    }
-
-    fn ended(&mut self, peer: &PeerId, reason: Reason, now: Instant) {
-        self.arrived(peer);
-        let Some(known) = self.known.get_mut(peer) else { return };
-        match known.state {
-            State::Open => {
-                known.ended = now;
-                known.turn(now);
-            }
-            State::Pending => {
-                self.pending.remove(&(known.ended, *peer));
-            }
-            State::New | State::Gone => return,
-        }
-        known.state = State::Gone;
-        self.totals.departed(known.kin, reason, known.ended.since(known.begun));
-    }
-
-    /// Counts who has stayed, and ends what has been pending for too long.
     fn settle(&mut self, now: Instant) {
-        while let Some((came, peer)) = self.new.first().copied()
-            && now.since(came) >= TRIED
-        {
-            self.arrived(&peer);
-        }
-        while let Some((lost, peer)) = self.pending.first().copied()
-            && now.since(lost) >= FLAP
-        {
-            self.ended(&peer, Reason::Timeout, now);
+        for known in self.known.values_mut() {
+            known.settle(now, &mut self.totals);
         }
     }
 }

@@ -199,6 +199,6 @@ fn the_book_is_bounded_and_forgets_who_is_gone_longest() {
 
 #[test]
 fn a_known_peer_takes_less_than_two_hundred_bytes() {
-    // Goal: the bound. Method: the table's part of it, where that is largest.
+    // Goal: the bound. Method: the table's part of a peer, where that is largest; there is nothing else.
     assert!((100..=200).contains(&BYTES_PER_PEER), "{BYTES_PER_PEER}");
 }
