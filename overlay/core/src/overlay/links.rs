@@ -545,11 +545,13 @@ impl Overlay {
     }
 
     /// When the other side of a link that the transport has ended was there for certain. That a connection ends is
-    /// told by the machine at its other end; unless nothing had come for so long that ours has given it up.
+    /// told by the machine at its other end; unless nothing had come for so long that ours has given it up: for longer
+    /// than its hellos are apart, with a quarter for those that come late.
     fn last_word(&self, id: LinkId) -> Instant {
         let now = self.now.instant;
-        let heard = self.links.get(id).map_or(now, |link| link.heard);
-        if now.since(heard) < GIVEN_UP { now } else { heard }
+        let Some(link) = self.links.get(id) else { return now };
+        let given_up = GIVEN_UP.max(link.their_interval * 5 / 4);
+        if now.since(link.heard) < given_up { now } else { link.heard }
     }
 
     /// Takes a link out of the books, whoever ended it; `heard`: when its other side was there last.

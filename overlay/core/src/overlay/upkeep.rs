@@ -23,13 +23,14 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
+    DOUBTED_DIALS, GIVEN_UP, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
     REFRESH_INTERVAL, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
 use crate::network::Scope;
 use crate::record::Record;
+use crate::time::Instant;
 use crate::wire::Hint;
 
 impl Overlay {
@@ -204,8 +205,7 @@ impl Overlay {
     pub(super) fn superpeer_gone(&mut self, peer: &PeerId, cause: Cause) {
         let place = self.map.contact(peer).map(|contact| contact.id);
         if place.is_some() {
-            let heard = self.links.heard(peer).or(self.map.heard(peer)).unwrap_or(self.now.instant);
-            let lost = Seen::Lost { kin: Kin::Superpeer, heard };
+            let lost = Seen::Lost { kin: Kin::Superpeer, heard: self.last_seen(peer) };
             self.seen(*peer, if cause == Cause::Left { Seen::Left } else { lost });
         }
         self.map.bury(peer, self.now.instant, cause);
@@ -219,6 +219,14 @@ impl Overlay {
         if let Some(place) = place {
             self.place_changed(*peer, place);
         }
+    }
+
+    /// When a superpeer that has failed us was there for certain, or now: a link may have ended for want of use long
+    /// before, and it was there all the same.
+    fn last_seen(&self, peer: &PeerId) -> Instant {
+        let now = self.now.instant;
+        let heard = self.links.heard(peer).or(self.map.heard(peer));
+        heard.filter(|heard| now.since(*heard) < 2 * GIVEN_UP).unwrap_or(now)
     }
 
     /// As [`Self::learn`], from the superpeer that the hint is about: it knows best where it listens.

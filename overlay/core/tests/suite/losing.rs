@@ -170,14 +170,19 @@ fn what_is_left_of_a_network_that_died_repairs_its_records() {
 }
 
 /// Goal: a session ends with the last that was heard of the peer, not when its loss is noticed. Method: a child and a
-/// superpeer end, with a word of their machines on their connections, or without one, which is noticed half a minute
-/// later; whoever sees it says when they were heard last: at their end, or within a hello's interval before it.
+/// superpeer end, with a word of their machines on their connections (young ones, and old ones on which hellos are rare),
+/// or without one, which is noticed half a minute later; whoever sees it says when they were heard last: at their end,
+/// or within a hello's interval before it.
 #[test]
 fn who_is_lost_was_last_heard_when_it_was_there() {
-    for (ends, is_told) in [(World::crash as Fault, true), (World::vanish as Fault, false)] {
+    for (ends, is_told, age) in [
+        (World::crash as Fault, true, 30),
+        (World::vanish as Fault, false, 30),
+        (World::crash as Fault, true, 4_000),
+    ] {
         for seed in 0..SEEDS {
             let mut world = grown(seed, 4);
-            world.run_for(seconds(30));
+            world.run_for(seconds(age));
             let end = world.now();
             world.seen.clear();
             [3, 4].into_iter().for_each(|index| ends(&mut world, index));
