@@ -34,8 +34,8 @@ pub struct Dashboard {
 pub enum Variable {
     /// Values of a label: name, metric, label.
     Label(&'static str, String, &'static str),
-    /// One value of a label, never all of them: name, metric, label.
-    One(&'static str, String, &'static str),
+    /// One of the instances for which an expression has a value, never all of them: name, expression.
+    One(&'static str, String),
 }
 
 /// How a panel draws.
@@ -228,8 +228,9 @@ impl Dashboard {
         ];
         list.extend(self.variables.iter().map(|variable| match variable {
             Variable::Label(name, metric, label) => by_label(name, metric, label),
-            Variable::One(name, metric, label) => {
-                let mut variable = by_label(name, metric, label);
+            Variable::One(name, expr) => {
+                let mut variable = asked(name, &format!("query_result({expr})"));
+                variable["regex"] = r#"/instance="([^"]+)"/"#.into();
                 variable["multi"] = false.into();
                 variable["includeAll"] = false.into();
                 variable["current"] = json!({});
@@ -284,10 +285,14 @@ impl Dashboard {
 }
 
 fn by_label(name: &str, metric: &str, label: &str) -> Value {
-    let asked = format!("label_values({metric}, {label})");
+    asked(name, &format!("label_values({metric}, {label})"))
+}
+
+/// A variable that Grafana's Prometheus asks for with one of its own functions.
+fn asked(name: &str, question: &str) -> Value {
     json!({
         "name": name, "label": name, "type": "query", "datasource": source(),
-        "query": { "query": asked, "refId": "variable" }, "definition": asked,
+        "query": { "query": question, "refId": "variable" }, "definition": question,
         "current": all_chosen(), "hide": 0, "includeAll": true, "multi": true, "allValue": ".+",
         "refresh": 2, "sort": 1,
     })

@@ -33,10 +33,10 @@ pub fn board() -> Dashboard {
         description: "Sessions as superpeers see them with their own eyes. A session is a run of observations of one PeerId without a confirmed end; a peer that is lost and back within 60 s has flapped, and its session goes on. Children are summed over the superpeers that are chosen: each has one parent. Superpeers are seen by many, so theirs are shown as one observer has them: choose a superpeer, or a census (callbook census), which sees all of them by visits.",
         from: "now-7d",
         instances: PEERS_ONLINE.series(),
+        // Children see no superpeers.
         variables: vec![Variable::One(
             "observer",
-            format!("{}{{job=~\"$job\"}}", PEERS_ONLINE.series()),
-            "instance",
+            format!("{}{{job=~\"$job\",role=\"superpeer\"}} > 0", PEERS_ONLINE.series()),
         )],
         annotation: None,
         rows: vec![
@@ -92,8 +92,8 @@ fn ratios() -> Vec<Panel> {
         lines("Departure ratio, 1 h", "percentunit", "Departures of children within an hour / mean number online in it; moved: those who went to another parent, in the same relation, who are no departures. Every event counts: who comes and goes three times counts three times. No point where none was online.")
             .ask("children", departure_ratio())
             .ask("moved", format!("{moves} / ({online} > 0)")),
-        lines("Turnover ratio, 1 h", "percentunit", "(Arrivals + departures) of children within an hour / the most online at once in it. A move is neither, so as many as moved are taken from the arrivals. No point where none was online.")
-            .ask("children", format!("({arrivals} - {moves} + {departures}) / ({busiest} > 0)")),
+        lines("Turnover ratio, 1 h", "percentunit", "(Arrivals + departures) of children within an hour / the most online at once in it. A move is neither, so as many as moved are taken from the arrivals: of all superpeers; of a few that are chosen, no more than arrived there. No point where none was online.")
+            .ask("children", format!("(clamp_min({arrivals} - {moves}, 0) + {departures}) / ({busiest} > 0)")),
         lines("Mean session: two ways", "s", "Little's law: mean online / rate of sessions' ends (moves too: a session is what one parent saw), beside the mean of the sessions that ended. Apart for long: events are lost, or the network grows.")
             .ask("online / rate of ends", format!("3600 * {online} / (({departures} + {moves}) > 0)"))
             .ask("mean of ended ones", mean(&PEER_SESSION_DURATION, CHILD, "1h")),

@@ -43,7 +43,10 @@ fn connections() -> Vec<Panel> {
     let lives = libp2p_rate("connections_duration_seconds_bucket");
     // libp2p shows an error only once there was one: none is 0, but only where somebody is scraped.
     let dials = libp2p_rate("dial_attempt_total");
-    let errors = |name| format!("sum by (error) ({}) or sum({dials}) * 0", libp2p_rate(name));
+    let errors = |name| {
+        let errors = libp2p_rate(name);
+        format!("sum by (error) ({errors}) or sum({dials}) * 0 unless on () {errors}")
+    };
     vec![
         lines("Opened", "cps", "Connections established, by transport and who dialled.").ask(
             "{{role}} {{protocols}}",

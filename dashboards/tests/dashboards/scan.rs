@@ -5,7 +5,7 @@
 //! (`promtool`).
 
 /// Functions and keywords that are used. All are known to Prometheus 2.42.
-const WORDS: [&str; 28] = [
+const WORDS: [&str; 30] = [
     "abs",
     "absent",
     "and",
@@ -29,9 +29,11 @@ const WORDS: [&str; 28] = [
     "or",
     "quantile",
     "quantile_over_time",
+    "query_result",
     "rate",
     "sum",
     "time",
+    "unless",
     "vector",
     "without",
 ];

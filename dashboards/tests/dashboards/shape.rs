@@ -137,6 +137,7 @@ const VARIABLE: Shape = Keys(&[
     ("type", NEEDED, Word(&["datasource", "query", "custom"])),
     ("datasource", FREE, SOURCE),
     ("definition", FREE, Text),
+    ("regex", FREE, Text),
     ("current", NEEDED, Keys(&[("text", FREE, List(&Text)), ("value", FREE, List(&Text))])),
     ("hide", FREE, Whole(0, 3)),
     ("includeAll", FREE, Flag),
