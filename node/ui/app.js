@@ -4,7 +4,7 @@
 // address. Everything that comes from peers is set as text, never as markup. Not here: charts, the drawing of a trace.
 
 import { draw } from "./charts.js";
-import { duration, element } from "./dom.js";
+import { duration, element, foreign } from "./dom.js";
 import { drawTrace } from "./trace.js";
 
 const TOKEN = "callbook-token";
@@ -91,7 +91,7 @@ function showStatus(status) {
   ];
   at("cards").replaceChildren(...cards.map(([name, value]) => element("div", {}, element("dt", {}, name), value)));
   const rows = status.names.map((held) => element("tr", {},
-    element("th", { scope: "row" }, held.name),
+    element("th", { scope: "row" }, foreign(held.name)),
     cell(element("span", { className: held.registered ? "good" : "warn" }, held.registered ? `by ${held.stored} of ${held.of}` : "not yet")),
     cell(held.seq === null ? "–" : `${held.seq}`, { className: "number" }),
     cell(until(held.record_until), { title: held.record_until ?? "" }),
@@ -113,7 +113,7 @@ function showPeers() {
     cell(peer.linked ? element("span", { className: "good" }, "open") : "–"),
     cell(peer.round_trip_ms === null ? "–" : `${peer.round_trip_ms.toFixed(1)} ms`, { className: "number" }),
     cell(element("code", {}, peer.addresses.join(", ") || "–")),
-    cell(peer.agent || "–"),
+    cell(foreign(peer.agent || "–")),
   ));
   const caption = wanted ? `${shown.length} of ${peers.length}` : `${peers.length} neighbours and known superpeers`;
   fill(at("known"), caption, [["Peer"], ["Is"], ["Stream"], ["Round trip", "number"], ["Listens on"], ["Runs"]], rows);
@@ -161,8 +161,8 @@ function showAnswer(found) {
       return element("tr", {},
         cell(element("code", {}, device.addresses.map(address).join(", ") || "behind its parent")),
         cell(element("span", { className: kind }, text)),
-        cell(device.display || "–"),
-        cell(device.entries.join("; ") || "–"),
+        cell(foreign(device.display || "–")),
+        cell(foreign(device.entries.join("; ") || "–")),
         cell(until(device.valid_until), { title: device.valid_until }),
         cell(element("code", {}, short(device.peer)), { title: device.peer }),
       );

@@ -7,6 +7,9 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+/** What somebody else wrote, which may run from right to left: it turns nothing around it. */
+export const foreign = (text) => element("bdi", {}, text);
+
 /** Seconds as a person says them. */
 export function duration(seconds) {
   const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];

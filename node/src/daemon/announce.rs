@@ -157,6 +157,8 @@ fn is_reachable(listener: IpAddr, servers: &[Multiaddr]) -> bool {
     let is_here = |part: Protocol<'_>| match part {
         Protocol::Ip4(ip) => ip.is_loopback(),
         Protocol::Ip6(ip) => ip.is_loopback(),
+        // Source: RFC 6761 §6.3.
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) => name == "localhost",
         _ => false,
     };
     !listener.is_loopback() || servers.iter().any(|server| server.iter().any(is_here))
@@ -221,6 +223,8 @@ mod tests {
         assert!(reachable("::1", &["/ip6/::1/tcp/4000"]));
         assert!(!reachable("::1", &["/ip6/2001:db8::1/tcp/4000", away]));
         assert!(reachable("127.0.0.1", &[away, here]), "one of several servers");
+        assert!(reachable("127.0.0.1", &["/dns4/localhost/tcp/4000"]));
+        assert!(!reachable("127.0.0.1", &["/dns4/localhost.example/tcp/4000"]));
         assert!(!reachable("127.0.0.1", &[]));
     }
 }

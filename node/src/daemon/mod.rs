@@ -192,8 +192,9 @@ async fn serve(
 
 /// Says goodbye and stops the host; what is pending is on disk afterwards.
 async fn leave(daemon: &Daemon) {
-    announce::withdraw(daemon).await;
-    if let Err(problem) = daemon.command(Command::Leave).await {
+    // Nobody's goodbye waits for a login server that is silent.
+    let ((), left) = tokio::join!(announce::withdraw(daemon), daemon.command(Command::Leave));
+    if let Err(problem) = left {
         tracing::debug!(%problem, "no goodbye was said");
     }
     daemon.handle.clone().stop().await;
