@@ -258,13 +258,17 @@ pub const INTRODUCE_AGAIN: Duration = Duration::from_secs(600);
 /// Silence after which a link is dead, on a young link. *Specification* (DESIGN §4).
 pub const DEAD_AFTER: Duration = Duration::from_secs(40);
 
+/// The same, in the intervals that the other side has told, if that is longer. *Specification* (DESIGN
+/// §4: 120 s for 40 s).
+pub const HELLOS_MISSED: u32 = 3;
+
 /// Silence after which a transport gives a connection up by itself, so that its end is nobody's word. *Specification*
 /// (DETAILS *Links*: the idle timeout of QUIC).
 pub const GIVEN_UP: Duration = Duration::from_secs(30);
 
-/// The same, in the intervals that the other side has told, if that is longer. *Specification* (DESIGN
-/// §4: 120 s for 40 s).
-pub const HELLOS_MISSED: u32 = 3;
+/// How long after the end of a superpeer's link dials that fail belong to it. *Guess*: a turn of upkeep, and both
+/// transports' timeouts, with time to spare.
+pub const REDIALLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A link that has not greeted is closed after this. *Guess*.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 use crate::api::Address;
 use crate::certificate::NodeCertificate;
 use crate::key::{Key, NetworkId, PeerId};
-use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, RETRY_GONE};
+use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, REDIALLED_WITHIN, RETRY_GONE};
 use crate::time::Instant;
 use crate::wire::{Hint, Range};
 
@@ -49,8 +49,8 @@ pub(crate) struct Contact {
     told: bool,
     /// It has had a link with us since we started.
     met: bool,
-    /// When something came from it last, if it has no link any more.
-    heard: Option<Instant>,
+    /// When something came from it last, and when its link ended, if it has none any more.
+    heard: Option<(Instant, Instant)>,
 }
 
 impl Contact {
@@ -247,16 +247,17 @@ impl Map {
         }
     }
 
-    /// The superpeer's last link has ended; something came from it last then.
-    pub(crate) fn heard_last(&mut self, peer: &PeerId, heard: Instant) {
+    /// The superpeer's last link has ended; something came from it last then, unless we closed it.
+    pub(crate) fn heard_last(&mut self, peer: &PeerId, heard: Option<Instant>, now: Instant) {
         if let Some(contact) = self.contact_mut(peer) {
-            contact.heard = Some(heard);
+            contact.heard = heard.map(|heard| (heard, now));
         }
     }
 
-    /// When something came from a superpeer without a link last, if it has had one.
-    pub(crate) fn heard(&self, peer: &PeerId) -> Option<Instant> {
-        self.contact(peer)?.heard
+    /// When something came from a superpeer last whose link has ended just now.
+    pub(crate) fn heard(&self, peer: &PeerId, now: Instant) -> Option<Instant> {
+        let (heard, ended) = self.contact(peer)?.heard?;
+        (now.since(ended) < REDIALLED_WITHIN).then_some(heard)
     }
 
     /// The superpeer failed us, or left: out of the map, and not back by hearsay for a while.

@@ -55,11 +55,11 @@ impl Overlay {
         let (peer, silent) = (link.peer, now.since(link.heard));
         let yields = if link.dialled { Duration::ZERO } else { HELLO_YIELD };
         let (dead_after, interval) = (link.dead_after(), link.interval + yields);
-        if link.greeting.is_none() || silent >= dead_after {
-            return self.close(id);
-        }
         let needed = self.is_needed(id, &peer);
-        if !needed && now.since(link.used) >= IDLE_CLOSE {
+        if needed && link.greeting.is_some() && silent >= dead_after {
+            return self.close_silent(id);
+        }
+        if link.greeting.is_none() || silent >= dead_after || !needed && now.since(link.used) >= IDLE_CLOSE {
             return self.close(id);
         }
         let quiet = silent.max(now.since(link.sent));
@@ -132,16 +132,15 @@ impl Overlay {
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
         let (reach, mut back) = (self.map.reach(self.now.instant), false);
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
-            let own = teller == hint.peer();
-            if own {
+            if teller != hint.peer() {
+                self.learn_news(teller, hint);
+                continue;
+            }
+            back |= self.map.forgive(&teller);
+            if self.learn_from_itself(hint).is_some() {
                 self.seen(teller, Seen::There(Kin::Superpeer));
                 // A superpeer is nobody's child.
                 self.child_gone(&teller, self.now.instant);
-                back |= self.map.forgive(&teller);
-            }
-            if !own {
-                self.learn_news(teller, hint);
-            } else if self.learn_from_itself(hint).is_some() {
                 self.links.greet_superpeer(id);
             }
         }

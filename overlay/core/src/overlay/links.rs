@@ -523,13 +523,18 @@ impl Overlay {
 
     pub(super) fn close(&mut self, id: LinkId) {
         self.out.push(Effect::Close { link: id });
-        let heard = self.links.get(id).map_or(self.now.instant, |link| link.heard);
-        self.forget_link(id, heard);
+        self.forget_link(id, None);
+    }
+
+    /// Closes a link on which hellos are owed and none came.
+    pub(super) fn close_silent(&mut self, id: LinkId) {
+        self.out.push(Effect::Close { link: id });
+        self.forget_link(id, self.links.get(id).map(|link| link.heard));
     }
 
     pub(super) fn disconnected(&mut self, id: LinkId) {
         let lost = self.links.get(id).map(|link| (link.peer, self.now.instant.since(link.since)));
-        self.forget_link(id, self.last_word(id));
+        self.forget_link(id, Some(self.last_word(id)));
         // A link that we want is dialled at once: if that fails too, others have to know. Not one that
         // ends as soon as it is there.
         if let Some((peer, age)) = lost
@@ -545,17 +550,18 @@ impl Overlay {
     }
 
     /// When the other side of a link that the transport has ended was there for certain. That a connection ends is
-    /// told by the machine at its other end; unless nothing had come for so long that ours has given it up: for longer
-    /// than its hellos are apart, with a quarter for those that come late.
+    /// told by the machine at its other end; unless nothing had come for so long that ours may have given it up, as
+    /// long after the end as that takes.
     fn last_word(&self, id: LinkId) -> Instant {
         let now = self.now.instant;
-        let Some(link) = self.links.get(id) else { return now };
-        let given_up = GIVEN_UP.max(link.their_interval * 5 / 4);
-        if now.since(link.heard) < given_up { now } else { link.heard }
+        let heard = self.links.get(id).map_or(now, |link| link.heard);
+        let silent = now.since(heard);
+        if silent < GIVEN_UP { now } else { heard + (silent - GIVEN_UP) }
     }
 
-    /// Takes a link out of the books, whoever ended it; `heard`: when its other side was there last.
-    fn forget_link(&mut self, id: LinkId, heard: Instant) {
+    /// Takes a link out of the books, whoever ended it; `heard`: when its other side was there last, if that is not
+    /// now, for it was we who wanted no more of it.
+    fn forget_link(&mut self, id: LinkId, heard: Option<Instant>) {
         let Some(link) = self.links.links.remove(&id) else { return };
         let Link { peer, greeting, dialled, .. } = *link;
         self.links.spending.end(&peer, self.now.instant);
@@ -579,8 +585,8 @@ impl Overlay {
                 // Whatever it was asked goes to the next one: to dial it in vain may take seconds.
                 self.abandon(&peer);
             }
-            self.child_gone(&peer, heard);
-            self.map.heard_last(&peer, heard);
+            self.child_gone(&peer, heard.unwrap_or(self.now.instant));
+            self.map.heard_last(&peer, heard, self.now.instant);
             self.watchers_gone(&peer);
         }
     }

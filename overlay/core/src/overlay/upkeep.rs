@@ -23,7 +23,7 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    DOUBTED_DIALS, GIVEN_UP, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
+    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
     REFRESH_INTERVAL, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
 };
 use crate::lookup::Goal;
@@ -221,12 +221,11 @@ impl Overlay {
         }
     }
 
-    /// When a superpeer that has failed us was there for certain, or now: a link may have ended for want of use long
-    /// before, and it was there all the same.
+    /// When a superpeer that has failed us was there for certain: by its link, or by one that has ended just now. A link
+    /// that was closed before that, for want of use, says nothing of when it went.
     fn last_seen(&self, peer: &PeerId) -> Instant {
         let now = self.now.instant;
-        let heard = self.links.heard(peer).or(self.map.heard(peer));
-        heard.filter(|heard| now.since(*heard) < 2 * GIVEN_UP).unwrap_or(now)
+        self.links.heard(peer).or_else(|| self.map.heard(peer, now)).unwrap_or(now)
     }
 
     /// As [`Self::learn`], from the superpeer that the hint is about: it knows best where it listens.
