@@ -120,7 +120,7 @@ impl Figures {
     pub(super) fn add(&mut self, known: &Known, now: Instant) {
         self.known += 1;
         let kin = known.kin as usize;
-        let there = matches!(known.state, State::New | State::Open);
+        let there = known.is_there();
         if there {
             self.online[kin] += 1;
             let age = now.since(known.begun);
@@ -139,8 +139,8 @@ fn class(known: &Known, now: Instant) -> usize {
     let since = |turn: &NonZeroU32| u64::from(moment(now).get() - turn.get());
     let turns = known.turns.iter().flatten().filter(|turn| since(turn) <= CLASS_WINDOW.as_secs()).count();
     // Whose coming is not counted yet has turned once more.
-    let turns = turns + usize::from(known.state == State::New);
-    let name = match (turns, matches!(known.state, State::New | State::Open)) {
+    let turns = turns + usize::from(matches!(known.state, State::New | State::Back));
+    let name = match (turns, known.is_there()) {
         (0, true) => "online",
         (0, false) => "offline",
         (1, true) => "entered",

@@ -4,7 +4,7 @@
 //!             there                     lost                       60 s
 //!  (unknown) ──────▶ open ─────────────────────────▶ pending ─────────────▶ gone: timeout
 //!                     ▲ │ ▲                             │                    │
-//!                     │ │ └──────── there: a flap ──────┘                    │
+//!                     │ │ └── there, and stays: a flap ─┘                    │
 //!                     │ └─ goodbye, moved, replaced, … ▶ gone: graceful, …    │
 //!                     └────────────── there: returning, after a downtime ────┘
 //! ```
@@ -15,7 +15,7 @@
 //! A child that moves to another parent is lost here (or *moved*, if it says so by asking us to stand by)
 //! and new there: arrivals and departures are of this superpeer's neighbours, not of the network. Who fails
 //! over asks both its standbys and takes the first, so an attachment that is given up within [`TRIED`] was
-//! never one and leaves no trace.
+//! never one and leaves no trace: neither a session nor a flap.
 //!
 //! Sources: the states are Nebula's, without its visits (a closed link tells at once); flap is serf's;
 //! classes are ProbeLab's, over the last [`CLASS_WINDOW`]. *Not here*: how it is exported
@@ -65,6 +65,8 @@ enum State {
     New,
     Open,
     Pending,
+    /// It was lost and is there again, for less than [`TRIED`]: no flap has been counted.
+    Back,
     Gone,
 }
 
@@ -76,6 +78,8 @@ struct Known {
     begun: Instant,
     /// When something came from it last, if it was lost or has gone.
     ended: Instant,
+    /// When it was there again, if it was lost.
+    back: Instant,
     /// When it came or went, the last times; the newest first. In seconds and one more, since there are
     /// many of these.
     turns: [Option<NonZeroU32>; 3],
@@ -90,36 +94,39 @@ impl Known {
     fn settle(&mut self, now: Instant, totals: &mut Figures) {
         match self.state {
             State::New if now.since(self.begun) >= TRIED => self.arrived(totals),
+            State::Back if now.since(self.back) >= TRIED => self.arrived(totals),
             State::Pending if now.since(self.ended) >= FLAP => self.end(Reason::Timeout, now, totals),
-            State::New | State::Open | State::Pending | State::Gone => {}
+            State::New | State::Open | State::Pending | State::Back | State::Gone => {}
         }
     }
 
-    /// It is there to stay, or was there whatever comes next: its session's beginning counts.
+    /// It is there to stay, or was there whatever comes next: its session's beginning counts, or its flap.
     fn arrived(&mut self, totals: &mut Figures) {
-        if self.state != State::New {
-            return;
+        match self.state {
+            State::New => {
+                // Who has gone at some time has turned then.
+                if self.turns[0].is_some() {
+                    totals.returned(self.kin, self.begun.since(self.ended));
+                } else {
+                    totals.arrivals[self.kin as usize].0 += 1;
+                }
+                self.turn(self.begun);
+            }
+            State::Back => {
+                totals.flaps[self.kin as usize] += 1;
+                self.turn(self.back);
+            }
+            State::Open | State::Pending | State::Gone => return,
         }
         self.state = State::Open;
-        // Who has gone at some time has turned then.
-        if self.turns[0].is_some() {
-            totals.returned(self.kin, self.begun.since(self.ended));
-        } else {
-            totals.arrivals[self.kin as usize].0 += 1;
-        }
-        self.turn(self.begun);
     }
 
-    fn there(&mut self, kin: Kin, now: Instant, totals: &mut Figures) {
+    fn there(&mut self, kin: Kin, now: Instant) {
         // A child may become a superpeer without leaving.
         self.kin = kin;
         match self.state {
-            State::New | State::Open => {}
-            State::Pending => {
-                self.state = State::Open;
-                self.turn(now);
-                totals.flaps[kin as usize] += 1;
-            }
+            State::New | State::Open | State::Back => {}
+            State::Pending => (self.state, self.back) = (State::Back, now),
             State::Gone => (self.state, self.begun) = (State::New, now),
         }
     }
@@ -141,10 +148,29 @@ impl Known {
                 self.turn(now);
             }
             State::Pending => {}
-            State::New | State::Gone => return,
+            State::New | State::Back | State::Gone => return,
         }
         self.state = State::Gone;
         totals.departed(self.kin, reason, self.ended.since(self.begun));
+    }
+
+    /// Another superpeer is its parent. If it has only just come, or come back, it only tried us; false if it has
+    /// never been here but for that.
+    fn moved(&mut self, now: Instant, totals: &mut Figures) -> bool {
+        match self.state {
+            State::New => self.state = State::Gone,
+            State::Back => {
+                self.state = State::Pending;
+                self.end(Reason::Moved, now, totals);
+            }
+            State::Open | State::Pending | State::Gone => self.end(Reason::Moved, now, totals),
+        }
+        self.turns[0].is_some()
+    }
+
+    /// Whether it is there now, for all that is known.
+    fn is_there(&self) -> bool {
+        matches!(self.state, State::New | State::Open | State::Back)
     }
 }
 
@@ -189,16 +215,13 @@ impl Sessions {
         let totals = &mut self.totals;
         known.settle(now, totals);
         match seen {
-            Seen::There(kin) => known.there(kin, now, totals),
+            Seen::There(kin) => known.there(kin, now),
             Seen::Left => known.end(Reason::Graceful, now, totals),
-            // Another superpeer is its parent; it only tried us.
-            Seen::Moved if known.state == State::New => {
-                known.state = State::Gone;
-                if known.turns[0].is_none() {
+            Seen::Moved => {
+                if !known.moved(now, totals) {
                     self.known.remove(&peer);
                 }
             }
-            Seen::Moved => known.end(Reason::Moved, now, totals),
             Seen::Replaced => known.end(Reason::Replaced, now, totals),
             Seen::Banned => known.end(Reason::Banned, now, totals),
             Seen::Lost { kin, heard } => known.lost(kin, heard, totals),
@@ -226,7 +249,8 @@ impl Sessions {
             };
             self.known.remove(&oldest);
         }
-        self.known.insert(peer, Known { state: State::New, kin, begun: now, ended: now, turns: [None; 3] });
+        let (state, turns) = (State::New, [None; 3]);
+        self.known.insert(peer, Known { state, kin, begun: now, ended: now, back: now, turns });
     }
 
     fn settle(&mut self, now: Instant) {

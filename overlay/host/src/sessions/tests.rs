@@ -168,6 +168,24 @@ fn who_only_tries_us_leaves_no_trace_and_who_moves_later_has_moved() {
 }
 
 #[test]
+fn who_comes_back_only_to_try_us_has_not_flapped() {
+    // Goal: as above, of one that was lost: it asks its former parent beside its standbys, and another one is first. Method:
+    // lost after 100 s, back after 120 s, and moved a second later, or ten (control).
+    let mut book = book();
+    for (number, moved) in [(1, 121), (2, 130)] {
+        book.seen(peer(number), THERE, at(0));
+        book.seen(peer(number), lost(100), at(100));
+        book.seen(peer(number), THERE, at(120));
+        assert_eq!(book.figures(at(120)).online, [1, 0]);
+        book.seen(peer(number), Seen::Moved, at(moved));
+        assert_eq!(book.figures(at(moved)).online, [0, 0]);
+    }
+    let figures = book.figures(at(300));
+    assert_eq!((figures.flaps[0], figures.departures[0]), (1, [0, 0, 2, 0, 0]));
+    assert_eq!(figures.sessions[0][2].sum, Duration::from_secs(100 + 130));
+}
+
+#[test]
 fn who_sees_nobody_counts_no_departures() {
     // Goal: an observer that becomes a child knows nothing of its former children's ends. Method: Blind.
     let mut book = book();

@@ -51,7 +51,7 @@ async fn visit(world: &World, seeds: &[Hint], numbers: std::ops::Range<u8>, name
 
 #[tokio::test]
 async fn the_number_of_series_does_not_grow_with_peers_or_names() {
-    // Goal: nobody can make the metrics grow. Method: 10 children with 25 names, then 190 more with 475:
+    // Goal: nobody can make the metrics grow. Method: 10 children with 20 names, then 190 more with 570:
     // the very same series, and none that shows an agent, name or PeerId; within the budget.
     let world = World::new();
     // Alone it may speak for its network only as the login server's.
