@@ -114,7 +114,7 @@ scrape_configs:
     static_configs:
       - targets: ['127.0.0.1:9464']
 LIMITS
-    metric_relabel_configs: &drop
+    metric_relabel_configs:
       # What other peers say of themselves must not become series (today's daemons leave it empty).
       - source_labels: [__name__]
         regex: libp2p_identify_.*
@@ -128,7 +128,14 @@ LIMITS
         refresh_interval: 30s
 LIMITS
     target_limit: 1000
-    metric_relabel_configs: *drop
+    metric_relabel_configs:
+      - source_labels: [__name__]
+        regex: libp2p_identify_.*
+        action: drop
+      # What only the login server and a census have to tell is nobody else's to say.
+      - source_labels: [__name__]
+        regex: callbook_(bootstrap|census|network_size|session_survival)_.*
+        action: drop
   # A census of the whole network (callbook census --metrics-listen 127.0.0.1:9465), if one is taken here.
   - job_name: callbook-census
     static_configs:

@@ -43,6 +43,8 @@ pub enum Variable {
 pub enum Draw {
     /// One number of now.
     Stat,
+    /// The same of something whose number says nothing: its legend.
+    Word,
     /// Lines over time.
     Lines,
     /// Areas over time that add up.
@@ -93,7 +95,7 @@ impl Panel {
     /// A panel of the usual size for how it draws.
     #[must_use]
     pub fn new(draw: Draw, title: &'static str, unit: &'static str, description: &'static str) -> Self {
-        let size = if draw == Draw::Stat { (4, 4) } else { (8, 8) };
+        let size = if matches!(draw, Draw::Stat | Draw::Word) { (4, 4) } else { (8, 8) };
         Self { title, description, draw, unit, size, queries: Vec::new() }
     }
 
@@ -113,7 +115,7 @@ impl Panel {
     /// Whether only the present counts.
     #[must_use]
     pub fn is_instant(&self) -> bool {
-        matches!(self.draw, Draw::Stat | Draw::Bars | Draw::Table)
+        matches!(self.draw, Draw::Stat | Draw::Word | Draw::Bars | Draw::Table)
     }
 
     fn to_json(&self, id: u32, (x, y): (u32, u32)) -> Value {
@@ -138,7 +140,7 @@ impl Panel {
         let format = match self.draw {
             Draw::Heatmap => "heatmap",
             Draw::Table => "table",
-            Draw::Stat | Draw::Lines | Draw::Stack | Draw::Bars | Draw::Alerts => "time_series",
+            Draw::Stat | Draw::Word | Draw::Lines | Draw::Stack | Draw::Bars | Draw::Alerts => "time_series",
         };
         let named = self.queries.iter().zip('A'..='Z');
         let target = |(query, name): (&Query, char)| {
@@ -163,6 +165,10 @@ impl Panel {
         let lines = json!({ "legend": legend, "tooltip": tooltip });
         match self.draw {
             Draw::Stat => ("stat", json!({ "reduceOptions": last, "graphMode": "area" }), json!({})),
+            Draw::Word => {
+                let options = json!({ "reduceOptions": last, "graphMode": "none", "textMode": "name" });
+                ("stat", options, json!({}))
+            }
             Draw::Lines => ("timeseries", lines, json!({ "fillOpacity": 8, "lineWidth": 1 })),
             Draw::Stack => {
                 let stacking = json!({ "mode": "normal", "group": "A" });

@@ -6,7 +6,7 @@ use callbook_bootstrap::metrics::names::REQUESTS;
 use callbook_host::metrics::Metric;
 use callbook_host::metrics::names::{
     BUILD_INFO, CENSUS_LAST_SUCCESS, CHILDREN, CHILDREN_MAX, LOOKUPS, NETWORK_SIZE, NETWORK_SIZE_STDDEV,
-    NODE_ROLE, PEER_DEPARTURES, PEERS_ONLINE, STORE_COMMIT_FAILURES, SUPERPEERS,
+    NODE_ROLE, PEER_DEPARTURES, PEERS_ONLINE, PROCESS_START_TIME, STORE_COMMIT_FAILURES, SUPERPEERS,
 };
 
 /// A rule that is recorded.
@@ -71,6 +71,7 @@ pub fn recordings() -> Vec<Recording> {
 #[must_use]
 pub fn alerts() -> Vec<Alert> {
     let mut alerts = about_the_network();
+    alerts.extend(about_censuses());
     alerts.extend(about_processes());
     alerts
 }
@@ -84,12 +85,6 @@ fn about_the_network() -> Vec<Alert> {
         all(&SUPERPEERS),
         NODE_ROLE.series()
     );
-    let of_superpeers = |metric: &Metric, method: &str| {
-        format!("{}{{role=\"superpeer\",method=\"{method}\"}}", metric.series())
-    };
-    let counted = of_superpeers(&NETWORK_SIZE, "counted");
-    let density = of_superpeers(&NETWORK_SIZE, "density");
-    let deviation = of_superpeers(&NETWORK_SIZE_STDDEV, "density");
     vec![
         Alert {
             alert: "CallbookLookupsUnanswered",
@@ -122,6 +117,25 @@ fn about_the_network() -> Vec<Alert> {
             summary: "Superpeers know very different numbers of superpeers: a partition, or somebody is cut off",
         },
         Alert {
+            alert: "CallbookNobodyObserves",
+            // The login server and a census have such series too, and observe no child.
+            expr: format!("absent({}{{job=\"callbook\"}})", PEERS_ONLINE.series()),
+            hold: "15m",
+            severity: "ticket",
+            summary: "No daemon is scraped: the churn dashboard shows nothing",
+        },
+    ]
+}
+
+fn about_censuses() -> Vec<Alert> {
+    let of_superpeers = |metric: &Metric, method: &str| {
+        format!("{}{{role=\"superpeer\",method=\"{method}\"}}", metric.series())
+    };
+    let counted = of_superpeers(&NETWORK_SIZE, "counted");
+    let density = of_superpeers(&NETWORK_SIZE, "density");
+    let deviation = of_superpeers(&NETWORK_SIZE_STDDEV, "density");
+    vec![
+        Alert {
             alert: "CallbookSizesDisagree",
             // One census each: its own count, estimate and deviation. Both have to be off: three deviations may be little
             // in a large network, twice as many a matter of chance in a small one.
@@ -134,17 +148,15 @@ fn about_the_network() -> Vec<Alert> {
         },
         Alert {
             alert: "CallbookCensusStale",
-            expr: format!("time() - max({} > 0) > 3600", all(&CENSUS_LAST_SUCCESS)),
+            // Of each census; 0 is none since its process started.
+            expr: format!(
+                "time() - {} > 3600 and on (job, instance) time() - {} > 3600",
+                all(&CENSUS_LAST_SUCCESS),
+                all(&PROCESS_START_TIME)
+            ),
             hold: "5m",
             severity: "ticket",
             summary: "No walk of the census was complete for an hour: its figures are old",
-        },
-        Alert {
-            alert: "CallbookNobodyObserves",
-            expr: format!("absent({})", all(&PEERS_ONLINE)),
-            hold: "15m",
-            severity: "ticket",
-            summary: "No daemon is scraped: the churn dashboard shows nothing",
         },
     ]
 }
@@ -153,10 +165,10 @@ fn about_processes() -> Vec<Alert> {
     vec![
         Alert {
             alert: "CallbookSuperpeerFull",
-            expr: format!("{} / {} > 0.9", all(&CHILDREN), all(&CHILDREN_MAX)),
+            expr: format!("{} / {} >= 0.75", all(&CHILDREN), all(&CHILDREN_MAX)),
             hold: "10m",
             severity: "ticket",
-            summary: "A superpeer has more than 90 % of the children that it takes: more superpeers are needed",
+            summary: "A superpeer takes no newcomers, for it keeps its last quarter for those whose parent fails: more superpeers are needed",
         },
         Alert {
             alert: "CallbookLoginFailing",

@@ -101,8 +101,9 @@ fn ratios() -> Vec<Panel> {
 }
 
 fn lengths() -> Vec<Panel> {
+    // Prometheus orders bars by their labels' text.
     let distribution = format!(
-        "sum by (le) ({}) / ignoring (le) group_left () sum({})",
+        "sort(sum by (le) ({}) / ignoring (le) group_left () sum({}))",
         grown(&PEER_SESSION_DURATION, "bucket", GONE, "$__range"),
         grown(&PEER_SESSION_DURATION, "count", GONE, "$__range")
     );
@@ -122,7 +123,7 @@ fn lengths() -> Vec<Panel> {
         bars("Survival of those present", "percentunit", "The share of the children online whose session is at least so old. Nothing while none is online.").ask(
             "{{threshold}}",
             format!(
-                "sum by (threshold) ({}) / ignoring (threshold) group_left () ({} > 0)",
+                "sort_desc(sum by (threshold) ({}) / ignoring (threshold) group_left () ({} > 0))",
                 of(&PEERS_UPTIME_AT_LEAST, CHILD),
                 children()
             ),
@@ -182,7 +183,7 @@ fn superpeers() -> Vec<Panel> {
         .ask(
             "{{threshold}}",
             format!(
-                "sum by (threshold) ({}) / ignoring (threshold) group_left () (sum({}) > 0)",
+                "sort_desc(sum by (threshold) ({}) / ignoring (threshold) group_left () (sum({}) > 0))",
                 observed(&PEERS_UPTIME_AT_LEAST, SUPERPEER),
                 observed(&PEERS_ONLINE, SUPERPEER)
             ),
@@ -212,7 +213,7 @@ fn census() -> Vec<Panel> {
         lines("Children, three ways", "short", "The same times the mean number of children of those superpeers that tell how many they have.")
             .ask("{{method}}", size("child")),
         bars("Survival by Kaplan and Meier", "percentunit", "The share of superpeers' sessions that lasts longer than an age. Sessions that go on count for as long as they were seen, so it does not lean to short ones; only sessions whose beginning a census saw are in it. Visits are 1 to 15 minutes apart: so exact is the length of a session.")
-            .ask("{{age}}", format!("max by (age) ({})", of(&SESSION_SURVIVAL, ""))),
+            .ask("{{age}}", format!("sort_desc(max by (age) ({}))", of(&SESSION_SURVIVAL, ""))),
         lines("Superpeers of a walk", "short", "Those that answered in the last walk, those that were named and did not, and how many told the number of their children.")
             .ask("{{state}}", format!("max by (state) ({})", of(&CENSUS_SUPERPEERS, "")))
             .ask("telling", format!("max({})", of(&CENSUS_TELLING, ""))),

@@ -32,12 +32,17 @@ fn lines(title: &'static str, unit: &'static str, description: &'static str) -> 
 fn role() -> Vec<Panel> {
     let stat = |title, unit, description| Panel::new(Draw::Stat, title, unit, description);
     vec![
-        stat("Role", "none", "What it acts as now.")
+        Panel::new(Draw::Word, "Role", "none", "What it acts as now.")
             .ask("{{instance}} {{role}}", format!("{} == 1", of(&NODE_ROLE, ""))),
         stat("Up for", "s", "Since its process started.")
             .ask("{{instance}}", format!("time() - {}", of(&PROCESS_START_TIME, ""))),
-        stat("Reachability", "none", "public: it listens; private: it doesn't. Nothing is tried out yet.")
-            .ask("{{instance}} {{state}}", format!("{} == 1", of(&REACHABILITY, ""))),
+        Panel::new(
+            Draw::Word,
+            "Reachability",
+            "none",
+            "public: it listens; private: it doesn't. Nothing is tried out yet.",
+        )
+        .ask("{{instance}} {{state}}", format!("{} == 1", of(&REACHABILITY, ""))),
         stat("Links", "short", "Overlay streams that are open.").ask("{{instance}}", of(&LINKS, "")),
         stat("Names", "short", "Names held here; `callbook status` lists them with their expiry.")
             .ask("{{instance}}", of(&NAMES, "")),

@@ -11,7 +11,7 @@ use callbook_dashboards::rules::{alerts, recordings};
 use callbook_e2e::{Network, Peer, Process, Program, http_get, until};
 use callbook_host::metrics::{Kind, names};
 
-use super::scan::scan;
+use super::scan::{Matcher, scan};
 
 /// What pages show: of each series' name its labels, of each label its values.
 #[derive(Default)]
@@ -47,7 +47,13 @@ impl Shown {
             }
             let shown = self.0.get(metric).unwrap_or_else(|| panic!("{what}: no metric {metric}"));
             labels.extend(shown.keys().map(String::as_str));
-            for (label, operator, value) in matchers.iter().filter(|(_, _, value)| !value.contains('$')) {
+            // Jobs are Prometheus's own: those of its configuration.
+            let exported = |matcher: &&Matcher| matcher.0 != "job" && !matcher.2.contains('$');
+            for (_, _, job) in matchers.iter().filter(|matcher| matcher.0 == "job" && !exported(matcher)) {
+                let is_job = CONFIGURED.contains(&format!("job_name: {job}\n"));
+                assert!(is_job || job.contains('$'), "{what}: no job {job}");
+            }
+            for (label, operator, value) in matchers.iter().filter(exported) {
                 let known =
                     shown.get(label).unwrap_or_else(|| panic!("{what}: {metric} has no label {label}"));
                 if operator != "=~" || !value.contains(".+") {
@@ -115,6 +121,27 @@ fn pages() -> Shown {
         shown.add(&http_get(&url, "/metrics").body);
     }
     shown
+}
+
+/// The shipped configuration.
+const CONFIGURED: &str = include_str!("../../prometheus/prometheus.yml");
+
+#[test]
+fn daemons_can_not_speak_for_the_login_server_or_a_census() {
+    // Goal: whoever announces a page of its own making raises no alarm about the login server, and tells nobody how large
+    // the network is. Method: what is dropped from daemons is every metric of those two, and none of a daemon's.
+    let (_, daemons) = CONFIGURED.split_once("- job_name: callbook\n").unwrap();
+    let (daemons, _) = daemons.split_once("- job_name:").unwrap();
+    let (_, dropped) = daemons.split_once("regex: callbook_(").unwrap();
+    let (words, rest) = dropped.split_once(")_.*\n").unwrap();
+    assert!(rest.trim_start().starts_with("action: drop"));
+    let is_dropped = |name: &str| words.split('|').any(|word| name.starts_with(&format!("callbook_{word}_")));
+    for metric in ALL.iter().chain(names::of_observers()) {
+        assert!(is_dropped(metric.name), "{}", metric.name);
+    }
+    for metric in names::all() {
+        assert!(!is_dropped(metric.name), "{}", metric.name);
+    }
 }
 
 #[test]

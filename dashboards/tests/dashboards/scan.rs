@@ -5,7 +5,7 @@
 //! (`promtool`).
 
 /// Functions and keywords that are used. All are known to Prometheus 2.42.
-const WORDS: [&str; 30] = [
+const WORDS: [&str; 32] = [
     "abs",
     "absent",
     "and",
@@ -31,6 +31,8 @@ const WORDS: [&str; 30] = [
     "quantile_over_time",
     "query_result",
     "rate",
+    "sort",
+    "sort_desc",
     "sum",
     "time",
     "unless",

@@ -88,7 +88,11 @@ const TOOLTIP: Shape = Keys(&[
 const OPTIONS: [(&str, Shape); 6] = [
     (
         "stat",
-        Keys(&[("reduceOptions", NEEDED, REDUCE), ("graphMode", FREE, Word(&["none", "line", "area"]))]),
+        Keys(&[
+            ("reduceOptions", NEEDED, REDUCE),
+            ("graphMode", FREE, Word(&["none", "line", "area"])),
+            ("textMode", FREE, Word(&["auto", "name", "none", "value", "value_and_name"])),
+        ]),
     ),
     ("timeseries", Keys(&[("legend", NEEDED, LEGEND), ("tooltip", NEEDED, TOOLTIP)])),
     (
