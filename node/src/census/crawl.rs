@@ -165,7 +165,8 @@ impl Crawler<'_> {
 
     /// Waits for something and takes it in.
     async fn step(&mut self) {
-        let wait = if self.visits.is_empty() || !self.walk.is_over() { Pace::wait() } else { VISIT_TIMEOUT };
+        let wait =
+            if self.walk.has_waiting() || self.visits.is_empty() { Pace::wait() } else { VISIT_TIMEOUT };
         let wake = Instant::now() + wait;
         let wake = self.deadlines.first_key_value().map_or(wake, |((at, _), _)| wake.min(*at));
         tokio::select! {

@@ -180,6 +180,8 @@ struct Met {
     untried: Vec<Multiaddr>,
     /// Where it was dialled.
     tried: Vec<Multiaddr>,
+    /// Who told of these.
+    tellers: Vec<PeerId>,
     /// Verified in this walk.
     hint: Option<Hint>,
     listed: bool,
@@ -238,7 +240,7 @@ impl Walk {
         walk.questions.sweep(now);
         for mut target in start {
             target.hint = target.hint.filter(|hint| walk.verifies(hint, now));
-            walk.meet(target, now);
+            walk.meet(target, None, now);
         }
         walk
     }
@@ -283,6 +285,11 @@ impl Walk {
     /// Whether nothing is left to do.
     pub(super) fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.under_way == 0
+    }
+
+    /// Whether somebody could be dialled now.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// The other side has greeted.
@@ -333,7 +340,7 @@ impl Walk {
             }
             // What one teller says of a peer counts once.
             if hint.peer() != *peer && named.insert(hint.certificate.node_id(&self.network.id)) {
-                self.meet(Target::of(hint.clone()), now);
+                self.meet(Target::of(hint.clone()), Some(*peer), now);
             }
         }
         match hints.shared {
@@ -401,8 +408,9 @@ impl Walk {
             || hint.certificate.verify_cached(&self.network, now, &mut self.chains, &Strict).is_ok()
     }
 
-    /// Somebody is named: to be visited, unless it was; and to be tried again at an address that is new.
-    fn meet(&mut self, target: Target, now: Unix) {
+    /// Somebody is named: to be visited, unless it was; and to be tried again at an address that is new. A teller is
+    /// believed about a peer's addresses once, so that one liar leaves room for what others tell.
+    fn meet(&mut self, target: Target, teller: Option<PeerId>, now: Unix) {
         let Target { peer, addresses, hint, listed } = target;
         if !self.known.contains_key(&peer) {
             if self.known.len() >= SUPERPEERS_MAX {
@@ -412,6 +420,7 @@ impl Walk {
             let met = Met {
                 untried: Vec::new(),
                 tried: Vec::new(),
+                tellers: Vec::new(),
                 hint: None,
                 listed: false,
                 due: true,
@@ -427,8 +436,10 @@ impl Walk {
         let global = self.network.scope == Scope::Global;
         let Some(met) = self.known.get_mut(&peer) else { return };
         met.listed |= listed;
+        let has_told = teller.is_some_and(|teller| met.tellers.contains(&teller));
         let fresh: Vec<Multiaddr> = addresses
             .into_iter()
+            .filter(|_| !has_told)
             .map(without_peer)
             .filter(|address| !met.untried.contains(address) && !met.tried.contains(address))
             .filter(|address| !global || may_be_global(address))
@@ -439,6 +450,9 @@ impl Walk {
             && met.hint.as_ref().is_none_or(|known| newer(known, &hint))
         {
             met.hint = Some(hint);
+        }
+        if !fresh.is_empty() {
+            met.tellers.extend(teller);
         }
         let again = !fresh.is_empty() && met.reached.is_none() && !met.due;
         met.untried.extend(fresh);

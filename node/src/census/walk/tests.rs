@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use callbook_overlay::api::Address;
 use callbook_overlay::sign::SecretKey;
 
 use super::super::limits::QUESTIONS_PER_HOUR_MAX;
@@ -180,4 +181,26 @@ fn more_children_than_can_be_are_none_told_of() {
         let (found, _) = walk.finish();
         assert_eq!(found.visits[0].result.as_ref().unwrap().children, wanted);
     }
+}
+
+#[test]
+fn one_liar_leaves_room_for_where_a_superpeer_is() {
+    // Goal: who names somebody first, and wrongly, hides nobody. Method: a teller tells twice of a superpeer at two false
+    // addresses, each over both transports; then another one tells the truth.
+    let town = Town::of(3);
+    let [liar, honest, hidden] = town.peers()[..] else { panic!("three") };
+    let truth = town.superpeers[&hidden].0.clone();
+    let lie = |last: u8| {
+        let at = |last| Address { ip: [10, 9, 9, last].into(), port: 1 };
+        Target::of(Hint { addresses: vec![at(last), at(last + 1)], ..truth.clone() })
+    };
+    let mut walk = Walk::new(&town.network, [], Questions::default(), now());
+    walk.meet(lie(1), Some(liar), now());
+    walk.meet(lie(3), Some(liar), now());
+    let told = Target::of(truth.clone()).addresses;
+    walk.meet(Target::of(truth), Some(honest), now());
+    let (peer, addresses) = walk.next(now()).unwrap();
+    assert_eq!(peer, hidden);
+    assert_eq!(addresses.len(), 6, "{addresses:?}");
+    assert!(told.iter().all(|address| addresses.contains(address)), "{addresses:?}");
 }
