@@ -5,7 +5,7 @@ import { element } from "./dom.js";
 /** Of a chart, in pixels. */
 const HEIGHT = 210;
 
-const rate = (history, values) => values.map((count) => (count * 60) / history.step_secs);
+const rate = (history, values) => values.map((count, index) => (count * 60) / history.secs[index]);
 
 /** What is drawn: title, what it means, unit, and series with their colours. */
 const CHARTS = [

@@ -58,6 +58,8 @@ struct Ring {
 #[derive(Debug)]
 struct Sample {
     at: Unix,
+    /// Since the one before.
+    secs: u64,
     level: Numbers,
     added: [u64; 7],
     quantiles: [Option<Duration>; 2],
@@ -90,9 +92,9 @@ impl History {
 
 impl Ring {
     fn note(&mut self, now: Unix, numbers: &Numbers) {
-        // Half a second of slack: timers are not exact.
-        let due = |last: &Unix| *last > now || now.as_secs() - last.as_secs() >= self.step.as_secs();
-        let Some((_, before)) = self.last.as_ref().filter(|(at, _)| due(at)) else {
+        // A second of slack: timers are not exact, and seconds are whole.
+        let due = |last: &Unix| *last > now || now.as_secs() - last.as_secs() + 1 >= self.step.as_secs();
+        let Some((last, before)) = self.last.as_ref().filter(|(at, _)| due(at)) else {
             if self.last.is_none() {
                 self.last = Some((now, numbers.clone()));
             }
@@ -100,7 +102,9 @@ impl Ring {
         };
         let quantiles = [0.5, 0.99].map(|quantile| numbers.lookup_time(before, quantile));
         let added = totals(numbers).zip(totals(before)).map(|(now, before)| now.saturating_sub(before));
-        let mut sample = Sample { at: now, level: numbers.clone(), added: [0; 7], quantiles };
+        // More than a step where the machine slept; of a clock that was set back nobody knows.
+        let secs = now.as_secs().checked_sub(last.as_secs()).unwrap_or(self.step.as_secs()).max(1);
+        let mut sample = Sample { at: now, secs, level: numbers.clone(), added: [0; 7], quantiles };
         sample.added.iter_mut().zip(added).for_each(|(place, added)| *place = added);
         // What was noted before a clock was set back would stand in the future.
         while self.samples.back().is_some_and(|last| last.at >= now) {
@@ -122,6 +126,7 @@ impl Ring {
         Columns {
             step_secs: self.step.as_secs(),
             at: self.samples.iter().map(|sample| sample.at.as_secs()).collect(),
+            secs: self.samples.iter().map(|sample| sample.secs).collect(),
             superpeer: level(|numbers| u64::from(numbers.superpeer)),
             children: level(|numbers| numbers.children),
             children_max: level(|numbers| numbers.children_max),
@@ -185,5 +190,18 @@ mod tests {
         }
         let columns = history.columns(Span::Hour);
         assert_eq!((columns.at, columns.found), (vec![50, 55, 60], vec![0, 0, 1]));
+    }
+
+    #[test]
+    fn a_sample_tells_how_much_time_it_is_of() {
+        // Goal: what happened while a machine slept is no storm, and a timer that is a second early or late skips no sample.
+        // Method: ticks that are not exact, then an hour's sleep.
+        let history = History::default();
+        for (at, found) in [(100, 0), (104, 1), (110, 2), (112, 2), (115, 3), (3_715, 63)] {
+            history.note(Unix::from_secs(at), &numbers(found, 0));
+        }
+        let columns = history.columns(Span::Hour);
+        assert_eq!(columns.secs, [4, 6, 5, 3_600]);
+        assert_eq!(columns.found, [1, 1, 1, 60]);
     }
 }

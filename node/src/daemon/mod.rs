@@ -192,9 +192,9 @@ async fn serve(
 
 /// Says goodbye and stops the host; what is pending is on disk afterwards.
 async fn leave(daemon: &Daemon) {
-    // Nobody's goodbye waits for a login server that is silent.
-    let ((), left) = tokio::join!(announce::withdraw(daemon), daemon.command(Command::Leave));
-    if let Err(problem) = left {
+    // First, for a goodbye may end the connection to a login server that is our parent.
+    announce::withdraw(daemon).await;
+    if let Err(problem) = daemon.command(Command::Leave).await {
         tracing::debug!(%problem, "no goodbye was said");
     }
     daemon.handle.clone().stop().await;

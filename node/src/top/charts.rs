@@ -25,7 +25,7 @@ enum Kind {
     Level,
     /// Milliseconds.
     Times,
-    /// How many came to it within a minute; samples are of so many seconds.
+    /// How many came to it within a minute; as many as this in all.
     Rate(u64),
 }
 
@@ -36,9 +36,9 @@ impl Chart {
     }
 
     fn rate(title: &'static str, colour: Color, history: &History, counts: &[u64]) -> Self {
-        let step = history.step_secs.max(1);
-        let values = counts.iter().map(|count| Some(*count as f64 * 60.0 / step as f64)).collect();
-        Self { title, kind: Kind::Rate(step), colour, values }
+        let secs = history.secs.iter().map(|secs| (*secs).max(1) as f64);
+        let values = counts.iter().zip(secs).map(|(count, secs)| Some(*count as f64 * 60.0 / secs)).collect();
+        Self { title, kind: Kind::Rate(counts.iter().sum()), colour, values }
     }
 
     fn times(title: &'static str, colour: Color, values: &[Option<f64>]) -> Self {
@@ -56,9 +56,8 @@ impl Chart {
                 let mean = sum / known().count() as f64;
                 format!("{title}: {} ms, mean {}, at most {}", short(last), short(mean), short(most))
             }
-            Kind::Rate(step) => {
-                let total = (sum * step as f64 / 60.0).round();
-                format!("{title}: {} in 1 h, at most {}/min", short(total), short(most))
+            Kind::Rate(total) => {
+                format!("{title}: {total} in 1 h, at most {}/min", short(most))
             }
         }
     }
@@ -141,7 +140,8 @@ mod tests {
     #[test]
     fn counts_are_charted_per_minute_and_told_for_the_hour() {
         // Goal: the page's numbers. Method: three within five seconds.
-        let history = History { step_secs: 5, at: vec![10], found: vec![3], ..History::default() };
+        let history =
+            History { step_secs: 5, at: vec![10], secs: vec![5], found: vec![3], ..History::default() };
         let found = &lookups(&history)[0];
         assert_eq!(found.columns(&history.at, 1), [Some(36.0)]);
         assert_eq!(found.told(36.0), "found: 3 in 1 h, at most 36/min");

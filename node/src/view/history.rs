@@ -11,6 +11,8 @@ pub(crate) struct History {
     pub(crate) step_secs: u64,
     /// When, in seconds since 1970.
     pub(crate) at: Vec<u64>,
+    /// How many seconds each is of: more than a step where the machine slept.
+    pub(crate) secs: Vec<u64>,
     /// 1 as a superpeer, 0 as a child.
     pub(crate) superpeer: Vec<u64>,
     /// Children attached to it.

@@ -14,6 +14,7 @@ pub(in crate::top) fn sight() -> Sight {
     let of = |value: fn(u64) -> u64| (0..360).map(value).collect::<Vec<u64>>();
     let history = History {
         step_secs: 5,
+        secs: of(|_| 5),
         superpeer: of(|_| 1),
         children: of(|sample| sample / 40),
         children_max: of(|_| 512),
