@@ -181,6 +181,10 @@ pub const PARENT_TIMEOUT: Duration = Duration::from_secs(8);
 /// A look-up or put that has not ended after this answers what it has. *Guess*.
 pub const WALK_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// How long a parent that has its majority waits for the one that its child may count. *Guess*: a few round trips;
+/// what is under way then hangs.
+pub const SETTLES_WITHIN: Duration = Duration::from_secs(1);
+
 /// Storers that are still taking their range over are asked again by a look-up after this, then after twice
 /// as long, and so on. *Guess*: some round trips; it takes that long where nothing was missed.
 pub const UNREADY_PAUSE: Duration = Duration::from_millis(250);

@@ -112,6 +112,8 @@ enum Timer {
     Walk(u64),
     /// A put has to end.
     Put(u64),
+    /// A put waits no longer for more than a majority.
+    Settled(u64),
     /// A local look-up has to end.
     Resolve(u64),
     /// Look at a link: greeted, heard, idle?
@@ -401,6 +403,7 @@ impl Overlay {
             Timer::Again(walk) => self.walk_again(walk),
             Timer::Walk(walk) => self.walk_timed_out(walk),
             Timer::Put(put) => self.put_timed_out(put),
+            Timer::Settled(put) => self.put_settled(put),
             Timer::Resolve(id) => self.resolve_timed_out(id),
             Timer::Link(link) => self.look_at_link(link),
             Timer::Attach => self.attach_due(),

@@ -19,7 +19,7 @@ use super::{Overlay, Timer};
 use crate::api::{CommandId, Failure, LinkId, Reply, Stored};
 use crate::cbor::Blob;
 use crate::key::{Digest, Key, PeerId};
-use crate::limits::{CANDIDATES_MAX, DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, WALK_TIMEOUT};
+use crate::limits::{CANDIDATES_MAX, DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, SETTLES_WITHIN, WALK_TIMEOUT};
 use crate::lookup::Goal;
 use crate::map::{Contact, Reach};
 use crate::record::{Bundle, Record};
@@ -53,6 +53,8 @@ pub(super) struct PutRun {
     /// What each storer that answered holds under the key now, unverified.
     held: Vec<(PeerId, Bundle)>,
     told: bool,
+    /// Until then a child's put waits for more than our majority; set once that is there.
+    settles: Option<Instant>,
     ends: Instant,
 }
 
@@ -64,6 +66,19 @@ impl PutRun {
 
     fn stored(&self) -> Stored {
         Stored { stored: self.acknowledgements.len(), of: self.of }
+    }
+
+    fn majority(&self) -> usize {
+        self.of / 2 + 1
+    }
+
+    /// How many have to hold it before a child is told so.
+    ///
+    /// Where superpeers are hardly more than r, a child may count one or two more than we do, and asks again for the
+    /// whole put if its majority is not there. What it lacks is on its way.
+    fn wanted(&self, r: usize) -> usize {
+        let near = matches!(self.origin, Origin::Child { .. }) && self.of * 4 >= r * 3;
+        if near { self.majority().max(r / 2 + 1) } else { self.majority() }
     }
 }
 
@@ -83,6 +98,7 @@ impl Overlay {
             refused: None,
             held: Vec::new(),
             told: false,
+            settles: None,
             ends,
         };
         self.puts.insert(id, run);
@@ -181,23 +197,27 @@ impl Overlay {
 
     /// Tells the origin as soon as it is decided; forgets the put when nobody is left to answer.
     fn judge_put(&mut self, id: u64) {
+        let (now, r) = (self.now.instant, self.network.parameters.r);
         let Some(run) = self.puts.get_mut(&id) else { return };
-        let (stored, waiting) = (run.acknowledgements.len(), run.waiting);
-        let majority = run.of / 2 + 1;
-        // Where superpeers are hardly more than r, a child may count one or two more than we do, and asks again for the
-        // whole put if its majority is not there. What it lacks is on its way.
-        let r = self.network.parameters.r;
-        let wanted = if run.of * 4 >= r * 3 { majority.max(r / 2 + 1) } else { majority };
-        let enough = if stored + waiting >= wanted { wanted } else { majority };
+        let (stored, waiting, majority) = (run.acknowledgements.len(), run.waiting, run.majority());
+        let wanted = run.wanted(r);
+        let patient = run.settles.is_none_or(|settles| now < settles);
+        let enough = if patient && stored + waiting >= wanted { wanted } else { majority };
         let decided = stored >= enough || stored + waiting < majority || run.newer.is_some();
         if decided && !run.told {
             run.told = true;
             self.tell(id);
+        } else if stored >= majority && !run.told && run.settles.is_none() {
+            run.settles = Some(now + SETTLES_WITHIN);
+            self.set_timer(SETTLES_WITHIN, Timer::Settled(id));
         }
         if waiting == 0
             && let Some(run) = self.puts.remove(&id)
         {
             self.cancel(run.ends, Timer::Put(id));
+            if let Some(settles) = run.settles {
+                self.cancel(settles, Timer::Settled(id));
+            }
             if stored >= majority {
                 self.remember_bundle(&run);
             } else {
@@ -205,6 +225,11 @@ impl Overlay {
             }
             self.mend_put(run.record.header().key, &run.held);
         }
+    }
+
+    /// Our majority is there, and has waited long enough for more.
+    pub(super) fn put_settled(&mut self, id: u64) {
+        self.judge_put(id);
     }
 
     pub(super) fn put_timed_out(&mut self, id: u64) {

@@ -73,3 +73,37 @@ fn a_child_that_has_not_heard_of_a_death_is_registered_at_the_first_try() {
         assert_eq!((tries.get(), stored.of), (1, R), "seed {seed}: {stored:?}");
     }
 }
+
+/// Goal: a parent waits no more than a second for a majority that only its child may count, and with a name of its own
+/// not at all. Method: of twelve storers where r is sixteen five never answer; seven are a majority of those that are
+/// there, but not of sixteen.
+#[test]
+fn a_majority_of_those_that_are_there_is_enough_after_a_second() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, R, 1, 16);
+        world.run_for(Duration::from_secs(60));
+        let (child, mut told) = (R, Vec::new());
+        let parent = world.parent(child).expect("a parent");
+        let deaf: Vec<usize> = (0..R).filter(|index| *index != parent).take(5).collect();
+        world.tamper = Some(Box::new(move |from, _, frame| {
+            let put = matches!(frame.message, Message::PutDone(_));
+            (!put || !deaf.contains(&from)).then_some(frame)
+        }));
+        for (owner, name) in [(child, "alice"), (parent, "bob")] {
+            let (held, _) = world.authority.held(name);
+            let began = world.now();
+            let registering = world.tell(owner, Command::Register(Box::new(held)));
+            let reply = loop {
+                match world.reply(registering) {
+                    Some(reply) => break reply,
+                    None => world.run_for(Duration::from_millis(10)),
+                }
+                assert!(world.now() - began < 8_000_000, "seed {seed}: no answer for {name}");
+            };
+            assert!(matches!(reply, Reply::Registered(_)), "seed {seed}, {name}: {reply:?}");
+            told.push(world.now() - began);
+        }
+        assert!((1_000_000..1_700_000).contains(&told[0]), "seed {seed}: a child's took {} us", told[0]);
+        assert!(told[1] < 700_000, "seed {seed}: an own one took {} us", told[1]);
+    }
+}
