@@ -49,8 +49,10 @@ pub(super) struct Attaching {
     failures: u32,
     /// Faults of the parent in a row.
     faults: u8,
-    /// The parent had no place any more, and another was asked.
+    /// The parent had no place any more, and others were asked.
     moves_on: bool,
+    /// Whom to ask after the one that is asked to attach instead of the parent, the next one last.
+    instead: Vec<PeerId>,
     wake: Option<Instant>,
     leaving: bool,
 }
@@ -344,18 +346,45 @@ impl Overlay {
     }
 
     /// The parent has no place for us any more, as a login server has none once others are there. Our attachment runs
-    /// on for a while: another one is asked first. Whether one is; once, then the parent counts as lost.
+    /// on for a while: the standbys are asked first, then whom it named. Whether one is; once, then the parent counts
+    /// as lost.
     fn moves_on(&mut self) -> bool {
         if core::mem::replace(&mut self.attaching.moves_on, true) {
             return false;
         }
-        let named = self.attaching.named.iter().copied();
-        let other = named.chain(self.standbys.peers()).find(|peer| self.may_ask(peer));
-        let Some(other) = other else { return false };
-        self.ask_attachment(other, Purpose::Elsewhere);
+        let mut others: Vec<PeerId> = self.standbys.peers().collect();
+        let named = self.attaching.named.iter().filter(|peer| !others.contains(peer)).copied();
+        others.extend(named.collect::<Vec<_>>());
+        others.reverse();
+        self.attaching.instead = others;
+        if !self.ask_next_instead() {
+            return false;
+        }
         let wait = self.jittered(STANDBY_RETRY);
         self.set_attach_timer(wait);
         true
+    }
+
+    /// One of these is asked to attach instead of the parent, and the next one if it does not.
+    pub(super) fn ask_instead(&mut self, mut peers: Vec<PeerId>) {
+        peers.reverse();
+        self.attaching.instead = peers;
+        self.ask_next_instead();
+    }
+
+    /// The next one is asked, as long as there is a parent to leave; whether there is one.
+    pub(super) fn ask_next_instead(&mut self) -> bool {
+        let idle = !self.is_failing_over() && !self.is_superpeer() && !self.attaching.leaving;
+        while self.attaching.parent.is_some()
+            && idle
+            && let Some(peer) = self.attaching.instead.pop()
+        {
+            if self.may_ask(&peer) {
+                self.ask_attachment(peer, Purpose::Elsewhere);
+                return true;
+            }
+        }
+        false
     }
 
     pub(super) fn attached(&mut self, peer: PeerId) {
@@ -368,6 +397,7 @@ impl Overlay {
         self.attaching.passed_over.clear();
         self.attaching.named.clear();
         self.attaching.next_best.clear();
+        self.attaching.instead.clear();
         if let Some(probing) = self.attaching.probing.take() {
             self.cancel(probing.ends, Timer::Probe);
         }

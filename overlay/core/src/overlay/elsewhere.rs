@@ -12,7 +12,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::Overlay;
-use super::requests::{Outcome, Purpose};
+use super::requests::Outcome;
 use crate::key::PeerId;
 use crate::limits::{CHILDREN_TARGET, HANDED_ON_MAX, HINTS_FOR_CHILDREN, MOVE_INTERVAL};
 use crate::map::Contact;
@@ -88,14 +88,14 @@ impl Overlay {
                 open.push(hint.peer());
             }
         }
-        if let Some(other) = open.first() {
-            self.ask_attachment(*other, Purpose::Elsewhere);
-        }
+        self.ask_instead(open);
     }
 
-    /// One of those answered, or not: then all stays as it is.
+    /// One of those answered, or not: then the next one is asked, and if there is none all stays as it is.
     pub(super) fn elsewhere_heard(&mut self, peer: PeerId, outcome: &Outcome) {
-        if self.is_attached_by(&peer, outcome) && !self.is_superpeer() && !self.attaching.is_leaving() {
+        if !self.is_attached_by(&peer, outcome) {
+            self.ask_next_instead();
+        } else if !self.is_superpeer() && !self.attaching.is_leaving() {
             self.move_to_parent(peer);
         }
     }

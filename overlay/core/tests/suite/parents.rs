@@ -8,7 +8,7 @@ use callbook_overlay::Username;
 use callbook_overlay::api::{Command, Failure, How, Parallelism, Presence, Reply};
 use callbook_overlay::key::Key;
 use callbook_overlay::limits::{RELUCTANT_FROM, REQUEST_TIMEOUT};
-use callbook_overlay::wire::{Frame, Message, Resolve};
+use callbook_overlay::wire::{Frame, Message, Reason, Refused, Resolve};
 
 use crate::network::network;
 use crate::world::World;
@@ -83,6 +83,45 @@ fn the_login_servers_superpeer_takes_children_only_where_few_others_are() {
                 "seed {seed}: each by its kind"
             );
             assert!(denied.attach <= served.attach && denied.get == 0, "seed {seed}");
+        }
+    }
+}
+
+/// Goal: a child whose parent has no place any more goes to a standby, to the other one if the first is gone, and is
+/// never without a parent. Method: the parent refuses to renew the attachment and names nobody; both standbys are
+/// there, or one of them.
+#[test]
+fn a_child_whose_parent_has_no_place_any_more_asks_one_standby_after_the_other() {
+    for seed in 0..SEEDS {
+        for dead in 0..2 {
+            let mut world = network(seed, 6, 1, 3);
+            world.run_for(seconds(20));
+            let (parent, standby) = (world.parent(6).expect("attached"), standbys(&mut world, 6, 6));
+            assert_eq!(standby.len(), 2, "seed {seed}");
+            let lost = world.overlay(6).counters().failovers;
+            world.tamper = Some(Box::new(move |from, _, mut frame| {
+                if from == parent && matches!(frame.message, Message::Attached(_)) {
+                    let (reason, candidates) = (Reason::Busy.to_wire(), Vec::new());
+                    let refused = Refused { reason, retry_after: None, candidates, newer: None };
+                    frame.message = Message::Refused(refused);
+                }
+                Some(frame)
+            }));
+            // The standbys are asked in the order in which they are kept; whichever is gone, the other one is there.
+            world.run_for(seconds(270));
+            let gone = standby[seed as usize % 2];
+            if dead == 1 {
+                world.crash(gone);
+            }
+            let mut without = 0;
+            for _ in 0..60 {
+                world.run_for(seconds(1));
+                without += usize::from(world.parent(6).is_none());
+            }
+            let next = world.parent(6).expect("a parent");
+            assert!(next != parent && without == 0, "seed {seed}: {without} s without a parent");
+            assert!(standby.contains(&next) && (dead == 0 || next != gone), "seed {seed}: {next}");
+            assert_eq!(world.overlay(6).counters().failovers, lost, "seed {seed}");
         }
     }
 }
