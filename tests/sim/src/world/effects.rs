@@ -321,6 +321,7 @@ impl World {
     /// A peer has this end no more.
     pub(super) fn forget_link(&mut self, peer: u32, link: LinkId) {
         self.links.finish(link);
+        self.under_way.remove(&link);
         let links = &mut self.peers[peer as usize].links;
         if let Some(at) = links.iter().position(|known| *known == link) {
             links.swap_remove(at);

@@ -252,6 +252,7 @@ impl World {
         let Some(found) = self.links.find(link) else { return };
         let said = self.links.end(link).arrives.max(self.now + self.network.one_way(number, found.other));
         self.links.finish(link);
+        self.under_way.remove(&link);
         let stream = self.settings.conditions.carriage == Carriage::Streams;
         let heard = match (departure, found.transport) {
             (Departure::Leave, _) => Some(said),
