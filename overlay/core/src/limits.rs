@@ -248,6 +248,20 @@ pub const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(40);
 /// seconds for the first ten minutes, forty from forty minutes on.
 pub const HELLO_STRETCH: u32 = 60;
 
+/// The load of who has as many children as it takes, or more. *Specification* (`wire.cddl`).
+pub const LOAD_MAX: u8 = 254;
+
+/// The load of a superpeer that takes no children, as a login server's where there are others. *Specification*
+/// (`wire.cddl`).
+pub const TAKES_NONE: u8 = 255;
+
+/// A hello tells a superpeer our load again when it differs from what was told last by more than one of so many.
+/// *Guess*: who has 1.75 times the mean hands children on, so a mean may not be far off.
+pub const LOAD_STEP: u8 = 8;
+
+/// A lower load counts as this for that. *Guess*: six of [`CHILDREN_MAX`] children make a difference.
+pub const LOAD_STEP_FROM: u8 = 16;
+
 /// Who did not dial lets so much more quiet pass: usually the other side's hello makes its own
 /// unnecessary. *Guess*: above nearly every round trip.
 pub const HELLO_YIELD: Duration = Duration::from_secs(1);

@@ -324,7 +324,7 @@ impl Overlay {
     }
 
     /// A login server leaves children to others as soon as there are enough.
-    fn shuns_children(&self) -> bool {
+    pub(super) fn shuns_children(&self) -> bool {
         self.is_leaving() || self.reluctant && self.map.len() > RELUCTANT_FROM
     }
 

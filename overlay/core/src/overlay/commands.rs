@@ -12,6 +12,7 @@ use super::rumours::statement_message;
 use crate::api::{Address, Command, CommandId, Failure, Neighbour, Relation, Reply, Role, Status};
 use crate::group::Caps;
 use crate::key::PeerId;
+use crate::limits::TAKES_NONE;
 use crate::record::Record;
 use crate::wire::{Hint, Leave, Message};
 
@@ -128,8 +129,9 @@ impl Overlay {
         let linked = self.links.peers().map(|(peer, _)| peer).filter(|peer| superpeer(peer));
         let loads = linked.filter_map(|peer| self.links.greeting(peer)).map(|greeting| greeting.load);
         let own = self.is_superpeer().then(|| self.load());
+        let children = |load: u8| if load == TAKES_NONE { 0 } else { usize::from(load) };
         let (known, load) =
-            loads.chain(own).fold((0, 0), |(known, sum), load| (known + 1, sum + usize::from(load)));
+            loads.chain(own).fold((0, 0), |(known, sum), load| (known + 1, sum + children(load)));
         let superpeers = self.map.len();
         superpeers + superpeers * load * self.children_max / (255 * known.max(1))
     }

@@ -14,17 +14,18 @@ use alloc::vec::Vec;
 use super::Overlay;
 use super::requests::Outcome;
 use crate::key::PeerId;
-use crate::limits::{CHILDREN_TARGET, HANDED_ON_MAX, HINTS_FOR_CHILDREN, MOVE_INTERVAL};
+use crate::limits::{CHILDREN_TARGET, HANDED_ON_MAX, HINTS_FOR_CHILDREN, MOVE_INTERVAL, TAKES_NONE};
 use crate::map::Contact;
 use crate::wire::{Elsewhere, Hint, Message};
 
 impl Overlay {
-    /// Superpeers with a link, and how many children each has, as it told last.
+    /// Superpeers with a link that take children, and how many each has, as it told last.
     fn children_of_others(&self) -> Vec<(PeerId, usize)> {
         let linked = self.links.peers().map(|(peer, _)| *peer);
         let linked = linked.filter(|peer| self.map.contact(peer).is_some());
         let told = linked.filter_map(|peer| Some((peer, self.links.greeting(&peer)?.load)));
-        told.map(|(peer, load)| (peer, usize::from(load) * self.children_max / 255)).collect()
+        let takes = told.filter(|(_, load)| *load != TAKES_NONE);
+        takes.map(|(peer, load)| (peer, usize::from(load) * self.children_max / 255)).collect()
     }
 
     /// Children of a superpeer in the mean, ourselves among them.

@@ -7,8 +7,8 @@
 //! A young link is more likely to end than an old one, so the interval grows with its age, from 10 to 40
 //! seconds. Each hello tells the interval that its sender keeps from then on, and the other side's dead
 //! time follows from it: never less than 40 seconds, or three intervals. Who dialled is the first to say
-//! it. News don't wait for that: a
-//! link to a superpeer carries a hello every ten seconds as long as there is something to tell.
+//! it. News don't wait for that: a link to a superpeer carries a hello every ten seconds as long as there is
+//! something to tell, be it how many children we have: on a busy link there would be no other.
 //!
 //! Source: DESIGN §4 *Hello*; that sessions which have lasted last longer, Saroiu et al. (paper). *Not
 //! here*: what gossip says (`gossip`, `rumours`), who is introduced (`introductions`).
@@ -24,7 +24,8 @@ use crate::api::{Hellos, Kin, LinkId, Seen};
 use crate::key::PeerId;
 use crate::limits::{
     DEAD_AFTER, HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLO_STRETCH, HELLO_YIELD, HELLOS_MISSED,
-    HINTS_PER_ANSWER_MAX, IDLE_CLOSE, OPEN_TIMEOUT, REQUEST_TIMEOUT,
+    HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, OPEN_TIMEOUT, REQUEST_TIMEOUT,
+    TAKES_NONE,
 };
 use crate::wire::{Hello, Message};
 
@@ -64,10 +65,11 @@ impl Overlay {
         }
         let quiet = silent.max(now.since(link.sent));
         let hellos = self.is_superpeer() && needed || self.attaching.is_parent(&peer);
-        // Gossip goes with hellos, so there are some on a busy link too.
+        // Gossip goes with hellos, and who has how many children, so there are some on a busy link too.
         let may_gossip =
             self.is_superpeer() && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
-        let gossips = may_gossip && now.since(link.said) >= HELLO_INTERVAL && self.gossip.has_for(&peer);
+        let news = self.gossip.has_for(&peer) || is_another(link.told_load, self.load());
+        let gossips = may_gossip && now.since(link.said) >= HELLO_INTERVAL && news;
         let says = gossips || (quiet >= interval && hellos);
         let mut wait = if says { interval } else { interval.saturating_sub(quiet) };
         if may_gossip || !needed {
@@ -100,7 +102,7 @@ impl Overlay {
         }
         gossip.append(&mut told.hints);
         let load = self.load();
-        let (heard, interval) = self.begin_interval(id);
+        let (heard, interval) = self.begin_interval(id, load);
         let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
         let Told { statements, suspects, .. } = told;
         Hello { load, heard, network_version, unix_time, gossip, statements, suspects, interval }
@@ -108,17 +110,21 @@ impl Overlay {
 
     /// A hello goes out: the frames that were heard since the last one, and the interval, in seconds, that
     /// we keep from now on.
-    fn begin_interval(&mut self, id: LinkId) -> (u8, u8) {
+    fn begin_interval(&mut self, id: LinkId, load: u8) -> (u8, u8) {
         let (now, classic) = (self.now.instant, self.hellos == Hellos::Classic);
         let Some(link) = self.links.get_mut(id) else { return (0, seconds(HELLO_INTERVAL)) };
-        link.said = now;
+        (link.said, link.told_load) = (now, load);
         link.interval = if classic { HELLO_INTERVAL } else { stretched(now.since(link.since)) };
         (core::mem::take(&mut link.frames), seconds(link.interval))
     }
 
+    /// How full we are, as neighbours are told.
     pub(super) fn load(&self) -> u8 {
+        if self.shuns_children() {
+            return TAKES_NONE;
+        }
         let share = self.children.len() * 255 / self.children_max;
-        u8::try_from(share).unwrap_or(u8::MAX)
+        u8::try_from(share).unwrap_or(u8::MAX).min(LOAD_MAX)
     }
 
     /// A hello or its answer: the other side's clock, and superpeers that it names.
@@ -151,6 +157,11 @@ impl Overlay {
     }
 }
 
+/// Whether a load is so far from the one that was told last that others have to know.
+fn is_another(told: u8, load: u8) -> bool {
+    told.abs_diff(load) > told.max(LOAD_STEP_FROM) / LOAD_STEP
+}
+
 fn seconds(interval: Duration) -> u8 {
     u8::try_from(interval.as_secs()).unwrap_or(u8::MAX)
 }
@@ -164,5 +175,14 @@ mod tests {
         // Ages around both ends.
         let at = |minutes: u64| stretched(Duration::from_secs(60 * minutes)).as_secs();
         assert_eq!([0, 10, 20, 40, 60, 10_000].map(at), [10, 10, 20, 40, 40, 40]);
+    }
+
+    #[test]
+    fn a_load_is_told_again_when_it_is_off_by_an_eighth() {
+        // Around the step, at both ends of the range.
+        let off = |told, loads: [u8; 4]| loads.map(|load| is_another(told, load));
+        assert_eq!(off(0, [0, 2, 3, 255]), [false, false, true, true]);
+        assert_eq!(off(80, [69, 70, 90, 91]), [true, false, false, true]);
+        assert_eq!(off(255, [255, 254, 224, 223]), [false, false, false, true]);
     }
 }

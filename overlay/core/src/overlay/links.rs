@@ -41,8 +41,9 @@ pub(super) struct Link {
     pub(super) heard: Instant,
     pub(super) sent: Instant,
     pub(super) used: Instant,
-    /// When we last said hello on it.
+    /// When we last said hello on it, and the load that its peer was told last.
     pub(super) said: Instant,
+    pub(super) told_load: u8,
     /// When its peer was last knocked at beside it, or it took the place of one on which nothing came.
     knocked: Option<Instant>,
     /// Whom it has been told of.
@@ -345,6 +346,7 @@ impl Overlay {
                 return;
             }
         }
+        let load = self.load();
         let link = Link {
             peer,
             dialled,
@@ -356,6 +358,7 @@ impl Overlay {
             sent: now,
             used: now,
             said: now,
+            told_load: load,
             introduced: Introduced::by_open(now),
             interval: HELLO_INTERVAL,
             their_interval: HELLO_INTERVAL,
@@ -377,7 +380,7 @@ impl Overlay {
             features: if children.is_some() { TELLS_CHILDREN } else { 0 },
             agent: self.agent.clone(),
             role: if self.takes_over() { TAKES_OVER } else { u8::from(self.is_superpeer()) },
-            load: self.load(),
+            load,
             unix_time: self.now.unix.as_secs(),
             network_version: self.network.version,
             hint: self.own_hint(),

@@ -32,7 +32,7 @@ pub struct Open {
     /// 0 child, 1 superpeer, 2 superpeer that has joined lately and takes its range over.
     #[n(4)]
     pub role: u8,
-    /// 0–255 of `children_max`.
+    /// 0–254, in 255ths of `children_max`; 255 takes none.
     #[n(5)]
     pub load: u8,
     /// The sender's wall clock, in seconds.
@@ -64,7 +64,7 @@ impl Open {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Hello {
-    /// 0–255 of `children_max`.
+    /// 0–254, in 255ths of `children_max`; 255 takes none.
     #[n(0)]
     pub load: u8,
     /// Frames received from the other side since the last hello to it, at most 255.

@@ -9,6 +9,7 @@ use callbook_overlay::api::{Command, Notice, Parallelism};
 use callbook_overlay::limits::FAIL_OVER_SPREAD;
 use callbook_overlay::wire::Message;
 
+use crate::network::network;
 use crate::world::World;
 
 const SEEDS: u64 = 4;
@@ -97,5 +98,29 @@ fn volunteers_who_never_come_keep_nobody_from_being_asked() {
         world.tell(21, Command::Volunteer(true));
         world.run_for(millis(15_000));
         assert!(asked(&world, 21) && !asked(&world, 22), "seed {seed}");
+    }
+}
+
+/// Goal: superpeers know how many children the others have also where their links are never quiet. Method: children come
+/// to three superpeers that ask each other for missing names all the time; each counts all peers.
+#[test]
+fn loads_are_told_on_busy_links_too() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 3, 0, 3);
+        world.run_for(Duration::from_secs(60));
+        let children: Vec<usize> = (0..40).map(|_| world.add(false)).collect();
+        for child in children {
+            world.start(child, &[0, 1, 2]);
+        }
+        for round in 0..30 {
+            for superpeer in 0..3 {
+                world.try_resolve(superpeer, &format!("nobody-{round}"), true);
+            }
+            world.run_for(Duration::from_secs(2));
+        }
+        for superpeer in 0..3 {
+            let peers = world.overlay(superpeer).counters().peers;
+            assert!((37..=49).contains(&peers), "seed {seed}: {superpeer} counts {peers} of 43");
+        }
     }
 }
