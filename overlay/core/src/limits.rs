@@ -181,6 +181,10 @@ pub const PARENT_TIMEOUT: Duration = Duration::from_secs(8);
 /// A look-up or put that has not ended after this answers what it has. *Guess*.
 pub const WALK_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// A record whose device certificate is so old is put without its chain: as a rule storers hold an older record with
+/// the same. *Guess*: a device registers as soon as it is certified.
+pub const CHAIN_KNOWN_AFTER: Duration = Duration::from_secs(120);
+
 /// How long a parent that has its majority waits for the one that its child may count. *Guess*: a few round trips;
 /// what is under way then hangs.
 pub const SETTLES_WITHIN: Duration = Duration::from_secs(1);

@@ -132,6 +132,7 @@ mod tests {
 
     use super::{concerns, range_of, spanning};
     use crate::key::Key;
+    use crate::limits::RANGE_BITS_MAX;
     use crate::wire::Range;
 
     /// Keys of which many share long prefixes: few values a byte, mostly zeroes.
@@ -163,7 +164,7 @@ mod tests {
                     let range = range_of(own, r, count);
                     prop_assert!(range.is_valid() && range.contains(own));
                     prop_assert!(range.contains(&key), "{own} stores {key} outside of {range:?}");
-                    for bits in [0, 1, 3, 8, 17, 100, 252] {
+                    for bits in [0, 1, 3, 8, 17, 40, RANGE_BITS_MAX] {
                         prop_assert!(concerns(own, &Range::around(&key, bits), r, count));
                     }
                 }
@@ -172,14 +173,14 @@ mod tests {
 
         #[test]
         fn a_range_is_the_keys_from_its_prefix_to_its_last_and_its_parts_are_all_of_it(
-            names in keys(1..20), bits in 0u8..=252,
+            names in keys(1..20), bits in 0..=RANGE_BITS_MAX,
         ) {
             let range = Range::around(&names[0], bits);
             prop_assert!(range.is_valid() && range.contains(&names[0]));
             for key in &names {
                 prop_assert_eq!(range.contains(key), (range.prefix..=range.last()).contains(key));
                 let parts = range.parts().filter(|part| part.contains(key)).count();
-                prop_assert_eq!(parts, usize::from(range.contains(key) && bits < 252));
+                prop_assert_eq!(parts, usize::from(range.contains(key)));
                 prop_assert!(range.contains(&range.with(key)));
                 prop_assert!(!range.contains(key) || range.with(key) == *key);
                 let halves = range.halves().expect("more than two keys");
@@ -211,9 +212,10 @@ mod tests {
     fn a_range_with_bits_behind_its_prefix_or_too_many_is_not_valid() {
         // What a peer may not ask for.
         let ones = Key::from_bytes([0xff; 32]);
-        assert!(!Range { prefix: ones, bits: 252 }.is_valid());
+        assert!(!Range { prefix: ones, bits: RANGE_BITS_MAX }.is_valid());
         assert!(!Range { prefix: ones, bits: 255 }.is_valid());
-        assert!(Range::around(&ones, 252).is_valid());
+        assert!(Range::around(&ones, RANGE_BITS_MAX).is_valid());
+        assert!(!Range::around(&ones, RANGE_BITS_MAX + 1).is_valid());
         assert_eq!(Range { prefix: ones, bits: 253 }.parts().count(), 0);
     }
 }

@@ -11,15 +11,17 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::api::{Slot, Write};
 use crate::key::{Digest, Key, PublicKey};
 use crate::limits::{
     CLOCK_TOLERANCE, DEVICES_PER_NAME_MAX, EQUIVOCATIONS_MAX, HASHED_ITEMS, ITEMS_MAX, STORED_MAX,
     VERIFIED_MAX,
 };
-use crate::record::{Bundle, Kind, Record, Verdict, supersedes};
+use crate::record::{Bundle, ChainName, Kind, Record, Short, Verdict, supersedes};
 use crate::time::Unix;
-use crate::wire::{Compare, Digests, Item, Parts, Range};
+use crate::wire::{Compare, Digests, Item, ItemList, Parts, Range};
 
 /// What became of a record that was to be stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,9 +179,25 @@ impl Store {
         dead
     }
 
+    /// A record as it came, with its chain: one that came without gets that of a record held under its key, if it is the
+    /// same. Nothing if there is none.
+    pub(crate) fn with_chain(&self, bytes: Bytes) -> Option<Bytes> {
+        let Some(short) = Short::read(&bytes) else { return Some(bytes) };
+        let holder = self.of(&short.key).find(|held| held.chain_name() == short.chain)?;
+        Some(short.with_chain_of(holder))
+    }
+
+    /// What names the chain of a record that is held of the same name as an item's, if there is one.
+    pub(crate) fn chain_by(&self, item: &Item) -> ChainName {
+        let alike = self.held(&Range::around(&item.key(), ITEM_BITS));
+        alike.filter(|held| held.certificate().is_some()).map(Record::chain_name).next().unwrap_or_default()
+    }
+
     /// The record that an item names, if it is held and valid.
     pub(crate) fn named(&self, item: &Item, now: Unix) -> Option<&Record> {
-        self.of(&item.key).find(|record| record.digest() == item.digest && !expired(record, now))
+        let alike = self.held(&Range::around(&item.key(), ITEM_BITS));
+        let mut alike = alike.filter(|record| self::item(record) == *item);
+        alike.find(|record| !expired(record, now))
     }
 
     /// What is held and valid in a range, sorted.
@@ -196,6 +214,7 @@ impl Store {
         if let (true, None) = (few, asked.held) {
             let items = self.items(&range, now);
             let read = items.len();
+            let items = ItemList(items);
             return (Digests { items, parts: Vec::new(), syncing: false, same: 0 }, read);
         }
         let (parts, read) = self.hashes(&range);
@@ -204,9 +223,10 @@ impl Store {
         if asked.held.is_some() && differ().flat_map(|(_, part)| self.held(&part)).nth(ITEMS_MAX).is_none() {
             let items: Vec<Item> = differ().flat_map(|(_, part)| self.items(&part, now)).collect();
             let read = read + items.len();
+            let items = ItemList(items);
             return (Digests { items, parts: Vec::new(), syncing: false, same }, read);
         }
-        (Digests { items: Vec::new(), parts, syncing: false, same }, read + ITEMS_MAX)
+        (Digests { items: ItemList::default(), parts, syncing: false, same }, read + ITEMS_MAX)
     }
 
     /// The question what another superpeer holds in a range. Where few items are held their hashes would
@@ -271,13 +291,16 @@ impl Store {
     }
 }
 
-/// Items of a range of which the hashes are not worth their bytes: an item takes 67, hashes 128. *Measured*
-/// by encoding them.
-const UNHASHED_ITEMS: usize = 2;
+/// Items of a range of which the hashes are not worth their bytes: an item takes 16, hashes 128. *Specification*
+/// (`wire.cddl`).
+const UNHASHED_ITEMS: usize = 8;
+
+/// Bits of a key that an item tells.
+const ITEM_BITS: u8 = 64;
 
 /// What names a record among all.
 pub(crate) fn item(record: &Record) -> Item {
-    Item { key: record.header().key, digest: record.digest() }
+    Item::of(&record.header().key, &record.digest())
 }
 
 /// Hashes of ranges with more than [`HASHED_ITEMS`], as of now.
@@ -320,7 +343,7 @@ fn hash_items(items: &[Item]) -> Digest {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[0]);
     for item in items {
-        hasher.update(item.key.as_bytes()).update(item.digest.as_bytes());
+        hasher.update(item.as_bytes());
     }
     Digest::from_bytes(*hasher.finalize().as_bytes())
 }

@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use super::STORED_MAX;
 
-/// Bits of a range that can be asked for: a sixteenth of it has four more. *Specification* (`wire.cddl`).
-pub const RANGE_BITS_MAX: u8 = 252;
+/// Bits of a range that can be asked for: a sixteenth of it has four more, and an item tells 64. *Specification* (`wire.cddl`).
+pub const RANGE_BITS_MAX: u8 = 60;
 
-/// Items in one message: a range with more is told by the hashes of its sixteenths. *Guess*: 18 KiB.
+/// Items in one message: a range with more is told by the hashes of its sixteenths. *Guess*: 4 KiB.
 pub const ITEMS_MAX: usize = 256;
 
 /// Items of a range that one hash is taken over; that of more is taken over the hashes of both halves.

@@ -10,8 +10,11 @@
 //! become a storer only now must not answer with this record as if it were all. *Not here*: what a storer checks
 //! (`serve`), when to publish again (`publish`).
 
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+
+use bytes::Bytes;
 
 use super::requests::{Outcome, Purpose};
 use super::walks::Owner;
@@ -19,7 +22,9 @@ use super::{Overlay, Timer};
 use crate::api::{CommandId, Failure, LinkId, Reply, Stored};
 use crate::cbor::Blob;
 use crate::key::{Digest, Key, PeerId};
-use crate::limits::{CANDIDATES_MAX, DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, SETTLES_WITHIN, WALK_TIMEOUT};
+use crate::limits::{
+    CANDIDATES_MAX, CHAIN_KNOWN_AFTER, DEVICES_PER_NAME_MAX, REQUEST_TIMEOUT, SETTLES_WITHIN, WALK_TIMEOUT,
+};
 use crate::lookup::Goal;
 use crate::map::{Contact, Reach};
 use crate::record::{Bundle, Record};
@@ -53,6 +58,8 @@ pub(super) struct PutRun {
     /// What each storer that answered holds under the key now, unverified.
     held: Vec<(PeerId, Bundle)>,
     told: bool,
+    /// Who lacked the chain, and got the whole record.
+    whole: BTreeSet<PeerId>,
     /// Until then a child's put waits for more than our majority; set once that is there.
     settles: Option<Instant>,
     ends: Instant,
@@ -98,6 +105,7 @@ impl Overlay {
             refused: None,
             held: Vec::new(),
             told: false,
+            whole: BTreeSet::new(),
             settles: None,
             ends,
         };
@@ -126,9 +134,26 @@ impl Overlay {
         self.judge_put(id);
     }
 
+    /// A storer gets the record, without its chain if it ought to have that by now.
     fn put_to(&mut self, id: u64, peer: PeerId, record: &Record) {
-        let (key, records) = (record.header().key, alloc::vec![Blob(record.bytes().clone())]);
+        let issued = record.certificate().map(|certificate| certificate.not_before);
+        let known = issued.is_some_and(|issued| self.now.unix.since(issued) >= CHAIN_KNOWN_AFTER);
+        let bytes = if known { record.short() } else { record.bytes().clone() };
+        self.put_bytes_to(id, peer, record.header().key, bytes);
+    }
+
+    fn put_bytes_to(&mut self, id: u64, peer: PeerId, key: Key, bytes: Bytes) {
+        let records = alloc::vec![Blob(bytes)];
         self.ask(peer, Message::Put(Put { key, records }), Purpose::Put(id), REQUEST_TIMEOUT);
+    }
+
+    /// A storer that lacks the chain gets the whole record, once.
+    fn put_whole_to(&mut self, id: u64, peer: PeerId) -> bool {
+        let Some(run) = self.puts.get_mut(&id).filter(|run| !run.whole.contains(&peer)) else { return false };
+        run.whole.insert(peer);
+        let (key, bytes) = (run.record.header().key, run.record.bytes().clone());
+        self.put_bytes_to(id, peer, key, bytes);
+        true
     }
 
     /// A storer can't be reached: the next closest that has not been asked takes its place, if there is one.
@@ -157,6 +182,10 @@ impl Overlay {
         if let Outcome::Answer(Message::PutDone(PutDone { mut results, others })) = outcome
             && let Some(result) = results.pop()
         {
+            let lacks_chain = result.refused == Some(Reason::Chain.to_wire());
+            if lacks_chain && self.put_whole_to(id, peer) {
+                return;
+            }
             let others = others.into_iter().filter_map(|blob| self.read_record(blob.0).ok()).collect();
             self.put_result(id, peer, result, others);
         } else if gone && self.put_to_next(id) {

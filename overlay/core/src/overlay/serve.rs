@@ -234,8 +234,9 @@ impl Overlay {
             others.retain(|held| held.digest() != result.digest);
             results.push(result);
         }
-        // What these have replaced, or revoked, is no other.
-        others.retain(|held| self.store.named(&item(held), self.now.unix).is_some());
+        // What these have replaced, or revoked, is no other, nor what is told in place of one.
+        let told = |held: &Record| results.iter().any(|result| told_as_newer(result, held));
+        others.retain(|held| self.store.named(&item(held), self.now.unix).is_some() && !told(held));
         let others = others.into_iter().map(|record| Blob(record.bytes().clone())).collect();
         Message::PutDone(PutDone { results, others })
     }
@@ -244,6 +245,11 @@ impl Overlay {
     pub(super) fn keep_record(&mut self, bytes: Bytes, key: Key) -> PutResult {
         let digest = crate::key::Digest::from_bytes([0; 32]);
         let mut result = PutResult { digest, signature: None, refused: None, newer: None };
+        let Some(bytes) = self.store.with_chain(bytes) else {
+            // No fault: it will come whole.
+            result.refused = Some(Reason::Chain.to_wire());
+            return result;
+        };
         let record = match self.read_record(bytes) {
             Ok(record) if record.header().key == key => record,
             Err(Invalid::Unsupported { .. }) => {
@@ -402,12 +408,16 @@ impl Overlay {
         let refused = &mut self.counters.refused;
         match reason {
             Reason::Busy | Reason::Syncing => refused.busy += 1,
-            Reason::Unsupported | Reason::Other(_) => refused.unsupported += 1,
+            Reason::Unsupported | Reason::Chain | Reason::Other(_) => refused.unsupported += 1,
             Reason::Limit => refused.limit += 1,
             Reason::Invalid => refused.invalid += 1,
             Reason::Stale => refused.stale += 1,
         }
     }
+}
+
+fn told_as_newer(result: &PutResult, held: &Record) -> bool {
+    result.newer.as_ref().is_some_and(|newer| newer.0 == *held.bytes())
 }
 
 /// Where requests of this kind are counted; what no peer asks us, nowhere.

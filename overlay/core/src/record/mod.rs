@@ -21,6 +21,7 @@ mod bundle;
 mod kind;
 mod payload;
 pub mod seal;
+mod short;
 mod verify;
 
 use alloc::sync::Arc;
@@ -46,6 +47,8 @@ pub use build::{DeviceDraft, EpochDraft, sign_device, sign_epoch};
 pub use bundle::Bundle;
 pub use kind::{Kind, Rules, Writer};
 pub use payload::{DevicePayload, Entry, EntryKind, EpochPayload};
+pub use short::ChainName;
+pub(crate) use short::Short;
 pub use verify::{ChainCache, Verified, verify};
 
 const VERSION: u8 = 1;

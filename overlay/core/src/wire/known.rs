@@ -111,7 +111,7 @@ mod tests {
     use crate::key::{NetworkId, PeerId};
     use crate::sign::SecretKey;
     use crate::time::Unix;
-    use crate::wire::{Closest, Compare, Digests, Frame, Get, Hints, Message};
+    use crate::wire::{Closest, Compare, Digests, Frame, Get, Hints, ItemList, Message};
 
     fn superpeer(number: u8, until: u64) -> (Key, NodeCertificate) {
         let (network, login) = (NetworkId::from_bytes([3; 32]), SecretKey::from_seed([2; 32]));
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn answers_of_before_these_fields_are_read() {
         // Digests and hints with and without what was added; a number that is too large.
-        let (items, parts) = (Vec::new(), Vec::new());
+        let (items, parts) = (ItemList::default(), Vec::new());
         let digests = |same| {
             Message::Digests(Digests { items: items.clone(), parts: parts.clone(), syncing: false, same })
         };

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 
-use super::{Hint, Known, Parts};
+use super::{ChainList, Hint, Item, ItemList, Known, Parts};
 use crate::cbor::{Blob, Source};
 use crate::key::{Digest, Key, PeerId};
 use crate::sign::Signature;
@@ -171,7 +171,7 @@ pub struct Put {
     /// The key.
     #[n(0)]
     pub key: Key,
-    /// The records.
+    /// The records, each with its chain or, where the storer may hold that, with what names it.
     #[n(1)]
     pub records: Vec<Blob>,
 }
@@ -409,7 +409,7 @@ pub struct Range {
     /// The bits; those after the first `bits` are zero.
     #[n(0)]
     pub prefix: Key,
-    /// How many, at most 252.
+    /// How many, at most 60.
     #[n(1)]
     pub bits: u8,
 }
@@ -443,25 +443,14 @@ impl From<Range> for Compare {
     }
 }
 
-/// Names a stored record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
-#[cbor(map)]
-pub struct Item {
-    /// Its key.
-    #[n(0)]
-    pub key: Key,
-    /// Its digest.
-    #[n(1)]
-    pub digest: Digest,
-}
-
 /// What a superpeer holds in a range: all items if they are few, else sixteen parts.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Digests {
-    /// The items, sorted.
-    #[n(0)]
-    pub items: Vec<Item>,
+    /// The items, sorted. (Number 0 has been items with whole keys and digests.)
+    #[n(4)]
+    #[cbor(default)]
+    pub items: ItemList,
     /// A hash over the items of each of the sixteen parts of the range, in their order; empty if
     /// `items` is all. The hash of nothing is all zeroes.
     #[n(1)]
@@ -481,9 +470,21 @@ pub struct Digests {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Items {
-    /// The records meant.
-    #[n(0)]
-    pub items: Vec<Item>,
+    /// The records meant. (Number 0 has been items with whole keys and digests.)
+    #[n(1)]
+    #[cbor(default)]
+    pub items: ItemList,
+    /// Of a pull: the chains of records of the same names that the asker holds, one for each item, zeroes for none.
+    /// Where it is the record's, that comes without.
+    #[n(2)]
+    #[cbor(default)]
+    pub chains: ChainList,
+}
+
+impl From<Vec<Item>> for Items {
+    fn from(items: Vec<Item>) -> Self {
+        Self { items: ItemList(items), chains: ChainList::default() }
+    }
 }
 
 /// Some of the records that were asked for, as many as fit a chunk, in the order asked; those that

@@ -7,6 +7,7 @@
 //! *Not here*: what a message means, and anything that needs a key or a clock.
 
 mod hint;
+mod items;
 mod known;
 mod message;
 
@@ -16,11 +17,12 @@ use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 pub use self::hint::Hint;
+pub use self::items::{ChainList, Item, ItemList};
 pub use self::known::{Known, Parts};
 pub use self::message::{
     Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Elsewhere, Get, Got, Hello, Hints,
-    Item, Items, Leave, Open, PresenceAsk, PresenceTold, Promote, Pulled, Put, PutDone, PutResult, Range,
-    Refused, Register, Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
+    Items, Leave, Open, PresenceAsk, PresenceTold, Promote, Pulled, Put, PutDone, PutResult, Range, Refused,
+    Register, Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
 };
 pub use crate::limits::FRAME_BYTES_MAX;
 
@@ -240,6 +242,8 @@ pub enum Reason {
     Syncing,
     /// It holds a newer record.
     Stale,
+    /// It does not hold the chain of a record that came without.
+    Chain,
     /// A number from a later version.
     Other(u8),
 }
@@ -255,6 +259,7 @@ impl Reason {
             Self::Invalid => 4,
             Self::Syncing => 5,
             Self::Stale => 6,
+            Self::Chain => 7,
             Self::Other(number) => number,
         }
     }
@@ -269,6 +274,7 @@ impl Reason {
             4 => Self::Invalid,
             5 => Self::Syncing,
             6 => Self::Stale,
+            7 => Self::Chain,
             number => Self::Other(number),
         }
     }
@@ -283,6 +289,7 @@ impl Reason {
             Self::Invalid => "invalid",
             Self::Syncing => "still taking over its range",
             Self::Stale => "it holds a newer record",
+            Self::Chain => "it lacks the record's certificates",
             Self::Other(_) => "for a reason that this version doesn't know",
         }
     }

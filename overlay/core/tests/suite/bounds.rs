@@ -179,7 +179,7 @@ fn made_up(count: &mut u64) -> Digest {
 
 /// In each sixteenth there is something else; further down nothing, but for one of twelve parts.
 fn endless(digests: &mut Digests, count: &mut u64) {
-    digests.items.clear();
+    digests.items.0.clear();
     digests.parts.clear();
     if count.is_multiple_of(12) {
         let mut number = *count << 8;
@@ -190,10 +190,9 @@ fn endless(digests: &mut Digests, count: &mut u64) {
 
 /// Whatever is asked: many records that nobody has.
 fn made_up_items(digests: &mut Digests, count: &mut u64) {
-    let item =
-        |count: &mut u64| Item { key: Key::from_bytes(*made_up(count).as_bytes()), digest: made_up(count) };
+    let item = |count: &mut u64| Item::of(&Key::from_bytes(*made_up(count).as_bytes()), &made_up(count));
     digests.parts.clear();
-    digests.items = (0..256).map(|_| item(count)).collect();
+    digests.items.0 = (0..256).map(|_| item(count)).collect();
 }
 
 /// Goal: the two nearest superpeers can't keep a newcomer from taking its range over from two honest ones.

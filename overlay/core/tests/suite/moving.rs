@@ -9,7 +9,7 @@ use std::time::Duration;
 use callbook_overlay::api::{Command, Failure, Notice, Reply, Role};
 use callbook_overlay::certificate::DEVICE_LIFE;
 use callbook_overlay::record::Record;
-use callbook_overlay::wire::{Frame, Items, Message, Range};
+use callbook_overlay::wire::{Frame, Item, Items, Message, Range};
 
 use crate::network::network;
 use crate::world::World;
@@ -467,11 +467,8 @@ fn only_superpeers_are_told_what_is_held() {
     let parent = world.parent(3).expect("attached");
     let all = Range { prefix: callbook_overlay::key::Key::from_bytes([0; 32]), bits: 0 };
     let behind = Range { prefix: callbook_overlay::key::Key::from_bytes([1; 32]), bits: 4 };
-    let item = callbook_overlay::wire::Item {
-        key: world.key("alice"),
-        digest: callbook_overlay::key::Digest::from_bytes([1; 32]),
-    };
-    let many = Items { items: vec![item; 257] };
+    let digest = callbook_overlay::key::Digest::from_bytes([1; 32]);
+    let many = Items::from(vec![Item::of(&world.key("alice"), &digest); 257]);
     let refused = |world: &World| world.overlay(parent).counters().refused;
     let before = refused(&world);
     for message in [Message::Digest(all.into()), Message::Pull(many.clone()), Message::Offer(many.clone())] {

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use callbook_overlay::api::{Command, Reply};
+use callbook_overlay::limits::CHAIN_KNOWN_AFTER;
+use callbook_overlay::record::Record;
 use callbook_overlay::wire::Message;
 
 use crate::network::network;
@@ -105,5 +107,40 @@ fn a_majority_of_those_that_are_there_is_enough_after_a_second() {
         }
         assert!((1_000_000..1_700_000).contains(&told[0]), "seed {seed}: a child's took {} us", told[0]);
         assert!(told[1] < 700_000, "seed {seed}: an own one took {} us", told[1]);
+    }
+}
+
+/// Goal: a record goes without its chain to storers that hold one with the same, and whole to those that don't. Method: a
+/// name whose certificate is old is registered for the first time; then its owner goes to another parent. Puts of its
+/// key are counted, and those of them that have a chain.
+#[test]
+fn a_record_goes_without_its_chain_to_who_has_that() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, R, 1, R);
+        let (child, key) = (R, world.key("alice"));
+        let (held, _) = world.authority.held("alice");
+        world.run_for(CHAIN_KNOWN_AFTER + Duration::from_secs(60));
+        let counted: Rc<Cell<(usize, usize)>> = Rc::default();
+        let count = Rc::clone(&counted);
+        world.tamper = Some(Box::new(move |_, _, frame| {
+            if let Message::Put(put) = &frame.message
+                && put.key == key
+            {
+                let whole = put.records.iter().any(|record| Record::parse(&record.0).is_ok());
+                count.set((count.get().0 + 1, count.get().1 + usize::from(whole)));
+            }
+            Some(frame)
+        }));
+        world.register(child, held);
+        world.run_for(Duration::from_secs(2));
+        assert_eq!(counted.take(), (2 * (R - 1), R - 1), "seed {seed}: nobody had the chain");
+        assert!((0..R).all(|index| world.holds(index, &key)), "seed {seed}");
+        let parent = world.parent(child).expect("a parent");
+        let before = world.record(parent, &key);
+        world.crash(parent);
+        world.run_for(Duration::from_secs(2));
+        assert_eq!(counted.take(), (R - 2, 0), "seed {seed}: everybody had the chain");
+        let newest = (0..R).filter(|index| *index != parent && world.record(*index, &key) != before).count();
+        assert_eq!(newest, R - 1, "seed {seed}");
     }
 }

@@ -33,7 +33,7 @@ use crate::overlay::requests::{Outcome, Purpose};
 use crate::record::{Bundle, Record};
 use crate::store::{Kept, NOTHING, item};
 use crate::time::Instant;
-use crate::wire::{Digests, Item, Items, Message, Pulled, Range};
+use crate::wire::{ChainList, Digests, Item, ItemList, Items, Message, Pulled, Range};
 
 #[derive(Debug)]
 pub(super) struct HandOver {
@@ -321,7 +321,8 @@ impl Overlay {
     fn pull_on(&mut self, mut source: Source) {
         let (message, asked) = if !source.wanted.is_empty() {
             let items: Vec<Item> = source.wanted.iter().take(PULL_ITEMS).copied().collect();
-            (Message::Pull(Items { items: items.clone() }), Asked::Pull(items))
+            let chains = ChainList(items.iter().map(|item| self.store.chain_by(item)).collect());
+            (Message::Pull(Items { items: ItemList(items.clone()), chains }), Asked::Pull(items))
         } else if let Some(range) = source.ranges.pop() {
             (Message::Digest(self.store.question(range)), Asked::Digest(range))
         } else {
@@ -368,10 +369,10 @@ impl Overlay {
         source.syncing |= digests.syncing;
         if digests.parts.is_empty() {
             let ours =
-                |item: &Item| self.stores(&item.key) && self.store.named(item, self.now.unix).is_none();
+                |item: &Item| self.stores(&item.key()) && self.store.named(item, self.now.unix).is_none();
             let held = |item: &&Item| self.store.named(item, self.now.unix).is_some();
-            let items = digests.items.iter().take(ITEMS_MAX);
-            let named: BTreeSet<Item> = items.filter(|item| range.contains(&item.key)).copied().collect();
+            let items = digests.items.0.iter().take(ITEMS_MAX);
+            let named: BTreeSet<Item> = items.filter(|item| range.contains(&item.key())).copied().collect();
             let same = self.store.count_in(range, digests.same);
             source.promises.prove(same + named.iter().filter(held).count());
             source.wanted = named.into_iter().filter(ours).collect();
@@ -408,7 +409,8 @@ impl Overlay {
         }
         let mut open: BTreeSet<Item> = items[..done].iter().copied().collect();
         for blob in pulled.records.into_iter().take(done) {
-            let Ok(record) = self.read_record(blob.0) else { continue };
+            let Some(bytes) = self.store.with_chain(blob.0) else { continue };
+            let Ok(record) = self.read_record(bytes) else { continue };
             if !open.contains(&item(&record)) {
                 continue;
             }

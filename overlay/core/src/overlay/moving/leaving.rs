@@ -112,7 +112,7 @@ impl Overlay {
         let range = self.place().map(|place| self.range_at(&place, self.replicas()));
         let items = range.map(|range: Range| self.store.items(&range, self.now.unix)).unwrap_or_default();
         for item in items {
-            if let Some(peer) = self.successor(&item.key) {
+            if let Some(peer) = self.successor(&item.key()) {
                 successions.entry(peer).or_default().push(item);
             }
         }

@@ -80,7 +80,7 @@ impl Overlay {
     pub(super) fn serve_moving(&mut self, link: LinkId, peer: &PeerId, asked: &Asked<'_>) -> Message {
         let items = match asked {
             Asked::Digest(_) => 0,
-            Asked::Pull(items) | Asked::Offer(items) => items.items.len(),
+            Asked::Pull(items) | Asked::Offer(items) => items.items.0.len(),
         };
         if let Err(reason) = self.may_move(peer, items) {
             return self.refuse(reason);
@@ -120,15 +120,17 @@ impl Overlay {
 
     /// Records by name: in the order asked, as many as fit.
     fn serve_pull(&mut self, link: LinkId, items: &Items) -> Message {
-        self.worked_for(link, items.items.len());
+        self.worked_for(link, items.items.0.len());
         let (mut records, mut bytes, mut done) = (Vec::new(), 0, 0);
-        for item in &items.items {
+        for (index, item) in items.items.0.iter().enumerate() {
             if let Some(record) = self.store.named(item, self.now.unix) {
-                bytes += record.bytes().len();
+                let held = items.chains.0.get(index).is_some_and(|chain| *chain == record.chain_name());
+                let record = if held { record.short() } else { record.bytes().clone() };
+                bytes += record.len();
                 if bytes > PULLED_BYTES_MAX {
                     break;
                 }
-                records.push(Blob(record.bytes().clone()));
+                records.push(Blob(record));
             }
             done += 1;
         }
@@ -137,13 +139,13 @@ impl Overlay {
 
     /// Records that we may want: those that are ours to store and not held.
     fn serve_offer(&mut self, link: LinkId, items: &Items) -> Message {
-        self.worked_for(link, items.items.len() * OFFERED_ITEM_WORK);
-        let wanted = items.items.iter().copied().filter(|item| self.is_wanted(item));
-        Message::Wanted(Items { items: wanted.collect() })
+        self.worked_for(link, items.items.0.len() * OFFERED_ITEM_WORK);
+        let wanted = items.items.0.iter().copied().filter(|item| self.is_wanted(item));
+        Message::Wanted(wanted.collect::<Vec<_>>().into())
     }
 
     fn is_wanted(&self, item: &Item) -> bool {
-        self.store.named(item, self.now.unix).is_none() && self.in_region(&item.key)
+        self.store.named(item, self.now.unix).is_none() && self.in_region(&item.key())
     }
 
     /// Only superpeers move records, to and from superpeers that they know, so many at a time.

@@ -14,7 +14,8 @@ use crate::key::{Key, PeerId};
 use crate::limits::{DEVICES_PER_NAME_MAX, ITEMS_MAX, REQUEST_TIMEOUT};
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
-use crate::wire::{Item, Items, Message, Put, PutDone};
+use crate::record::Record;
+use crate::wire::{Item, Message, Put, PutDone};
 
 /// Why records are put to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl Overlay {
             return self.push_ended(push.cause);
         } else {
             push.offered = push.items.drain(..push.items.len().min(ITEMS_MAX)).collect();
-            Message::Offer(Items { items: push.offered.clone() })
+            Message::Offer(push.offered.clone().into())
         };
         let peer = push.peer;
         self.moving.pushes.insert(id, push);
@@ -67,12 +68,14 @@ impl Overlay {
 
     /// The wanted records of one key.
     fn next_put(&self, push: &mut Push) -> Option<Put> {
-        while let Some(Item { key, .. }) = push.wanted.last().copied() {
-            let held = |item: &Item| self.store.named(item, self.now.unix);
-            let of_key = push.wanted.extract_if(.., |item| item.key == key);
-            let records: Vec<Blob> =
-                of_key.filter_map(|item| Some(Blob(held(&item)?.bytes().clone()))).collect();
-            if !records.is_empty() {
+        while let Some(last) = push.wanted.last().map(Item::key) {
+            let of_key = push.wanted.extract_if(.., |item| item.key() == last);
+            let held = of_key.filter_map(|item| self.store.named(&item, self.now.unix));
+            let held: Vec<&Record> = held.collect();
+            // Two names that begin alike would be a wonder; the other one's records are left to the publishers.
+            if let Some(key) = held.first().map(|record| record.header().key) {
+                let of_key = held.into_iter().filter(|record| record.header().key == key);
+                let records = of_key.map(|record| Blob(record.bytes().clone())).collect();
                 return Some(Put { key, records });
             }
         }
@@ -87,7 +90,7 @@ impl Overlay {
                 // No more than was offered, each once.
                 let offered = core::mem::take(&mut push.offered);
                 let wanted: alloc::collections::BTreeSet<Item> =
-                    wanted.items.into_iter().take(ITEMS_MAX).collect();
+                    wanted.items.0.into_iter().take(ITEMS_MAX).collect();
                 push.wanted = offered.into_iter().filter(|item| wanted.contains(item)).collect();
             }
             Outcome::Answer(Message::PutDone(done)) => self.was_put(push.cause, done),

@@ -172,7 +172,7 @@ impl Overlay {
         let held = |place: &Key| {
             let items = self.store.items(&self.range_at(place, r), self.now.unix).into_iter();
             let theirs =
-                |item: &Item| self.map.closest(&item.key, r).iter().any(|contact| contact.id == *place);
+                |item: &Item| self.map.closest(&item.key(), r).iter().any(|contact| contact.id == *place);
             items.filter(theirs).collect::<Vec<_>>()
         };
         back.iter().flat_map(held).collect()
@@ -185,7 +185,7 @@ impl Overlay {
         let ranges: Vec<Range> = places.iter().map(|place| self.range_at(place, r)).collect();
         let mut items = self.store.items(&near, self.now.unix);
         items.retain(|item| {
-            let key = &item.key;
+            let key = &item.key();
             let lost = places.iter().zip(&ranges).any(|(place, range)| {
                 // The last of the r closest now is there in place of the dead one, or there are fewer.
                 let last = range.contains(key).then(|| self.map.closest(key, r).pop().map(|last| last.id));
@@ -207,17 +207,17 @@ impl Overlay {
         all.extend(missed.into_iter().map(|item| (item, true)));
         all.sort_unstable();
         for (index, (item, missed)) in all.into_iter().enumerate() {
-            let closest = self.map.closest(&item.key, self.replicas());
+            let closest = self.map.closest(&item.key(), self.replicas());
             let needed = (closest.len() * 7).div_ceil(10);
             // Who is nearer need not know that anybody was gone.
-            let own = self.place().filter(|_| !missed).map(|place| place.distance(&item.key));
+            let own = self.place().filter(|_| !missed).map(|place| place.distance(&item.key()));
             let copies = usize::from(closest.iter().any(|contact| contact.peer() == self.me));
             records.push(Counted { item, copies, needed, own, nearer: false });
             for contact in closest.into_iter().filter(|contact| contact.peer() != self.me) {
                 let check = asked.entry(contact.peer()).or_insert_with(|| Check {
                     place: contact.id,
                     records: Vec::new(),
-                    range: Range::around(&item.key, 0),
+                    range: Range::around(&item.key(), 0),
                     ranges: Vec::new(),
                     lacks: Vec::new(),
                     promises: Promises::new(now),
@@ -226,7 +226,7 @@ impl Overlay {
             }
         }
         for check in asked.values_mut() {
-            let key = |index: Option<&usize>| index.map(|index| records[*index].item.key);
+            let key = |index: Option<&usize>| index.map(|index| records[*index].item.key());
             if let (Some(first), Some(last)) = (key(check.records.first()), key(check.records.last())) {
                 check.ranges.push(spanning(&first, &last));
             }
@@ -274,8 +274,8 @@ impl Overlay {
             let range = check.range;
             for index in inside(check, &range, records) {
                 let item = records[index].item;
-                let same = range.part_of(&item.key).is_some_and(|part| digests.same >> part & 1 == 1);
-                let held = same || digests.items.iter().take(ITEMS_MAX).any(|other| *other == item);
+                let same = range.part_of(&item.key()).is_some_and(|part| digests.same >> part & 1 == 1);
+                let held = same || digests.items.0.iter().take(ITEMS_MAX).any(|other| *other == item);
                 found(check, &mut records[index], index, held);
             }
             return;
@@ -320,14 +320,14 @@ impl Overlay {
 
 /// The records in question in a range, by index.
 fn inside(check: &Check, range: &Range, records: &[Counted]) -> Vec<usize> {
-    let key = |index: &usize| records[*index].item.key;
+    let key = |index: &usize| records[*index].item.key();
     let start = check.records.partition_point(|index| key(index) < range.prefix);
     let end = check.records.partition_point(|index| key(index) <= range.last());
     check.records[start..end.max(start)].to_vec()
 }
 
 fn found(check: &mut Check, record: &mut Counted, index: usize, held: bool) {
-    let key = &record.item.key;
+    let key = &record.item.key();
     if !held {
         check.lacks.push(index);
         return;
