@@ -167,6 +167,11 @@ impl Overlay {
         self.try_dial(peer) == Dialled::Begun
     }
 
+    /// As [`Self::dial`], only to see whether the peer listens there: TCP tells it for a ninth of the bytes.
+    pub(super) fn dial_to_see(&mut self, peer: PeerId) -> bool {
+        self.dial_by(peer, CHILD_DIALS) == Dialled::Begun
+    }
+
     /// Nothing at all has come from a superpeer for as long as a look-up waits for it. If its process has
     /// ended, its host says so over TCP, long before the link is known to be dead.
     fn knock(&mut self, peer: PeerId) {
