@@ -14,7 +14,7 @@
 
 use callbook_overlay::api::{Device, Reply};
 use callbook_overlay::key::PeerId;
-use callbook_overlay::limits::TTL_DEFAULT;
+use callbook_overlay::limits::{CLOCK_TOLERANCE, TTL_DEFAULT};
 
 use crate::peers::read_multiaddr;
 use crate::time::{Micros, SECOND};
@@ -58,6 +58,9 @@ pub enum Wrong {
 /// little for a bundle that was on its way.
 const MAY_BE_OLD: Micros = TTL_DEFAULT.as_micros() as u64 + 5 * SECOND;
 
+/// A record that ends within this need not be found. *Specification* (DESIGN §4: clocks may differ by so much).
+const ENDS_SOON: Micros = CLOCK_TOLERANCE.as_micros() as u64;
+
 /// What is known of one name.
 #[derive(Debug, Clone, Copy, Default)]
 struct Name {
@@ -66,6 +69,8 @@ struct Name {
     since: Micros,
     /// When anything was acknowledged last.
     last: Micros,
+    /// When the record ends that was acknowledged last.
+    ends: Micros,
 }
 
 /// What is right from the moment of a question on.
@@ -91,14 +96,14 @@ impl Oracle {
         self.names.push(Name::default());
     }
 
-    /// A majority holds this address of a name.
-    pub(crate) fn acknowledged(&mut self, name: u32, version: u32, now: Micros) {
+    /// A majority holds this address of a name, in a record that ends then.
+    pub(crate) fn acknowledged(&mut self, name: u32, version: u32, now: Micros, ends: Micros) {
         let known = &mut self.names[name as usize];
         self.registered += u32::from(known.acknowledged == 0);
         if known.acknowledged < version {
             (known.acknowledged, known.since) = (version, now);
         }
-        known.last = now;
+        (known.last, known.ends) = (now, known.ends.max(ends));
     }
 
     /// The least that is right from now on.
@@ -106,15 +111,18 @@ impl Oracle {
         match wanted {
             Wanted::Of(name) => {
                 let known = self.names[name as usize];
-                Floor { version: known.acknowledged, fresh: known.since + MAY_BE_OLD > now }
+                let version = if self.knows(name, now) { known.acknowledged } else { 0 };
+                Floor { version, fresh: known.since > 0 && known.since + MAY_BE_OLD > now }
             }
             Wanted::Nobody(_) => Floor { version: 0, fresh: false },
         }
     }
 
-    /// Whether a name was ever acknowledged.
-    pub(crate) fn knows(&self, name: u32) -> bool {
-        self.names[name as usize].acknowledged > 0
+    /// Whether a name has to be found: it was acknowledged, and its record does not end so soon that a clock may
+    /// call it over.
+    pub(crate) fn knows(&self, name: u32, now: Micros) -> bool {
+        let known = self.names[name as usize];
+        known.acknowledged > 0 && now + ENDS_SOON < known.ends
     }
 
     /// When anything of a name was acknowledged last.
@@ -193,8 +201,9 @@ mod tests {
         let wanted = Wanted::Of(7);
         let judge = |floor, reply: &Reply| Oracle::judge(wanted, floor, Some(HOLDER), reply);
         assert_eq!(judge(oracle.floor(wanted, 10), &found(Vec::new())), Verdict::Right);
-        oracle.acknowledged(7, 2, 50);
-        oracle.acknowledged(7, 1, 60);
+        let ends = 3_600 * SECOND;
+        oracle.acknowledged(7, 2, 50, ends);
+        oracle.acknowledged(7, 1, 60, ends);
         let fresh = oracle.floor(wanted, 100);
         assert_eq!(judge(fresh, &found(vec![device(HOLDER, 7, 1)])), Verdict::Old);
         let floor = oracle.floor(wanted, 100 * SECOND);
@@ -203,6 +212,11 @@ mod tests {
         assert_eq!(judge(floor, &found(vec![device(HOLDER, 7, 2)])), Verdict::Right);
         assert_eq!(judge(floor, &found(vec![device(HOLDER, 7, 3)])), Verdict::Right);
         assert_eq!(judge(floor, &found(vec![device(HOLDER, 7, 1)])), Verdict::Stale);
+        // Over, or nearly: both are right.
+        let over = oracle.floor(wanted, ends - SECOND);
+        for reply in [found(Vec::new()), found(vec![device(HOLDER, 7, 2)])] {
+            assert_eq!(judge(over, &reply), Verdict::Right);
+        }
         let other = PeerId::from_bytes([5; 32]);
         for forged in [device(other, 7, 2), device(HOLDER, 6, 2)] {
             assert_eq!(judge(floor, &found(vec![forged])), Verdict::Wrong(Wrong::Forged));

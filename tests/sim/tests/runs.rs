@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use callbook_sim::churn::trace;
+use callbook_sim::churn::{Churn, trace};
+use callbook_sim::measures::OWN;
 use callbook_sim::network::trips::Trips;
+use callbook_sim::oracle::Wanted;
 use callbook_sim::report::{Outcome, Value};
+use callbook_sim::scenario::stage::{Plan, Stage};
 use callbook_sim::scenario::{Options, row};
-use callbook_sim::time::MINUTE;
+use callbook_sim::time::{DAY, HOUR, MINUTE};
 
 fn run(letter: &str, seed: u64, real: bool) -> Outcome {
     let options = Options {
@@ -100,4 +103,36 @@ fn a_network_under_churn_goes_on_answering() {
     assert!((0.3..0.7).contains(&number("stops")), "{}", number("stops"));
     let (right, all) = share(&outcome, "look-ups right");
     assert!(all > 100 && right * 10 > all * 8, "{right} of {all}");
+}
+
+/// Goal: who is away when a run begins can be found, unless its record has ended. Method: churn with absences of some
+/// hours, then of a hundred days, of which few have lasted for less than a record; each name of who is away is asked
+/// for before any of them has come back.
+#[test]
+fn names_of_those_who_are_away_from_the_beginning_are_found_while_their_records_hold() {
+    let away = |session, absence| {
+        let churn = Churn::exponential(session, absence);
+        let options = Options { seed: 1, superpeers: Some(12), real: Some(false), ..Options::default() };
+        let mut plan = Plan::new(row("B").expect("a row"), &options, 400);
+        plan.settings.churn = Some(Churn { always_on: 0.2, ..churn });
+        plan.settings.workload.look_up_every = None;
+        let mut stage = Stage::open(plan);
+        stage.world.measure();
+        let away: Vec<u32> = (1..400).filter(|name| !stage.world.runs(*name)).collect();
+        let held = away.iter().filter(|name| stage.world.is_registered(**name)).count();
+        for name in &away {
+            let asker = stage.world.somebody().expect("some are there");
+            stage.world.look_up(asker, Wanted::Of(*name), OWN, false);
+        }
+        stage.run_for(MINUTE);
+        let told = &stage.world.measures.groups[usize::from(OWN)];
+        assert_eq!(told.existing.right, held as u64, "{:?}", told.existing);
+        assert_eq!(told.absent.right, (away.len() - held) as u64, "{:?}", told.absent);
+        (held, away.len())
+    };
+    let (held, all) = away(10 * DAY, 10 * HOUR);
+    assert!(held == all && (5..30).contains(&all), "{held} of {all}");
+    let (held, all) = away(100 * DAY, 100 * DAY);
+    // A record lasts for 84 hours from its signing, up to 12 before its holder went.
+    assert!((120..200).contains(&all) && (2..12).contains(&held), "{held} of {all}");
 }

@@ -40,6 +40,8 @@ pub struct Beginning {
     pub up: bool,
     /// How long it stays so; `None`: for ever.
     pub left: Option<Micros>,
+    /// For how long it has been away, if it is.
+    pub away: Option<Micros>,
 }
 
 impl Churn {
@@ -88,12 +90,16 @@ impl Churn {
     /// How a peer begins in the stationary state.
     pub fn begin(&self, random: &mut Random) -> Beginning {
         if random.chance(self.always_on) {
-            return Beginning { up: true, left: None };
+            return Beginning { up: true, left: None, away: None };
         }
         let up = random.chance(self.availability());
-        let left =
-            if up { from_secs(self.up.residual(random)) } else { self.by_day(0, self.down.residual(random)) };
-        Beginning { up, left: Some(left) }
+        if up {
+            let left = from_secs(self.up.residual(random));
+            return Beginning { up, left: Some(left), away: None };
+        }
+        let (age, left) = self.down.split(random);
+        // Day and night before the run are left out: they move an end by hours.
+        Beginning { up, left: Some(self.by_day(0, left)), away: Some(from_secs(age)) }
     }
 
     /// The length of a session of a peer with this temper (a standard normal deviate of its own).

@@ -84,12 +84,21 @@ impl Model {
 
     /// What is left of a length at a random moment in it, in seconds.
     pub fn residual(&self, random: &mut Random) -> f64 {
+        self.split(random).1
+    }
+
+    /// A length at a random moment in it, in seconds: what is over, and what is left.
+    pub fn split(&self, random: &mut Random) -> (f64, f64) {
         let met = match self {
-            Self::Exponential { .. } => return self.draw(random),
+            Self::Exponential { .. } => {
+                let left = self.draw(random);
+                return (self.draw(random), left);
+            }
             Self::Weibull { shape, scale } => scale * random.gamma(1.0 + 1.0 / shape).powf(1.0 / shape),
             Self::Empirical { quantiles } => met(quantiles, random),
         };
-        met * random.unit()
+        let left = met * random.unit();
+        (met - left, left)
     }
 }
 
@@ -206,9 +215,13 @@ mod tests {
                     let count = lengths.iter().filter(|left| **left > share * model.mean()).count();
                     count as f64 / lengths.len() as f64
                 };
-                let drawn: Vec<f64> = (0..60_000).map(|_| model.residual(&mut random)).collect();
-                let (one, other) = (above(&found), above(&drawn));
-                assert!((one - other).abs() < 0.025, "{model:?} at {share}: {one} and {other}");
+                // Looking back there is as much as looking ahead.
+                let (over, left): (Vec<f64>, Vec<f64>) =
+                    (0..60_000).map(|_| model.split(&mut random)).unzip();
+                for drawn in [over, left] {
+                    let (one, other) = (above(&found), above(&drawn));
+                    assert!((one - other).abs() < 0.025, "{model:?} at {share}: {one} and {other}");
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ use callbook_overlay::network::{Limits, Network, Parameters, Scope};
 use callbook_overlay::sign::Signer;
 use callbook_overlay::time::Unix;
 
+use crate::peers::Past;
 use crate::random::Random;
 use crate::signing::Keys;
 use crate::time::START_UNIX;
@@ -88,23 +89,39 @@ impl Authority {
         Duration::from_secs(self.random.below(most.as_secs()))
     }
 
-    /// When the certificate of a peer's name began: the same at each of its starts.
-    fn device_begun(&self, peer: u32) -> Unix {
-        if !self.aged {
-            return begun();
+    /// When the certificate of a peer's name began: the same at each of its starts, or what it was when it went
+    /// before the run.
+    fn device_begun(&self, peer: u32, past: Option<Past>) -> Unix {
+        let mut at = begun();
+        if self.aged {
+            // Even over all ages, neighbours far apart.
+            let share = f64::from(peer.wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);
+            at = at - Duration::from_secs_f64(share * DEVICE_AGE_MAX.as_secs_f64());
         }
-        // Even over all ages, neighbours far apart.
-        let share = f64::from(peer.wrapping_mul(2_654_435_769)) / f64::from(u32::MAX);
-        begun() - Duration::from_secs_f64(share * DEVICE_AGE_MAX.as_secs_f64())
+        past.map_or(at, |past| at.min(past.went() - AGE))
     }
 
-    /// When the certificate of a peer's name ends.
-    pub(crate) fn device_ends(&self, peer: u32) -> Unix {
-        self.device_begun(peer) + DEVICE_LIFE
+    /// Who comes back has its certificate renewed, unless the login server is away: the one that it has then.
+    fn after(&self, past: Option<Past>) -> Option<Past> {
+        past.filter(|_| self.aged)
+    }
+
+    /// When the certificate of a peer's name ends, in the run.
+    pub(crate) fn device_ends(&self, peer: u32, past: Option<Past>) -> Unix {
+        self.device_begun(peer, self.after(past)) + DEVICE_LIFE
     }
 
     /// The name of a peer, as it holds it at each start.
-    pub(crate) fn held(&self, peer: u32) -> Held {
+    pub(crate) fn held(&self, peer: u32, past: Option<Past>) -> Held {
+        self.held_since(peer, self.device_begun(peer, self.after(past)))
+    }
+
+    /// The name of a peer, as it held it when it went before the run.
+    pub(crate) fn held_before(&self, peer: u32, past: Past) -> Held {
+        self.held_since(peer, self.device_begun(peer, Some(past)))
+    }
+
+    fn held_since(&self, peer: u32, not_before: Unix) -> Held {
         let username = name_of(peer);
         let device = self.keys.key("device", u64::from(peer));
         let certificate = DeviceCertificate {
@@ -112,8 +129,8 @@ impl Authority {
             device: device.public(),
             epoch: 1,
             serial: u64::from(peer) + 1,
-            not_before: self.device_begun(peer),
-            not_after: self.device_ends(peer),
+            not_before,
+            not_after: not_before + DEVICE_LIFE,
         };
         let chain: Vec<Bytes> =
             vec![self.network.login[0].clone(), certificate.issue(&self.network.id, &*self.login)];

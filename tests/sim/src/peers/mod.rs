@@ -12,9 +12,10 @@ use callbook_overlay::Overlay;
 use callbook_overlay::api::{Address, LinkId};
 use callbook_overlay::certificate::NodeCertificate;
 use callbook_overlay::key::PeerId;
+use callbook_overlay::time::Unix;
 
 use self::disk::Disk;
-use crate::time::Micros;
+use crate::time::{Micros, START_UNIX};
 
 /// The login server's number.
 pub(crate) const LOGIN: u32 = 0;
@@ -51,6 +52,22 @@ pub(crate) enum Down {
     Silent,
 }
 
+/// Of who is away when a run begins: the session before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// So many seconds ago it ended.
+    pub(crate) ago: u32,
+    /// So many seconds it had lasted.
+    pub(crate) stayed: u32,
+}
+
+impl Past {
+    /// When it ended.
+    pub(crate) fn went(self) -> Unix {
+        Unix::from_secs(START_UNIX - u64::from(self.ago))
+    }
+}
+
 /// One peer.
 pub(crate) struct Peer {
     pub(crate) overlay: Option<Box<Overlay>>,
@@ -62,6 +79,8 @@ pub(crate) struct Peer {
     pub(crate) volunteers: bool,
     /// Nothing can be written to it.
     pub(crate) full: bool,
+    /// It was there before the run, and away when that began.
+    pub(crate) past: Option<Past>,
     /// How often it has started: what was meant for an earlier life is dropped.
     pub(crate) life: u32,
     /// Counts its addresses.
@@ -98,6 +117,7 @@ impl Peer {
             disk: None,
             full: false,
             volunteers: false,
+            past: None,
             life: 0,
             version: 1,
             down: Down::Silent,

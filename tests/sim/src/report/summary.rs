@@ -118,6 +118,9 @@ fn peers(world: &World, all: &mut Vec<Figure>) {
     for (what, kind) in [("superpeers", Kind::Superpeer), ("children", Kind::Child)] {
         all.push(Figure::number(format!("{what} there"), measures.seconds(kind, world.now()) / length, ""));
     }
+    let (remembered, names) = world.names();
+    all.push(Figure::number("names with a record", names as f64, ""));
+    all.push(Figure::number("names with a record from before the run", f64::from(remembered), ""));
     all.push(Figure::number("starts", measures.started as f64 / length, "/s"));
     all.push(Figure::number("stops", measures.stopped as f64 / length, "/s"));
     all.push(Figure::number("dials", measures.dials.count as f64 / length, "/s"));

@@ -103,6 +103,7 @@ impl Stage {
         cost.memory[1] = memory::resident();
         cost.peers[0] = world.running(Kind::Superpeer).len() as u64;
         children.iter().for_each(|peer| world.begin(*peer, CHILDREN_JOIN));
+        world.remember_the_absent();
         let mut stage = Self { world, plan, cost, began, remarks: Vec::new() };
         stage.run_for(CHILDREN_JOIN + 30 * SECOND);
         stage.cost.memory[2] = memory::resident();

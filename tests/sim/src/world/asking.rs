@@ -3,6 +3,7 @@
 //! *Not here*: what an answer is worth (`oracle`).
 
 use callbook_overlay::api::{Command, CommandId, Effect, Effects, How, Input, Notice, Reply, Source, Step};
+use callbook_overlay::limits::DEVICE_LIFE_MAX;
 
 use super::World;
 use crate::measures::USERS;
@@ -187,20 +188,20 @@ impl World {
     /// Whether a name's address was acknowledged after this.
     #[must_use]
     pub fn acknowledged_since(&self, name: u32, since: Micros) -> bool {
-        self.oracle.knows(name) && self.oracle.last(name) >= since
+        self.oracle.knows(name, self.now) && self.oracle.last(name) >= since
     }
 
-    /// Whether a name was ever acknowledged.
+    /// Whether a name was acknowledged, and its record holds.
     #[must_use]
     pub fn is_registered(&self, name: u32) -> bool {
-        self.oracle.knows(name)
+        self.oracle.knows(name, self.now)
     }
 
     /// For how long a peer's certificate still held when a run was at its beginning.
     #[must_use]
     pub fn certified_for(&self, name: u32) -> Micros {
-        let left = self.authority.device_ends(name).as_secs().saturating_sub(START_UNIX);
-        left * SECOND
+        let ends = self.authority.device_ends(name, self.peers[name as usize].past);
+        ends.as_secs().saturating_sub(START_UNIX) * SECOND
     }
 
     fn anybody(&mut self) -> Option<u32> {
@@ -236,7 +237,7 @@ impl World {
         let mut name = LOGIN;
         for _ in 0..64 {
             name = at_rank(zipf.draw(random), count);
-            if self.oracle.knows(name) {
+            if self.oracle.knows(name, self.now) {
                 break;
             }
         }
@@ -386,7 +387,9 @@ impl World {
             Notice::Registered { .. } => {
                 self.measures.registered += u64::from(counts);
                 let version = self.peers[peer as usize].version;
-                self.oracle.acknowledged(peer, version, self.now);
+                let life = DEVICE_LIFE_MAX.as_micros() as Micros;
+                let ends = (self.now + life).min(self.certified_for(peer));
+                self.oracle.acknowledged(peer, version, self.now, ends);
             }
             Notice::SuperpeerNeeded => self.is_needed(peer),
             Notice::SteppedDown => self.stepped_down(peer),

@@ -71,7 +71,7 @@ impl World {
         // An odd step, since rows part and choose peers by even numbers.
         let step = if self.len() <= NAMES_ALL { 1 } else { (self.len() / 500) | 1 };
         for name in (0..self.len()).step_by(step as usize) {
-            if self.oracle.knows(name) {
+            if self.oracle.knows(name, self.now) {
                 let (all, closest) = self.held_by(name);
                 found.names += 1;
                 if closest < (r * 7).div_ceil(10) {

@@ -16,7 +16,7 @@ use crate::measures::STARTERS;
 use crate::measures::of;
 use crate::network::{Carriage, IDLE_TIMEOUT};
 use crate::peers::disk::Disk;
-use crate::peers::{Departure, Down, Kind, LOGIN, NOBODY, address, multiaddr};
+use crate::peers::{Departure, Down, Kind, LOGIN, NOBODY, Past, address, multiaddr};
 use crate::time::{Micros, SECOND};
 
 /// Seeds at a time. *Measured*: `SEEDS_MAX` of the login server.
@@ -47,7 +47,7 @@ impl World {
         let peer = &mut self.peers[number as usize];
         debug_assert!(!peer.runs(), "it is not running");
         peer.life += 1;
-        peer.version += u32::from(moved && peer.life > 1);
+        peer.version += u32::from(moved && (peer.life > 1 || peer.past.is_some()));
         peer.attached = false;
         peer.parent = NOBODY;
         peer.started = self.now;
@@ -87,7 +87,7 @@ impl World {
         self.measures.started += 1;
         self.perform(number, effects);
         self.set_deadline(number);
-        let held = self.authority.held(number);
+        let held = self.authority.held(number, self.peers[number as usize].past);
         self.tell(number, Command::Register(Box::new(held)), What::Register);
         if self.settings.volunteers && self.peers[number as usize].volunteers {
             self.tell(number, Command::Volunteer(true), What::Other);
@@ -331,6 +331,9 @@ impl World {
         let wait = if spread == 0 { 1 } else { 1 + self.chance.churn.below(spread) };
         match beginning {
             Some(beginning) => {
+                if let Some(ago) = beginning.away {
+                    self.peers[number as usize].past = Some(self.past(number, ago));
+                }
                 if beginning.up {
                     self.queue.push(self.now + wait, Event::Start { peer: number, life });
                 }
@@ -342,6 +345,14 @@ impl World {
             }
             None => self.queue.push(self.now + wait, Event::Start { peer: number, life }),
         }
+    }
+
+    /// The session of a peer that has been away for so long.
+    fn past(&mut self, number: u32, ago: Micros) -> Past {
+        let (temper, random) = (f64::from(self.peers[number as usize].temper), &mut self.chance.past);
+        let stayed = self.settings.churn.as_ref().map_or(0, |churn| churn.session(temper, random));
+        let [ago, stayed] = [ago, stayed].map(|time| u32::try_from(time / SECOND).unwrap_or(u32::MAX));
+        Past { ago, stayed }
     }
 
     /// A peer's address changes while it runs.

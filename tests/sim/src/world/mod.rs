@@ -14,6 +14,7 @@ mod checks;
 mod effects;
 mod faults;
 mod life;
+mod past;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -171,6 +172,8 @@ pub struct World {
     /// Whether the login server tells seeds.
     pub login_up: bool,
     now: Micros,
+    /// Names whose record of before the run was told.
+    remembered: u32,
     /// When a trace file began.
     followed_from: Micros,
     events: u64,
@@ -209,6 +212,7 @@ struct Chance {
     workload: Random,
     login: Random,
     faults: Random,
+    past: Random,
 }
 
 impl World {
@@ -224,6 +228,7 @@ impl World {
             workload: Random::of(seed, "workload"),
             login: Random::of(seed, "login"),
             faults: Random::of(seed, "faults"),
+            past: Random::of(seed, "past"),
         };
         let mut authority = Authority::new(keys, settings.parameters, seed);
         authority.aged = settings.aged;
@@ -233,6 +238,7 @@ impl World {
             sampling: Sampling::default(),
             login_up: true,
             now: 0,
+            remembered: 0,
             followed_from: 0,
             events: 0,
             turns: 0,
