@@ -151,6 +151,8 @@ pub struct Measures {
     pub kinds: Vec<Sent>,
     /// Connections set up.
     pub dials: Sent,
+    /// What was sent beside messages and connections, in the order of [`BESIDE`].
+    pub beside: [Sent; 4],
     /// Bytes sent by superpeers, and by children.
     pub bytes: [u64; 2],
     /// Answers over time since the run began, one step each.
@@ -174,12 +176,30 @@ impl Default for Measures {
             stopped: 0,
             kinds: vec![Sent::default(); 256],
             dials: Sent::default(),
+            beside: [Sent::default(); 4],
             bytes: [0; 2],
             line: Vec::new(),
             there: [There::default(); 2],
         }
     }
 }
+
+/// What is sent beside messages and connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Dials that fail.
+    FailedDials,
+    /// Acknowledgements that travel alone.
+    Acknowledgements,
+    /// Signs of life of silent connections.
+    KeepAlives,
+    /// What the login server is asked for, and its answers.
+    Login,
+}
+
+/// Words for [`Measures::beside`].
+pub const BESIDE: [&str; 4] =
+    ["dials that fail", "acknowledgements alone", "keep-alives", "the login server"];
 
 /// Index of a kind of peer in what is measured for both.
 #[must_use]
@@ -225,6 +245,14 @@ impl Measures {
         sent.count += 1;
         sent.bytes += u64::from(bytes);
         self.bytes[of(kind)] += u64::from(bytes);
+    }
+
+    /// Something beside messages was sent.
+    pub(crate) fn sent_beside(&mut self, kind: Kind, what: Beside, bytes: u64) {
+        let sent = &mut self.beside[what as usize];
+        sent.count += 1;
+        sent.bytes += bytes;
+        self.bytes[of(kind)] += bytes;
     }
 
     /// A look-up of a group begins; whether somebody holds the name.

@@ -7,6 +7,7 @@
 
 use callbook_overlay::api::{LinkId, Transport};
 
+use crate::network::unasked::{Alive, Owed};
 use crate::time::Micros;
 
 /// One end of a link.
@@ -17,6 +18,8 @@ pub(crate) struct End {
     pub(crate) arrives: Micros,
     /// When something was sent from here last, and how much room its packet has left.
     pub(crate) sent: (Micros, u32),
+    /// Acknowledgements.
+    pub(crate) owed: Owed,
     /// Its peer has heard that it is up.
     pub(crate) up: bool,
     /// Its peer has none any more.
@@ -28,6 +31,7 @@ struct Link {
     use_count: u32,
     transport: Transport,
     broken: bool,
+    alive: Alive,
     ends: [End; 2],
 }
 
@@ -57,16 +61,18 @@ fn parts(id: LinkId) -> (u32, usize, usize) {
 }
 
 impl Links {
-    /// A new link, not up at either end: the dialler's end, then the other one.
-    pub(crate) fn open(&mut self, dialler: u32, other: u32, transport: Transport) -> [LinkId; 2] {
-        let end = |peer| End { peer, arrives: 0, sent: (Micros::MAX, 0), up: false, ended: false };
+    /// A new link, not up at either end until then: the dialler's end, then the other one.
+    pub(crate) fn open(&mut self, dialler: u32, other: u32, transport: Transport, up: Micros) -> [LinkId; 2] {
+        let owed = Owed::default();
+        let end = |peer| End { peer, arrives: 0, sent: (Micros::MAX, 0), owed, up: false, ended: false };
+        let alive = Alive::since(up);
         let ends = [end(dialler), end(other)];
         let slot = if let Some(slot) = self.free.pop() {
             let link = &mut self.slots[slot as usize];
-            *link = Link { use_count: link.use_count + 1, transport, broken: false, ends };
+            *link = Link { use_count: link.use_count + 1, transport, broken: false, alive, ends };
             slot
         } else {
-            self.slots.push(Link { use_count: 0, transport, broken: false, ends });
+            self.slots.push(Link { use_count: 0, transport, broken: false, alive, ends });
             (self.slots.len() - 1) as u32
         };
         let use_count = self.slots[slot as usize].use_count;
@@ -91,6 +97,12 @@ impl Links {
     pub(crate) fn end(&mut self, end: LinkId) -> &mut End {
         let (_, slot, side) = parts(end);
         &mut self.slots[slot].ends[side]
+    }
+
+    /// Signs of life on the link of an end that [`Self::find`] has found.
+    pub(crate) fn alive(&mut self, end: LinkId) -> &mut Alive {
+        let (_, slot, _) = parts(end);
+        &mut self.slots[slot].alive
     }
 
     /// The link carries nothing any more.
@@ -132,13 +144,13 @@ mod tests {
     fn an_end_is_found_until_it_has_ended_and_never_by_an_old_name() {
         // Goal: late events find nothing. Method: end both ends, reuse the slot, look for all names.
         let mut links = Links::default();
-        let [ours, theirs] = links.open(3, 8, Transport::Tcp);
+        let [ours, theirs] = links.open(3, 8, Transport::Tcp, 0);
         let found = links.find(ours).expect("it is there");
         assert_eq!((found.peer, found.other, found.other_end), (3, 8, theirs));
         assert!(links.finish(ours) && !links.finish(ours));
         assert!(links.find(ours).is_none() && links.find(theirs).is_some());
         assert!(links.finish(theirs) && !links.finish(theirs));
-        let [again, _] = links.open(4, 9, Transport::Quic);
+        let [again, _] = links.open(4, 9, Transport::Quic, 0);
         assert_eq!(links.len(), 1);
         assert_ne!(again, ours);
         assert!(links.find(ours).is_none() && links.find(theirs).is_none() && !links.finish(theirs));

@@ -12,6 +12,7 @@ pub(crate) mod flight;
 pub(crate) mod links;
 mod plane;
 pub mod trips;
+pub(crate) mod unasked;
 
 use std::sync::Arc;
 
@@ -108,6 +109,11 @@ impl Carriage {
             (Self::Streams, Transport::Quic) => SetUp { trips: 1, bytes: 18_000 },
             (Self::Streams, Transport::Tcp) => SetUp { trips: 3, bytes: 2_000 },
         }
+    }
+
+    /// Bytes of a payload in packets of its own.
+    pub(crate) fn packed(self, transport: Transport, payload: u32) -> u32 {
+        payload + payload.div_ceil(PACKET_BYTES).max(1) * self.header(transport)
     }
 
     /// Bytes around the payload of a packet, of IP and all above.

@@ -3,7 +3,7 @@
 //! *Not here*: bars (`scenario`).
 
 use super::{Figure, memory};
-use crate::measures::{Group, SOURCES, USERS, is_for_look_ups, kind_word, quantile};
+use crate::measures::{BESIDE, Group, SOURCES, USERS, is_for_look_ups, kind_word, quantile};
 use crate::oracle::Verdict;
 use crate::peers::Kind;
 use crate::world::{Load, World};
@@ -104,6 +104,9 @@ fn bytes(world: &World, all: &mut Vec<Figure>) {
     all.push(Figure::number("sent by a child", sent_by(world, Kind::Child), "B/s"));
     let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
     all.push(Figure::number("of it for connections", measures.dials.bytes as f64 / seconds.max(1.0), "B/s"));
+    for (word, sent) in BESIDE.iter().zip(measures.beside) {
+        all.push(Figure::number(format!("of it for {word}"), sent.bytes as f64 / seconds.max(1.0), "B/s"));
+    }
     let mut kinds: Vec<_> = measures.kinds.iter().enumerate().filter(|(_, sent)| sent.count > 0).collect();
     kinds.sort_by_key(|(_, sent)| core::cmp::Reverse(sent.bytes));
     for (kind, sent) in kinds.into_iter().take(KINDS) {

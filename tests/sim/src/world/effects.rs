@@ -10,8 +10,10 @@ use callbook_overlay::key::PeerId;
 use callbook_overlay::wire::Frame;
 
 use super::{Event, World};
-use crate::measures::of;
+use crate::measures::{Beside, of};
 use crate::network::flight::Flight;
+use crate::network::links::Found;
+use crate::network::unasked::{acknowledged_at_once, refused, unanswered};
 use crate::network::{Carriage, DIAL_TIMEOUT, STAGGER};
 use crate::peers::disk::Habits;
 use crate::peers::{Down, Kind, address};
@@ -130,6 +132,9 @@ impl World {
             if together { (now, end.sent.1 - payload) } else { (now, PACKET_ROOM.saturating_sub(payload)) };
         let passage = self.network.pass(now, (peer, found.other), found.transport, (payload, together));
         self.charge(peer, &frame, passage.bytes);
+        if !together {
+            self.count_unasked(link, found, payload);
+        }
         self.note(|world| format!("{} → {} {}", world.called(peer), world.called(found.other), said(&frame)));
         if found.broken || self.links.find(found.other_end).is_none() {
             return;
@@ -186,6 +191,7 @@ impl World {
             let first = under_way.iter_mut().find(|packet| packet.frame.is_some());
             let first = first.filter(|packet| packet.flight.arrives() <= self.now);
             let Some(frame) = first.and_then(|packet| packet.frame.take()) else { return };
+            self.owe(end, found);
             self.serve_counted(found.peer, &frame);
             self.input(found.peer, Input::Received { link: end, frame });
         }
@@ -207,6 +213,41 @@ impl World {
         if self.measures.since.is_some() {
             peer.sent += u64::from(bytes);
             self.measures.sent(peer.kind(), &frame.message, bytes);
+        }
+    }
+
+    /// What transports have sent by themselves until now, as something is sent, or the link ends (without payload).
+    fn count_unasked(&mut self, link: LinkId, found: Found, payload: u32) {
+        if self.settings.conditions.carriage == Carriage::Datagrams {
+            return;
+        }
+        let (now, counts) = (self.now, self.measures.since.unwrap_or(self.now));
+        let alive = self.links.alive(link).used(now, counts, found.transport);
+        let alone = self.links.end(link).owed.rides(now, found.transport);
+        self.charge_beside(found.peer, Beside::Acknowledgements, alone);
+        for end in [found.peer, found.other] {
+            self.charge_beside(end, Beside::KeepAlives, alive);
+        }
+        if !found.broken {
+            let at_once = acknowledged_at_once(found.transport, payload);
+            self.charge_beside(found.other, Beside::Acknowledgements, at_once);
+        }
+    }
+
+    /// A packet has come: it will be acknowledged.
+    pub(super) fn owe(&mut self, end: LinkId, found: Found) {
+        if self.settings.conditions.carriage == Carriage::Streams {
+            let alone = self.links.end(end).owed.received(self.now, found.transport);
+            self.charge_beside(found.peer, Beside::Acknowledgements, alone);
+        }
+    }
+
+    /// Somebody sends something beside messages and connections, if it is anything.
+    pub(super) fn charge_beside(&mut self, peer: u32, what: Beside, bytes: u32) {
+        if bytes > 0 && self.measures.since.is_some() {
+            let peer = &mut self.peers[peer as usize];
+            peer.sent += u64::from(bytes);
+            self.measures.sent_beside(peer.kind(), what, u64::from(bytes));
         }
     }
 
@@ -232,15 +273,19 @@ impl World {
                 && !self.network.parted(peer, *other)
         });
         let Some(other) = reachable else {
+            self.charge_failed(peer, transports, unanswered);
             let end = DialEnd::Silent;
             return self.queue.push(self.now + DIAL_TIMEOUT, Event::DialFailed { peer, life, whom, end });
         };
         self.note(|world| format!("{} dials {}", world.called(peer), world.called(other)));
         if !self.peers[other as usize].runs() {
-            let (wait, end) = match self.peers[other as usize].down {
-                Down::Refuses => (2 * self.network.one_way(peer, other), DialEnd::Refused),
-                Down::Silent => (DIAL_TIMEOUT, DialEnd::Silent),
+            let (wait, end, cost) = match self.peers[other as usize].down {
+                Down::Refuses => {
+                    (2 * self.network.one_way(peer, other), DialEnd::Refused, refused as fn(_, _) -> _)
+                }
+                Down::Silent => (DIAL_TIMEOUT, DialEnd::Silent, unanswered as fn(_, _) -> _),
             };
+            self.charge_failed(peer, transports, cost);
             return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom, end });
         }
         let Some((took, transport)) = self.set_up(peer, other, transports) else {
@@ -248,13 +293,20 @@ impl World {
             return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom, end });
         };
         let up = self.now + took;
-        let [ours, theirs] = self.links.open(peer, other, transport);
+        let [ours, theirs] = self.links.open(peer, other, transport, up);
         self.peers[peer as usize].links.push(ours);
         self.peers[other as usize].links.push(theirs);
         // The listener has its stream with the dialler's first packet.
         let heard = up + self.network.one_way(peer, other);
         self.queue.push(up, Event::Connected { end: ours, dialled: true });
         self.queue.push(heard, Event::Connected { end: theirs, dialled: false });
+    }
+
+    /// A dial fails over all of its transports: what each costs.
+    fn charge_failed(&mut self, peer: u32, transports: &[Transport], cost: fn(Carriage, Transport) -> u32) {
+        let carriage = self.settings.conditions.carriage;
+        let bytes = transports.iter().map(|transport| cost(carriage, *transport)).sum();
+        self.charge_beside(peer, Beside::FailedDials, bytes);
     }
 
     /// Tries transports as `overlay/host` does: one after the other, and the first that answers is the link. How long
@@ -318,10 +370,18 @@ impl World {
         }
     }
 
-    /// A peer has this end no more.
-    pub(super) fn forget_link(&mut self, peer: u32, link: LinkId) {
+    /// This end is over: what its transport has sent by itself until then.
+    pub(super) fn finish_link(&mut self, link: LinkId) {
+        if let Some(found) = self.links.find(link).filter(|found| !found.broken) {
+            self.count_unasked(link, found, 0);
+        }
         self.links.finish(link);
         self.under_way.remove(&link);
+    }
+
+    /// A peer has this end no more.
+    pub(super) fn forget_link(&mut self, peer: u32, link: LinkId) {
+        self.finish_link(link);
         let links = &mut self.peers[peer as usize].links;
         if let Some(at) = links.iter().position(|known| *known == link) {
             links.swap_remove(at);

@@ -12,8 +12,7 @@ use std::time::Duration;
 use super::asking::What;
 use super::{Event, World};
 use crate::churn::trace::Change;
-use crate::measures::STARTERS;
-use crate::measures::of;
+use crate::measures::{Beside, STARTERS, of};
 use crate::network::{Carriage, IDLE_TIMEOUT};
 use crate::peers::disk::Disk;
 use crate::peers::{Departure, Down, Kind, LOGIN, NOBODY, Past, address, multiaddr};
@@ -31,6 +30,22 @@ const SEEDS_RETRY_MAX: Micros = 60 * SECOND;
 
 /// With so many superpeers known no more seeds are asked for. As `node` has it.
 const SUPERPEERS_ENOUGH: u64 = 8;
+
+/// What goes before a hint in a list: a byte string's length. *Specification* (RFC 8949 §3).
+const HINT_HEAD: usize = 2;
+
+/// A question to the login server. *Guess*: some numbers and, for certificates, keys and a proof.
+const LOGIN_QUESTION: u32 = 150;
+
+/// A chain for a name, or a node's certificate. *Guess*: two certificates of at most 178 bytes each.
+const CHAIN_BYTES: u32 = 356;
+
+/// What a request of its own substream takes beside one on a stream that is open, each side. *Measured*
+/// (baselines.md: 1,060 bytes against 772 over QUIC).
+const NEGOTIATED: u32 = (1_060 - 772) / 2;
+
+/// Who has been away for so long has its certificate renewed as it comes. *Specification* (DESIGN §3: daily).
+const RENEWED_AFTER: u32 = 86_400;
 
 /// Round trips until the seeds are there: three for the connection, one for the question.
 const SEEDS_TRIPS: u64 = 4;
@@ -79,6 +94,7 @@ impl World {
         }
         peer.overlay = Some(Box::new(overlay));
         let (kind, life) = (peer.kind(), peer.life);
+        let renews = life == 1 && peer.past.is_some_and(|past| past.ago >= RENEWED_AFTER);
         self.note(|world| {
             let peer = &world.peers[number as usize];
             format!("{} starts, {:.8}, address {}", world.called(number), peer.id.to_hex(), peer.version)
@@ -87,6 +103,9 @@ impl World {
         self.measures.started += 1;
         self.perform(number, effects);
         self.set_deadline(number);
+        if renews && self.login_up {
+            self.charge_login(number, CHAIN_BYTES);
+        }
         let held = self.authority.held(number, self.peers[number as usize].past);
         self.tell(number, Command::Register(Box::new(held)), What::Register);
         if self.settings.volunteers && self.peers[number as usize].volunteers {
@@ -116,12 +135,27 @@ impl World {
             let sample = Command::Sample { count: SEEDS, within: SEEDS_FRESH };
             let reply = self.ask_at_once(LOGIN, sample);
             if let Some(Reply::Seeds(hints)) = reply {
+                let told: usize = hints.iter().map(|hint| hint.to_bytes().len() + HINT_HEAD).sum();
+                self.charge_login(number, told as u32);
                 self.tell(number, Command::Seeds(hints), What::Other);
             }
         }
         let wait = pause / 2 + self.chance.login.below(pause);
         let pause = (2 * pause).min(SEEDS_RETRY_MAX);
         self.queue.push(self.now + wait, Event::Seeds { peer: number, life, pause });
+    }
+
+    /// A question to the login server, and so many bytes of an answer: over a connection of its own, unless there is one.
+    pub(super) fn charge_login(&mut self, number: u32, answer: u32) {
+        let carriage = self.settings.conditions.carriage;
+        let with_login = |link: &LinkId| self.links.find(*link).is_some_and(|found| found.other == LOGIN);
+        let connected = self.peers[number as usize].links.iter().any(with_login);
+        let dial = if connected { 0 } else { carriage.set_up(Transport::Quic).bytes / 2 };
+        let negotiated = if carriage == Carriage::Streams { NEGOTIATED } else { 0 };
+        for (peer, payload) in [(number, LOGIN_QUESTION), (LOGIN, answer)] {
+            let bytes = dial + negotiated + carriage.packed(Transport::Quic, payload);
+            self.charge_beside(peer, Beside::Login, bytes);
+        }
     }
 
     fn has_enough(&self, number: u32) -> bool {
@@ -162,6 +196,7 @@ impl World {
         self.delist(number);
         let (id, now) = (self.peers[number as usize].id, self.clock(number));
         let certificate = self.authority.certify_node_now(id, now.unix);
+        self.charge_login(number, CHAIN_BYTES);
         let peer = &mut self.peers[number as usize];
         peer.certificate = Some(Box::new(certificate.clone()));
         peer.parent = NOBODY;
@@ -251,8 +286,7 @@ impl World {
     fn end_link(&mut self, number: u32, link: LinkId, departure: Departure) {
         let Some(found) = self.links.find(link) else { return };
         let said = self.links.end(link).arrives.max(self.now + self.network.one_way(number, found.other));
-        self.links.finish(link);
-        self.under_way.remove(&link);
+        self.finish_link(link);
         let stream = self.settings.conditions.carriage == Carriage::Streams;
         let heard = match (departure, found.transport) {
             (Departure::Leave, _) => Some(said),

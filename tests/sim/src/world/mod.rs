@@ -328,6 +328,7 @@ impl World {
             }
             Event::Received { end, frame } => {
                 if let Some(found) = self.links.find(end) {
+                    self.owe(end, found);
                     self.serve_counted(found.peer, &frame);
                     self.input(found.peer, Input::Received { link: end, frame });
                 }
