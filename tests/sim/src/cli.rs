@@ -155,6 +155,10 @@ pub(crate) struct Chosen {
     /// Whether signatures are real and frames pass through the codec; by itself up to 1,000 peers.
     #[arg(long)]
     real: Option<bool>,
+    /// Share of crashes by churn that take the machine along, in silence; else a process ends: its connections are closed and
+    /// dials refused.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    machines: Option<f64>,
     /// Every row at a tenth of its size; a table fails only if something is broken.
     #[arg(long)]
     quick: bool,
@@ -207,6 +211,12 @@ impl Picture {
     }
 }
 
+/// A share that a user typed.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| String::from("a number from 0 to 1 is expected"))
+}
+
 /// Reads a file of the user's.
 fn read<T, E: Display>(file: &Path, read: impl Fn(&str) -> Result<T, E>) -> Result<T, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -229,6 +239,7 @@ impl Chosen {
             measured: self.minutes.map(|minutes| minutes * MINUTE),
             warm_up: self.warm_up.map(|minutes| minutes * MINUTE),
             real: self.real,
+            machines: self.machines,
             changes: changes.map(Into::into),
             trips: trips.map(Arc::new),
             ..Options::default()
@@ -254,6 +265,7 @@ pub(crate) fn replay(row: &Row, options: &Options) -> String {
     let own = [options.peers, options.superpeers].iter().any(Option::is_some)
         || [options.measured, options.warm_up].iter().any(Option::is_some)
         || options.real.is_some()
+        || options.machines.is_some()
         || options.quick;
     if row.letter == "turmoil" && !own {
         line.push_str(&format!("replay {}", options.seed));
@@ -269,6 +281,7 @@ pub(crate) fn replay(row: &Row, options: &Options) -> String {
     add("--superpeers", options.superpeers.map(|superpeers| superpeers.to_string()));
     add("--minutes", options.measured.map(|time| (time / MINUTE).to_string()));
     add("--warm-up", options.warm_up.map(|time| (time / MINUTE).to_string()));
+    add("--machines", options.machines.map(|share| share.to_string()));
     add("--real", options.real.map(|real| real.to_string()));
     line.push_str(if options.quick { " --quick --log" } else { " --log" });
     line

@@ -147,6 +147,8 @@ pub struct Measures {
     pub started: u64,
     /// Peers that stopped.
     pub stopped: u64,
+    /// Those of them whose machine vanished.
+    pub vanished: u64,
     /// What was sent, by kind of message.
     pub kinds: Vec<Sent>,
     /// Connections set up.
@@ -174,6 +176,7 @@ impl Default for Measures {
             detached: 0,
             started: 0,
             stopped: 0,
+            vanished: 0,
             kinds: vec![Sent::default(); 256],
             dials: Sent::default(),
             beside: [Sent::default(); 4],

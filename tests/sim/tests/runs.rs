@@ -12,6 +12,10 @@ use callbook_sim::scenario::{Options, row};
 use callbook_sim::time::{DAY, HOUR, MINUTE};
 
 fn run(letter: &str, seed: u64, real: bool) -> Outcome {
+    run_with(letter, seed, real, Options::default())
+}
+
+fn run_with(letter: &str, seed: u64, real: bool, options: Options) -> Outcome {
     let options = Options {
         seed,
         peers: Some(60),
@@ -19,7 +23,7 @@ fn run(letter: &str, seed: u64, real: bool) -> Outcome {
         warm_up: Some(5 * MINUTE),
         measured: Some(4 * MINUTE),
         real: Some(real),
-        ..Options::default()
+        ..options
     };
     (row(letter).expect("a row").run)(&options)
 }
@@ -40,6 +44,19 @@ fn one_seed_gives_one_run() {
     assert_eq!(one.trace, again.trace);
     assert_eq!(share(&one, "look-ups right"), share(&again, "look-ups right"));
     assert_ne!(one.trace, other.trace);
+}
+
+/// Goal: crashes are of both kinds. Method: the share of stops that nobody is told of, by default and as it was chosen.
+#[test]
+fn some_crashes_are_a_process_and_others_a_machine() {
+    let silent = |machines| {
+        let outcome = run_with("D", 5, false, Options { machines, ..Options::default() });
+        let (silent, all) = share(&outcome, "stops without a word");
+        assert!(all > 50, "{all}");
+        silent as f64 / all as f64
+    };
+    assert!((0.35..0.65).contains(&silent(None)));
+    assert_eq!((silent(Some(0.0)), silent(Some(1.0))), (0.0, 1.0));
 }
 
 /// Goal: what a replay prints is the run that failed. Method: a turmoil with and without a log of its middle.

@@ -8,6 +8,7 @@
 //!
 //! *Not here*: which links exist (`links`), who runs, and what is said.
 
+pub(crate) mod dials;
 pub(crate) mod flight;
 pub(crate) mod links;
 mod plane;

@@ -1,36 +1,17 @@
-//! What transports send by themselves: handshakes that nobody answers, acknowledgements, signs of life.
+//! What transports send by themselves: acknowledgements, signs of life.
 //!
 //! An acknowledgement rides on the next packet of its sender if that goes soon enough; else it travels alone. Both ends
 //! of a QUIC connection that is silent keep it alive, and both of a TCP connection that is used measure Yamux' round
 //! trip now and then. All is counted when something is next sent on the link, or it ends, so no event is needed.
 //!
 //! *Simplified*: acknowledgements of pongs and of what is sent again cost nothing, and no sign of life waits for an answer
-//! of a peer that is gone. *Not here*: set-up of connections that come about, and what is lost (`super`).
+//! of a peer that is gone. *Not here*: set-up of connections (`super`, `dials`), and what is lost.
 
 use callbook_overlay::api::Transport;
 
-use super::{Carriage, DIAL_TIMEOUT, PACKET_BYTES};
+use super::PACKET_BYTES;
+use super::dials::UDP_BYTES;
 use crate::time::{MILLISECOND, Micros, SECOND};
-
-/// Headers of UDP over IPv4. *Specification* (RFC 768, RFC 791).
-const UDP_BYTES: u32 = 28;
-
-/// The first packet of a QUIC connection is padded to this, without headers. *Specification* (RFC 9000 §14.1).
-const INITIAL_BYTES: u32 = 1_200;
-
-/// A SYN with the options of Linux (segment size, SACK, timestamps, window scale), IPv4. *Specification* (RFC 9293
-/// §3.1: 20 and 20 bytes; RFC 7323, RFC 2018: 20 of options).
-const SYN_BYTES: u32 = 60;
-
-/// A SYN is sent again after a second each, as often as a dial lasts. *Measured* by others: Linux
-/// (`tcp_syn_linear_timeouts`, 4 since 6.5).
-const SYN_AGAIN: Micros = SECOND;
-
-/// First timeout of a QUIC handshake: a round trip of 333 ms and four deviations of half of it. *Specification* (RFC
-/// 9002 §6.2.2); quinn-proto 0.11 (`initial_rtt`), which then sends two packets each time
-/// (`on_loss_detection_timeout`) and doubles.
-const QUIC_FIRST_TIMEOUT: Micros = 999 * MILLISECOND;
-const QUIC_PROBES: u32 = 2;
 
 /// An acknowledgement alone over TCP: IPv4, TCP, timestamps. *Specification* (RFC 9293, RFC 7323).
 const TCP_ACK_BYTES: u32 = 52;
@@ -67,32 +48,6 @@ const YAMUX_PING_BYTES: u32 = 12;
 
 /// Its answer goes alone: TCP, Noise (length 2 and tag 16), Yamux. *Specification* (as above; Noise §3).
 const YAMUX_PONG_BYTES: u32 = TCP_ACK_BYTES + 18 + 12;
-
-/// Bytes that a dialler sends over a transport to a machine that never answers.
-pub(crate) fn unanswered(carriage: Carriage, transport: Transport) -> u32 {
-    match (carriage, transport) {
-        (Carriage::Datagrams, _) => carriage.header(transport),
-        (Carriage::Streams, Transport::Tcp) => (DIAL_TIMEOUT / SYN_AGAIN) as u32 * SYN_BYTES,
-        (Carriage::Streams, Transport::Quic) => {
-            let (mut packets, mut at, mut timeout) = (1, QUIC_FIRST_TIMEOUT, QUIC_FIRST_TIMEOUT);
-            while at < DIAL_TIMEOUT {
-                packets += QUIC_PROBES;
-                timeout *= 2;
-                at += timeout;
-            }
-            packets * (INITIAL_BYTES + UDP_BYTES)
-        }
-    }
-}
-
-/// Bytes that a dialler sends over a transport to a machine on which nobody listens: over TCP it is told so at once;
-/// quinn does not hear of ICMP (spikes.md, *measured*).
-pub(crate) fn refused(carriage: Carriage, transport: Transport) -> u32 {
-    match (carriage, transport) {
-        (Carriage::Streams, Transport::Tcp) => SYN_BYTES,
-        (Carriage::Datagrams, _) | (Carriage::Streams, Transport::Quic) => unanswered(carriage, transport),
-    }
-}
 
 /// Bytes of a packet's acknowledgement if it travels alone.
 fn acknowledgement(transport: Transport) -> u32 {
@@ -187,20 +142,10 @@ impl Alive {
 mod tests {
     use callbook_overlay::api::Transport;
 
-    use super::{Alive, Owed, acknowledged_at_once, refused, unanswered};
-    use crate::network::Carriage;
+    use super::{Alive, Owed, acknowledged_at_once};
     use crate::time::{MILLISECOND, SECOND};
 
     const MS: u64 = MILLISECOND;
-
-    #[test]
-    fn a_dial_that_nobody_answers_costs_its_packets() {
-        // Goal: failures are not free. Method: by hand: QUIC at 0, 1 and 3 s, twice two; TCP each second.
-        assert_eq!(unanswered(Carriage::Streams, Transport::Quic), 5 * 1_228);
-        assert_eq!(unanswered(Carriage::Streams, Transport::Tcp), 5 * 60);
-        assert_eq!(refused(Carriage::Streams, Transport::Tcp), 60);
-        assert_eq!(unanswered(Carriage::Datagrams, Transport::Quic), 20);
-    }
 
     #[test]
     fn an_acknowledgement_rides_if_something_goes_soon_enough() {

@@ -37,9 +37,11 @@ pub enum Kind {
 pub enum Departure {
     /// It says goodbye.
     Leave,
-    /// Its process ends: TCP connections are closed by its machine, dials are refused.
+    /// It is gone without a goodbye: by chance its process ends, or its machine vanishes.
     Crash,
-    /// Its machine is gone without a word.
+    /// Its process ends: TCP connections are closed by its machine, dials are refused.
+    End,
+    /// Its machine is gone without a word, or its network: nobody closes anything, dials are not answered.
     Vanish,
 }
 

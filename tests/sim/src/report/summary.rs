@@ -126,6 +126,7 @@ fn peers(world: &World, all: &mut Vec<Figure>) {
     all.push(Figure::number("names with a record from before the run", f64::from(remembered), ""));
     all.push(Figure::number("starts", measures.started as f64 / length, "/s"));
     all.push(Figure::number("stops", measures.stopped as f64 / length, "/s"));
+    all.push(Figure::share("stops without a word", (measures.vanished, measures.stopped)));
     all.push(Figure::number("dials", measures.dials.count as f64 / length, "/s"));
     all.push(Figure::number("parents lost", measures.detached as f64 / length, "/s"));
     all.push(Figure::number("registrations acknowledged", measures.registered as f64 / length, "/s"));

@@ -27,7 +27,7 @@ fn run(options: &Options) -> Outcome {
     let mut stage = Stage::open(plan);
     stage.warm_up();
     stage.world.login_up = false;
-    stage.world.stop(LOGIN, Departure::Crash);
+    stage.world.stop(LOGIN, Departure::Vanish);
     let began = stage.world.now();
     stage.run_for(down);
     let (mut asked, mut without, mut never) = (0u32, 0u32, 0u32);

@@ -1,5 +1,8 @@
 //! K: half of the superpeers die at one instant; then again with 70 %.
 //!
+//! Their machines vanish in silence, as in a power cut; half of them once more by their processes' end, as a bad release
+//! would have it, whose machines close connections and refuse dials.
+//!
 //! At once every child asks for one name, another one each: those whose parent lives have to be right at the first
 //! try. Who gets no answer counts as not right.
 
@@ -18,12 +21,16 @@ const LIVES: u8 = OWN;
 const OTHERS: u8 = OWN + 1;
 
 fn run(options: &Options) -> Outcome {
-    let (half, stage) = fail(options, 0.5);
+    let (half, stage) = fail(options, 0.5, Departure::Vanish);
     drop(stage);
-    let (most, stage) = fail(options, 0.7);
+    let (ended, stage) = fail(options, 0.5, Departure::End);
+    drop(stage);
+    let (most, stage) = fail(options, 0.7, Departure::Vanish);
     let figures = vec![
         Figure::share("50 %: right at first try, parent lives", half.first).at_least(0.999),
         Figure::share("50 %: right within 60 s, all", half.within).at_least(1.0),
+        Figure::share("50 %, processes: right at first try, parent lives", ended.first).at_least(0.999),
+        Figure::share("50 %, processes: right within 60 s, all", ended.within).at_least(1.0),
         Figure::share("70 %: right at first try, parent lives", most.first).at_least(0.99),
         Figure::share("70 %: right within 60 s, all", most.within),
     ];
@@ -35,11 +42,11 @@ struct Told {
     within: (u64, u64),
 }
 
-fn fail(options: &Options, share: f64) -> (Told, Stage) {
+fn fail(options: &Options, share: f64, departure: Departure) -> (Told, Stage) {
     let plan = Plan::new(&ROW, options, options.size(10_000));
     let mut stage = Stage::open(plan);
     stage.warm_up();
-    stage.world.stop_share(Kind::Superpeer, share, Departure::Vanish);
+    stage.world.stop_share(Kind::Superpeer, share, departure);
     let names: Vec<u32> = (0..stage.world.len()).filter(|name| stage.world.is_registered(*name)).collect();
     let children = stage.world.running(Kind::Child).to_vec();
     // Each name about equally often, and not by its own holder.

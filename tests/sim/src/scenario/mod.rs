@@ -57,6 +57,8 @@ pub struct Options {
     pub trips: Option<Arc<Trips>>,
     /// Whether signatures are real and frames pass through the codec; `None`: as the size asks for.
     pub real: Option<bool>,
+    /// Instead of half: the share of crashes that take the machine along, of those that are not of a row's own kind.
+    pub machines: Option<f64>,
 }
 
 impl Options {

@@ -53,6 +53,7 @@ impl Plan {
                 if real { crate::signing::Signing::Real } else { crate::signing::Signing::Quick };
             settings.codec = real;
         }
+        settings.machines = options.machines.unwrap_or(settings.machines);
         settings.conditions.trips.clone_from(&options.trips);
         settings.changes.clone_from(&options.changes);
         // A file says how many there are.

@@ -124,7 +124,7 @@ impl Turmoil {
         }
         let departure = match self.draw(0, 2) {
             0 => Departure::Leave,
-            1 => Departure::Crash,
+            1 => Departure::End,
             _ => Departure::Vanish,
         };
         match self.draw(0, 9) {

@@ -11,9 +11,10 @@ use callbook_overlay::wire::Frame;
 
 use super::{Event, World};
 use crate::measures::{Beside, of};
+use crate::network::dials::failed;
 use crate::network::flight::Flight;
 use crate::network::links::Found;
-use crate::network::unasked::{acknowledged_at_once, refused, unanswered};
+use crate::network::unasked::acknowledged_at_once;
 use crate::network::{Carriage, DIAL_TIMEOUT, STAGGER};
 use crate::peers::disk::Habits;
 use crate::peers::{Down, Kind, address};
@@ -273,20 +274,13 @@ impl World {
                 && !self.network.parted(peer, *other)
         });
         let Some(other) = reachable else {
-            self.charge_failed(peer, transports, unanswered);
-            let end = DialEnd::Silent;
-            return self.queue.push(self.now + DIAL_TIMEOUT, Event::DialFailed { peer, life, whom, end });
+            return self.fail_dial((peer, life), whom, transports, None);
         };
         self.note(|world| format!("{} dials {}", world.called(peer), world.called(other)));
         if !self.peers[other as usize].runs() {
-            let (wait, end, cost) = match self.peers[other as usize].down {
-                Down::Refuses => {
-                    (2 * self.network.one_way(peer, other), DialEnd::Refused, refused as fn(_, _) -> _)
-                }
-                Down::Silent => (DIAL_TIMEOUT, DialEnd::Silent, unanswered as fn(_, _) -> _),
-            };
-            self.charge_failed(peer, transports, cost);
-            return self.queue.push(self.now + wait, Event::DialFailed { peer, life, whom, end });
+            let refuses = self.peers[other as usize].down == Down::Refuses;
+            let trip = refuses.then(|| 2 * self.network.one_way(peer, other));
+            return self.fail_dial((peer, life), whom, transports, trip);
         }
         let Some((took, transport)) = self.set_up(peer, other, transports) else {
             let (wait, end) = (DIAL_TIMEOUT + STAGGER, DialEnd::Silent);
@@ -302,11 +296,18 @@ impl World {
         self.queue.push(heard, Event::Connected { end: theirs, dialled: false });
     }
 
-    /// A dial fails over all of its transports: what each costs.
-    fn charge_failed(&mut self, peer: u32, transports: &[Transport], cost: fn(Carriage, Transport) -> u32) {
-        let carriage = self.settings.conditions.carriage;
-        let bytes = transports.iter().map(|transport| cost(carriage, *transport)).sum();
-        self.charge_beside(peer, Beside::FailedDials, bytes);
+    /// A dial fails, refused after a round trip or in silence.
+    fn fail_dial(
+        &mut self,
+        (peer, life): (u32, u32),
+        whom: PeerId,
+        transports: &[Transport],
+        refuses: Option<Micros>,
+    ) {
+        let failed = failed(self.settings.conditions.carriage, transports, refuses);
+        self.charge_beside(peer, Beside::FailedDials, failed.bytes);
+        let at = self.now + failed.wait;
+        self.queue.push(at, Event::DialFailed { peer, life, whom, end: failed.end });
     }
 
     /// Tries transports as `overlay/host` does: one after the other, and the first that answers is the link. How long

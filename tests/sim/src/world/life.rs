@@ -232,6 +232,11 @@ impl World {
         if !self.peers[number as usize].runs() {
             return;
         }
+        let departure = match departure {
+            Departure::Crash if self.chance.crashes.chance(self.settings.machines) => Departure::Vanish,
+            Departure::Crash => Departure::End,
+            known => known,
+        };
         self.note(|world| format!("{} stops: {departure:?}", world.called(number)));
         if departure == Departure::Leave {
             // It goes once it has said goodbye.
@@ -273,6 +278,7 @@ impl World {
         peer.attached = false;
         peer.parent = NOBODY;
         peer.down = if departure == Departure::Vanish { Down::Silent } else { Down::Refuses };
+        self.measures.vanished += u64::from(departure == Departure::Vanish);
         let (links, open) = (core::mem::take(&mut peer.links), core::mem::take(&mut peer.open));
         for slot in open {
             self.forget_asked(slot);
@@ -290,13 +296,13 @@ impl World {
         let stream = self.settings.conditions.carriage == Carriage::Streams;
         let heard = match (departure, found.transport) {
             (Departure::Leave, _) => Some(said),
-            (Departure::Crash, Transport::Tcp) if stream => Some(said),
+            (Departure::End, Transport::Tcp) if stream => Some(said),
             // Nobody closes it: it is idle for as long as the last packet is ago, and a little less.
-            (Departure::Crash | Departure::Vanish, Transport::Quic) if stream => {
+            (_, Transport::Quic) if stream => {
                 Some(self.now + IDLE_TIMEOUT - self.chance.faults.below(IDLE_TIMEOUT / 3))
             }
             // Only the overlay's own patience ends it.
-            (Departure::Crash | Departure::Vanish, Transport::Tcp | Transport::Quic) => None,
+            (_, Transport::Tcp | Transport::Quic) => None,
         };
         if let Some(at) = heard.filter(|_| !found.broken && !self.network.parted(number, found.other)) {
             self.queue.push(at, Event::Disconnected { end: found.other_end });

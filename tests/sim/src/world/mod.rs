@@ -84,6 +84,8 @@ pub struct Settings {
     pub volunteers: bool,
     /// How they go.
     pub departure: Departure,
+    /// Share of crashes that take the machine along.
+    pub machines: f64,
     /// Whether a look-up that came to nothing is asked again at once.
     pub retry: bool,
     /// Whether everybody looks a name up as soon as it starts.
@@ -96,6 +98,9 @@ pub struct Settings {
 
 /// Up to this many peers signatures are real and frames pass through the codec. *Specification* (issue 4).
 const REAL_UP_TO: u32 = 1_000;
+
+/// Share of crashes that take the machine along: power, lid, cable. *Guess*: no source counts them.
+const MACHINES: f64 = 0.5;
 
 impl Settings {
     /// Those of a run with so many peers.
@@ -120,6 +125,7 @@ impl Settings {
             aged: false,
             volunteers: false,
             departure: Departure::Crash,
+            machines: MACHINES,
             retry: false,
             ask_at_start: false,
             log: None,
@@ -213,6 +219,7 @@ struct Chance {
     login: Random,
     faults: Random,
     past: Random,
+    crashes: Random,
 }
 
 impl World {
@@ -229,6 +236,7 @@ impl World {
             login: Random::of(seed, "login"),
             faults: Random::of(seed, "faults"),
             past: Random::of(seed, "past"),
+            crashes: Random::of(seed, "crashes"),
         };
         let mut authority = Authority::new(keys, settings.parameters, seed);
         authority.aged = settings.aged;
