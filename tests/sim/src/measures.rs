@@ -73,13 +73,27 @@ pub struct Group {
     /// Those of names that somebody holds which have come to a right answer, at whatever try, and how long
     /// that took in microseconds: superpeers', children's.
     pub times: [Vec<u32>; 2],
+    /// How many of superpeers' and of children's should have come to one: those asked whose asker has not stopped.
+    pub due: [u64; 2],
 }
 
+/// In a sample of times: a look-up that has not come to a right answer, which took longer than any that has.
+pub const NEVER: u32 = u32::MAX;
+
 impl Group {
-    /// All times.
+    /// All times, [`NEVER`] for each that has not come to a right answer.
     #[must_use]
     pub fn all_times(&self) -> Vec<u32> {
-        self.times.concat()
+        [Kind::Superpeer, Kind::Child].map(|kind| self.times_of(kind)).concat()
+    }
+
+    /// Times of those that peers of a kind asked for, [`NEVER`] for each that has not come to a right answer.
+    #[must_use]
+    pub fn times_of(&self, kind: Kind) -> Vec<u32> {
+        let mut times = self.times[of(kind)].clone();
+        let due = (self.due[of(kind)] as usize).max(times.len());
+        times.resize(due, NEVER);
+        times
     }
 
     /// Those of names that somebody holds which should have been answered.
@@ -259,9 +273,20 @@ impl Measures {
     }
 
     /// A look-up of a group begins; whether somebody holds the name.
-    pub(crate) fn asked(&mut self, now: Micros, group: u8, existing: bool) {
+    pub(crate) fn asked(&mut self, now: Micros, of: (u8, Kind), existing: bool) {
         if self.counts(now) {
-            self.groups[usize::from(group)].asked[usize::from(!existing)] += 1;
+            let group = &mut self.groups[usize::from(of.0)];
+            group.asked[usize::from(!existing)] += 1;
+            group.due[self::of(of.1)] += u64::from(existing);
+        }
+    }
+
+    /// The asker of a look-up is gone; whether that has been answered before, with nothing.
+    pub(crate) fn given_up(&mut self, asked: Micros, of: (u8, Kind), existing: bool, answered: bool) {
+        if self.counts(asked) {
+            let group = &mut self.groups[usize::from(of.0)];
+            group.void[usize::from(!existing)] += u64::from(!answered);
+            group.due[self::of(of.1)] -= u64::from(existing);
         }
     }
 
@@ -286,7 +311,7 @@ impl Measures {
     /// A right answer about a name that somebody holds: how long it took and where it came from.
     pub(crate) fn right(&mut self, of: (u8, Kind), took: Micros, source: Source, hops: u8) {
         let (group, kind) = (usize::from(of.0), self::of(of.1));
-        self.groups[group].times[kind].push(u32::try_from(took).unwrap_or(u32::MAX));
+        self.groups[group].times[kind].push(u32::try_from(took).unwrap_or(NEVER - 1));
         self.sources[source_index(source)] += 1;
         if source == Source::Overlay {
             self.hops[usize::from(hops.min(7))] += 1;
@@ -386,7 +411,7 @@ pub fn quantile(sample: &mut [u32], share: f64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Measures, Tally, USERS, Verdict, quantile};
+    use super::{Kind, Measures, NEVER, Source, Tally, USERS, Verdict, quantile};
     use crate::time::SECOND;
 
     #[test]
@@ -410,6 +435,22 @@ mod tests {
         measures.answered(20 * SECOND, USERS, true, Verdict::Right);
         assert_eq!(measures.groups[0].existing, Tally { right: 1, ..Tally::default() });
         assert_eq!(measures.line.iter().map(Tally::all).collect::<Vec<_>>(), [0, 1, 1]);
+    }
+
+    #[test]
+    fn a_look_up_without_an_answer_took_longer_than_any() {
+        // Goal: failures show in the percentiles. Method: of 100 look-ups 97 are right, one is unknown, one waits, and
+        // the asker of one stops.
+        let (mut measures, of) = (Measures::default(), (USERS, Kind::Child));
+        measures.begin(0);
+        (0..100).for_each(|_| measures.asked(1, of, true));
+        (1..=97).for_each(|took| measures.right(of, took, Source::Overlay, 1));
+        measures.answered(1, USERS, true, Verdict::Unknown);
+        measures.given_up(1, of, true, false);
+        let mut times = measures.groups[0].times_of(Kind::Child);
+        assert_eq!(times.len(), 99);
+        assert_eq!([0.5, 0.97, 0.99].map(|share| quantile(&mut times, share)), [50, 97, NEVER]);
+        assert!(measures.groups[0].times_of(Kind::Superpeer).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! *Not here*: bars (`scenario`).
 
 use super::{Figure, memory};
-use crate::measures::{BESIDE, Group, SOURCES, USERS, is_for_look_ups, kind_word, quantile};
+use crate::measures::{BESIDE, Group, NEVER, SOURCES, USERS, is_for_look_ups, kind_word, quantile};
 use crate::oracle::Verdict;
 use crate::peers::Kind;
 use crate::world::{Load, World};
@@ -34,8 +34,10 @@ pub fn figures(world: &World, cost: &Cost) -> Vec<Figure> {
     all
 }
 
-fn millis(micros: u32) -> f64 {
-    f64::from(micros) / 1_000.0
+/// Milliseconds of a time in a sample; infinite for what has not come to an end.
+#[must_use]
+pub fn millis(micros: u32) -> f64 {
+    if micros == NEVER { f64::INFINITY } else { f64::from(micros) / 1_000.0 }
 }
 
 /// p50, p90 and p99 of a sample of times.
@@ -60,8 +62,8 @@ fn look_ups(world: &World, all: &mut Vec<Figure>) {
     all.push(Figure::share("existing names unknown", (existing.unknown, existing.all())));
     all.push(Figure::share("absent names right", (absent.right, absent.all())));
     all.push(Figure::number("look-ups whose asker stopped", users.void.iter().sum::<u64>() as f64, ""));
-    times("look-up of a child", users.times[1].clone(), all);
-    times("look-up of a superpeer", users.times[0].clone(), all);
+    times("look-up of a child", users.times_of(Kind::Child), all);
+    times("look-up of a superpeer", users.times_of(Kind::Superpeer), all);
     let found: u64 = measures.sources.iter().sum();
     for (word, count) in SOURCES.iter().zip(measures.sources) {
         all.push(Figure::share(format!("answers from {word}"), (count, found)));
@@ -69,7 +71,7 @@ fn look_ups(world: &World, all: &mut Vec<Figure>) {
     let walked: u64 = measures.hops.iter().sum();
     let hops: u64 = measures.hops.iter().enumerate().map(|(hops, count)| hops as u64 * count).sum();
     all.push(Figure::number("hops in the overlay", hops as f64 / walked.max(1) as f64, ""));
-    times("start to first parent", measures.attached.clone(), all);
+    times("start to first parent", world.times_to_attach(), all);
 }
 
 /// Bytes a second that a live peer sends, all peers together.

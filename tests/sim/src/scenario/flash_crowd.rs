@@ -33,7 +33,7 @@ fn run(options: &Options) -> Outcome {
     let within = times.iter().filter(|took| u64::from(**took) <= 5 * SECOND).count() as u64;
     let figures = vec![
         Figure::share("right within 5 s of the start", (within, u64::from(crowd))).at_least(1.0),
-        latency("start to first parent, the slowest", stage.world.measures.attached.clone(), 1.0),
+        latency("start to first parent, the slowest", stage.world.times_to_attach(), 1.0),
         latency("start to first right answer, the slowest", times, 1.0),
     ];
     stage.outcome(figures)

@@ -24,7 +24,7 @@ fn run(options: &Options) -> Outcome {
     let mut stage = Stage::open(plan);
     stage.warm_up();
     stage.measure();
-    let children = stage.users().times[1].clone();
+    let children = stage.users().times_of(Kind::Child);
     let figures = vec![
         latency("look-up of a child, p50", children.clone(), 0.5).at_most(2.1 * trip),
         latency("look-up of a child, p99", children, 0.99).at_most(1_000.0),

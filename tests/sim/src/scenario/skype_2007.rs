@@ -35,8 +35,7 @@ fn run(options: &Options) -> Outcome {
     let most = stage.world.loads().iter().map(|load| load.children).max().unwrap_or(0);
     let unsettled = stage.world.look_over();
     let figures = vec![
-        latency("start to first parent, the slowest", stage.world.measures.attached.clone(), 1.0)
-            .at_most(60_000.0),
+        latency("start to first parent, the slowest", stage.world.times_to_attach(), 1.0).at_most(60_000.0),
         latency("start to first right answer, the slowest", starters.all_times(), 1.0).at_most(60_000.0),
         Figure::number("children without a parent", unsettled.without_parent as f64, "").at_most(0.0),
         Figure::number("children of one superpeer, most", most as f64, "").at_most(children_max),

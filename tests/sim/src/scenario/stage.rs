@@ -198,14 +198,14 @@ pub fn right(what: &str, group: &Group) -> Figure {
     Figure::share(what, group.first())
 }
 
-/// Latency at a share of the right answers of a sample, in milliseconds. Of no answers at all it is infinite, as
-/// no bar may hold then.
+/// Latency at a share of a sample, in milliseconds. Infinite where that falls on what has not come to an end, and of no
+/// sample at all, as no bar may hold then.
 #[must_use]
 pub fn latency(what: &str, mut sample: Vec<u32>, share: f64) -> Figure {
-    let micros = if sample.is_empty() {
+    let millis = if sample.is_empty() {
         f64::INFINITY
     } else {
-        f64::from(crate::measures::quantile(&mut sample, share))
+        summary::millis(crate::measures::quantile(&mut sample, share))
     };
-    Figure::number(what, micros / 1_000.0, "ms")
+    Figure::number(what, millis, "ms")
 }

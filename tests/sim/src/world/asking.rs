@@ -9,7 +9,7 @@ use super::World;
 use crate::measures::USERS;
 use crate::oracle::{Floor, Oracle, Verdict, Wanted, Wrong};
 use crate::peers::authority::{name_of, nobody};
-use crate::peers::{Departure, LOGIN, NOBODY, read_multiaddr};
+use crate::peers::{Departure, Kind, LOGIN, NOBODY, read_multiaddr};
 use crate::time::{MILLISECOND, Micros, SECOND, START_UNIX, from_secs, secs};
 use crate::workload::{Zipf, at_rank};
 
@@ -55,8 +55,8 @@ pub(super) struct LookUp {
     first: Micros,
     /// How often it came to nothing.
     failed: u32,
-    /// With which others it is counted.
-    group: u8,
+    /// With which others it is counted, and what its asker was.
+    of: (u8, Kind),
     /// Whether it is asked again when it came to nothing.
     again: bool,
 }
@@ -126,14 +126,16 @@ impl World {
     pub(super) fn forget_asked(&mut self, slot: u32) {
         if let Some(asked) = self.asked[slot as usize].1.take() {
             self.asked_free.push(slot);
-            if let What::LookUp(look_up) = asked.what
-                && look_up.failed == 0
-                && self.measures.counts(look_up.first)
-            {
-                let existing = look_up.floor.version > 0;
-                self.measures.groups[usize::from(look_up.group)].void[usize::from(!existing)] += 1;
+            if let What::LookUp(look_up) = asked.what {
+                self.stopped_asking(&look_up);
             }
         }
+    }
+
+    /// The asker of a look-up has stopped before it was right.
+    pub(super) fn stopped_asking(&mut self, look_up: &LookUp) {
+        let (existing, answered) = (look_up.floor.version > 0, look_up.failed > 0);
+        self.measures.given_up(look_up.first, look_up.of, existing, answered);
     }
 
     /// Somebody who runs looks a name up, and the next one is on its way.
@@ -252,8 +254,9 @@ impl World {
     /// A peer that runs looks a name up, and again as long as it comes to nothing, if it has to.
     pub fn look_up(&mut self, asker: u32, wanted: Wanted, group: u8, again: bool) {
         let (floor, first) = (self.oracle.floor(wanted, self.now), self.now);
-        self.measures.asked(first, group, floor.version > 0);
-        self.ask(asker, LookUp { wanted, floor, first, failed: 0, group, again });
+        let of = (group, self.peers[asker as usize].kind());
+        self.measures.asked(first, of, floor.version > 0);
+        self.ask(asker, LookUp { wanted, floor, first, failed: 0, of, again });
     }
 
     pub(super) fn ask(&mut self, asker: u32, look_up: LookUp) {
@@ -306,15 +309,14 @@ impl World {
         self.note(|world| format!("{} is answered: {verdict:?} {}", world.called(peer), short(reply)));
         let existing = look_up.floor.version > 0;
         if look_up.failed == 0 {
-            self.measures.answered(look_up.first, look_up.group, existing, verdict);
+            self.measures.answered(look_up.first, look_up.of.0, existing, verdict);
         }
         match (verdict, reply) {
             (Verdict::Right | Verdict::Old, Reply::Resolved(found))
                 if existing && self.measures.counts(look_up.first) =>
             {
-                let of = (look_up.group, self.peers[peer as usize].kind());
                 self.sampling.right(look_up.first, self.now - look_up.first);
-                self.measures.right(of, self.now - look_up.first, found.source, found.hops);
+                self.measures.right(look_up.of, self.now - look_up.first, found.source, found.hops);
             }
             (Verdict::Stale | Verdict::Wrong(_), _) => self.mistaken(peer, look_up, verdict, reply),
             (Verdict::Unknown, _) if look_up.again => {

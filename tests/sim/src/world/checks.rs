@@ -5,6 +5,7 @@
 use callbook_overlay::api::{Command, Relation, Reply};
 
 use super::World;
+use crate::measures::NEVER;
 use crate::peers::{Kind, NOBODY};
 use crate::time::{Micros, secs};
 
@@ -114,6 +115,16 @@ impl World {
     pub fn parent(&self, child: u32) -> Option<u32> {
         let parent = self.peers[child as usize].parent;
         (parent != NOBODY && self.runs(parent)).then_some(parent)
+    }
+
+    /// Times from starts to the first parent, [`NEVER`] for each child that runs and has had none.
+    #[must_use]
+    pub fn times_to_attach(&self) -> Vec<u32> {
+        let without = |peer: &&u32| !self.peers[**peer as usize].attached;
+        let waiting = self.running(Kind::Child).iter().filter(without).count();
+        let mut times = self.measures.attached.clone();
+        times.resize(times.len() + waiting, NEVER);
+        times
     }
 
     /// Children of each superpeer that runs, and what it has served and sent since measuring began.

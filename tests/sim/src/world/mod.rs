@@ -359,6 +359,8 @@ impl World {
             Event::Ask { peer, life, look_up } => {
                 if self.lives(peer, life) {
                     self.ask(peer, look_up);
+                } else {
+                    self.stopped_asking(&look_up);
                 }
             }
             Event::LookUp => self.somebody_looks_up(),
