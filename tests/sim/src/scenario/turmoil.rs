@@ -20,6 +20,7 @@ use crate::random::Random;
 use crate::report::{Figure, Outcome};
 use crate::signing::Signing;
 use crate::time::{MILLISECOND, MINUTE, Micros, SECOND, secs};
+use crate::world::ANSWERED;
 
 pub(super) const ROW: Row = Row { letter: "turmoil", what: "everything fails at random, then nothing", run };
 
@@ -32,9 +33,6 @@ const SETTLES: Micros = 150 * SECOND;
 
 /// Losses further apart than this are mended in between. *Specification* (DETAILS): as for [`SETTLES`].
 const REPAIR: Micros = 75 * SECOND;
-
-/// No command takes longer. *Measured*: a registration may wait for a parent and is tried again.
-const ANSWERED: Micros = 20 * SECOND;
 
 fn run(options: &Options) -> Outcome {
     let mut turmoil = Turmoil::open(options);

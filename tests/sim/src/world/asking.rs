@@ -117,9 +117,21 @@ impl World {
     /// Commands that have waited for longer than this.
     #[must_use]
     pub fn overdue(&self, longer: Micros) -> Vec<String> {
+        self.overdue_of(longer, |_, _| true)
+    }
+
+    /// The same, of some peers.
+    pub(super) fn overdue_of(&self, longer: Micros, of: impl Fn(&Self, u32) -> bool) -> Vec<String> {
         let waiting = self.asked.iter().filter_map(|(_, asked)| asked.as_ref());
-        let late = waiting.filter(|asked| asked.at + longer < self.now);
+        let late = waiting.filter(|asked| asked.at + longer < self.now && of(self, asked.peer));
         late.map(|asked| format!("{} since {:.1} s: {:?}", asked.peer, secs(asked.at), asked.what)).collect()
+    }
+
+    /// A command's time begins now.
+    pub(super) fn ask_anew(&mut self, slot: u32) {
+        if let Some(asked) = &mut self.asked[slot as usize].1 {
+            asked.at = self.now;
+        }
     }
 
     /// The asker is gone: nobody waits.

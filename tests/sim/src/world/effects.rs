@@ -110,6 +110,10 @@ impl World {
         if let Some(disk) = peer.disk.as_deref_mut() {
             disk.commit_until(Micros::MAX, habits);
         }
+        // Commands could not be answered until now.
+        for slot in self.peers[number as usize].open.clone() {
+            self.ask_anew(slot);
+        }
         let parked = self.parked.remove(&number).unwrap_or_default();
         self.perform(number, Effects(parked));
     }

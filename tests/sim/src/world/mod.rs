@@ -13,6 +13,7 @@ mod asking;
 mod checks;
 mod effects;
 mod faults;
+mod invariants;
 mod life;
 mod past;
 
@@ -32,6 +33,8 @@ pub use self::asking::Mistake;
 use self::asking::{Asked, LookUp};
 pub use self::checks::{Load, Unsettled};
 use self::effects::UnderWay;
+pub(crate) use self::invariants::ANSWERED;
+use self::invariants::Invariants;
 use crate::churn::Churn;
 use crate::churn::trace::Change;
 use crate::measures::Measures;
@@ -203,6 +206,7 @@ pub struct World {
     zipf: Option<(u64, Zipf)>,
     /// The newest address of a name that a peer was told in one of its lives, and when; in small networks.
     told: HashMap<(u32, u32, u32), (u32, Micros)>,
+    invariants: Invariants,
     trace: Trace,
     scratch: Vec<u8>,
     pool: Records,
@@ -265,6 +269,7 @@ impl World {
             parked: BTreeMap::new(),
             zipf: None,
             told: HashMap::new(),
+            invariants: Invariants::default(),
             trace: Trace::default(),
             scratch: Vec::new(),
             pool: Records::default(),
@@ -313,6 +318,7 @@ impl World {
         } else if let Some((_, event)) = self.queue.pop() {
             self.happen(event);
         }
+        self.look_around();
         true
     }
 
@@ -383,6 +389,7 @@ impl World {
         let effects = overlay.handle(now, input);
         self.perform(peer, effects);
         self.set_deadline(peer);
+        self.check_turn(peer);
     }
 
     fn set_deadline(&mut self, peer: u32) {
