@@ -163,7 +163,7 @@ impl Said {
                 served.asked += 1;
                 let records = served.records.get(&get.key).into_iter().flatten();
                 let records = records.map(|record| Blob(record.clone())).collect();
-                Message::Got(Got { records, closer: Vec::new() })
+                Message::Got(Got { records, closer: Vec::new(), passed_over: false })
             }
             Message::Put(put) => {
                 let refused = Some(Reason::Limit.to_wire());

@@ -308,6 +308,13 @@ impl Map {
         lately.map(|gone| (&gone.id, &gone.hint.certificate))
     }
 
+    /// How many that were nearer to a key than a place are gone since then.
+    pub(crate) fn gone_nearer(&self, key: &Key, place: &Key, since: Instant) -> usize {
+        let own = place.distance(key);
+        let gone = self.gone.values().filter(|gone| gone.since >= since);
+        gone.filter(|gone| gone.id.distance(key) < own).count()
+    }
+
     /// Where a superpeer listens, in the map or gone from it.
     pub(crate) fn addresses(&self, peer: &PeerId) -> Option<&[Address]> {
         let hint = self.contact(peer).map(|contact| &contact.hint);

@@ -106,6 +106,7 @@ impl Overlay {
         let bundle = self.store.bundle(key, self.now.unix);
         let held = !self.is_stale() && bundle.devices().next().is_some();
         let held = held && self.is_superpeer() && self.is_among(key, self.inner());
+        let held = held && !self.is_passed_over(key);
         held.then(|| self.with_index(key, bundle, Source::Store))
     }
 

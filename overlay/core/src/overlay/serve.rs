@@ -217,7 +217,8 @@ impl Overlay {
         }
         let closer = if denied { closer(self) } else { Vec::new() };
         let records = bundle.records.iter().map(|record| Blob(record.bytes().clone())).collect();
-        Message::Got(Got { records, closer })
+        let passed_over = !denied && self.is_passed_over(&get.key);
+        Message::Got(Got { records, closer, passed_over })
     }
 
     fn serve_put(&mut self, put: Put) -> Message {

@@ -66,6 +66,8 @@ pub(super) struct WalkRun {
     shut_out: BTreeSet<PeerId>,
     /// What storers gave: those that are compared, or late.
     pub(super) gave: Vec<(PeerId, Bundle)>,
+    /// What a storer gave that may have been passed over: told if nobody else has anything.
+    spare: Option<(PeerId, Bundle)>,
     /// Whether it ended with a bundle.
     pub(super) found: bool,
     /// What late answers have made of it, verified.
@@ -95,6 +97,7 @@ impl WalkRun {
             caps: Caps::new(scope),
             shut_out: BTreeSet::new(),
             gave: Vec::new(),
+            spare: None,
             found: false,
             merged: None,
             told: Vec::new(),
@@ -299,6 +302,12 @@ impl Overlay {
     }
 
     fn end_walk(&mut self, id: u64, mut run: Box<WalkRun>, verdict: Verdict) {
+        if let Some((peer, bundle)) = run.spare.take()
+            && self.resolve_usable(run.owner, &bundle, &peer)
+        {
+            let hops = run.walk.depth(&peer);
+            return self.end_with(id, run, bundle, Some((peer, hops)));
+        }
         self.quiet(id, &mut run);
         let (denials, storers) = run.walk.tally();
         let (owner, answered) = (run.owner, run.walk.answered());
@@ -532,6 +541,10 @@ impl Overlay {
             let epochs = given.records.iter().filter(|record| record.certificate().is_none());
             self.take_epoch(&mut run, Bundle::new(epochs.cloned()));
             run.gave.push((peer, given));
+        } else if got.passed_over && !run.compares() {
+            run.steps.ended(&peer, self.now.instant, answer);
+            run.walk.failed(&peer);
+            run.spare.get_or_insert((peer, bundle));
         } else if !run.compares() && self.resolve_usable(run.owner, &bundle, &peer) {
             run.steps.ended(&peer, self.now.instant, answer);
             let hops = run.walk.found(&peer);

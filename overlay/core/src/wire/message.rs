@@ -162,6 +162,10 @@ pub struct Got {
     /// Superpeers closer to the key that the asker does not know, sent along with a denial.
     #[n(1)]
     pub closer: Vec<Hint>,
+    /// Puts may have passed the storer over: others know better, if there are any.
+    #[n(2)]
+    #[cbor(default)]
+    pub passed_over: bool,
 }
 
 /// Asks a storer to keep records of one key.

@@ -313,7 +313,7 @@ fn frames_that_make_no_sense_break_nothing() {
         let digest = Digest::from_bytes([1; 32]);
         let odd = |number: u64| match number % 14 {
             0 => Message::Hints(Hints { hints: Vec::new(), shared: None }),
-            1 => Message::Got(Got { records: Vec::new(), closer: Vec::new() }),
+            1 => Message::Got(Got { records: Vec::new(), closer: Vec::new(), passed_over: false }),
             2 => Message::PutDone(PutDone { results: Vec::new(), others: Vec::new() }),
             3 => Message::Registered(Registered { of: 0, acknowledgements: Vec::new() }),
             4 => {

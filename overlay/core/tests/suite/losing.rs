@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callbook_overlay::api::{Failure, Kin, Parallelism, Reply, Seen};
+use callbook_overlay::api::{Failure, Held, Kin, Parallelism, Reply, Seen};
+use callbook_overlay::certificate::DEVICE_LIFE;
 use callbook_overlay::key::PeerId;
 use callbook_overlay::time::Instant;
 use callbook_overlay::wire::Message;
@@ -251,4 +252,39 @@ fn a_forged_certificate_of_ones_own_makes_nobody_a_superpeer() {
         assert_eq!(as_superpeer(peer), 0, "seed {seed}");
         assert!((0..3).any(|index| as_superpeer(world.peer(index)) > 0), "seed {seed}: the control");
     }
+}
+
+/// Goal: a superpeer that was no storer of a name for a while, and is one again because others died, does not answer
+/// with the copy that it kept. Method: two of four storers crash, the name changes, they come back, it changes again, and
+/// they crash once more: who had taken their place holds the version in between, and is asked before anything moves.
+#[test]
+fn a_copy_from_before_others_came_back_is_not_told() {
+    let mut kept = 0;
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 10, 0, 4);
+        let key = world.key("alice");
+        let closest = world.closest(&key, 5);
+        let owner = (1..10).find(|index| !closest.contains(index)).expect("another one");
+        let (held, serial) = world.authority.held("alice");
+        world.register(owner, held);
+        let register = |world: &mut World, version: &str| {
+            let held = world.authority.held_again("alice", serial, DEVICE_LIFE);
+            world.register(owner, Held { display: String::from(version), ..held });
+            world.run_for(seconds(1));
+        };
+        world.run_for(seconds(100));
+        let (gone, heir) = (&closest[..2], closest[4]);
+        gone.iter().for_each(|index| world.crash(*index));
+        world.run_for(seconds(30));
+        register(&mut world, "second");
+        gone.iter().for_each(|index| world.start(*index, &[owner]));
+        world.run_for(seconds(30));
+        register(&mut world, "third");
+        gone.iter().for_each(|index| world.crash(*index));
+        world.run_for(Duration::from_millis(300));
+        kept += usize::from(world.record(heir, &key) != world.record(closest[2], &key));
+        let found = world.resolve(heir, "alice");
+        assert_eq!(found.devices[0].payload.display, "third", "seed {seed}: {found:?}");
+    }
+    assert!(kept > SEEDS as usize / 2, "{kept} of {SEEDS} held an older copy");
 }

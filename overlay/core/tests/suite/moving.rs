@@ -166,7 +166,8 @@ fn a_newcomer_that_denied_would_make_names_absent() {
                 && refused.reason == callbook_overlay::wire::Reason::Syncing.to_wire()
             {
                 let (records, closer) = (Vec::new(), Vec::new());
-                frame.message = Message::Got(callbook_overlay::wire::Got { records, closer });
+                frame.message =
+                    Message::Got(callbook_overlay::wire::Got { records, closer, passed_over: false });
             }
             Some(frame)
         }));

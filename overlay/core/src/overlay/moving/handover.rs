@@ -62,6 +62,7 @@ pub(super) struct HandOver {
 struct Source {
     peer: PeerId,
     id: u64,
+    began: Instant,
     promises: Promises,
     syncing: bool,
     /// What the request in flight asked for.
@@ -190,6 +191,18 @@ impl Overlay {
         self.moving.hand_over.as_ref().is_some_and(|run| !run.synced && run.stale)
     }
 
+    /// Whether puts may have passed us over, so that what we hold of a key is old: since we compared last so many
+    /// that were nearer to it are gone that we need not have been one of its r closest.
+    pub(in crate::overlay) fn is_passed_over(&self, key: &Key) -> bool {
+        let r = self.network.parameters.r;
+        let closest = self.map.closest(key, r).into_iter();
+        let Some(rank) = closest.map(crate::map::Contact::peer).position(|peer| peer == self.me) else {
+            return true;
+        };
+        let since = self.moving.confirmed.or(self.moving.since).unwrap_or_default();
+        self.place().is_some_and(|place| rank + self.map.gone_nearer(key, &place, since) >= r)
+    }
+
     /// Nobody has reached us for a while: what was stored and revoked meanwhile is learned before we
     /// answer for it, and those who have buried us hear that we live.
     pub(in crate::overlay) fn been_away(&mut self) {
@@ -246,7 +259,8 @@ impl Overlay {
         let range = self.range_at(&place, self.replicas());
         let (ranges, wanted, asked) = (alloc::vec![range], Vec::new(), Asked::Digest(range));
         let given = BTreeSet::new();
-        let source = Source { peer, id, promises, syncing: false, asked, ranges, wanted, given };
+        let (began, syncing) = (self.now.instant, false);
+        let source = Source { peer, id, began, promises, syncing, asked, ranges, wanted, given };
         if let Some(run) = &mut self.moving.hand_over {
             // Until now we knew nobody.
             run.synced &= run.beside || !run.finished.is_empty();
@@ -328,6 +342,7 @@ impl Overlay {
         } else {
             if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
                 run.finished.insert(source.peer);
+                self.moving.confirmed = Some(source.began);
             }
             return self.hand_over();
         };

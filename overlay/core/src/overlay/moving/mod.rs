@@ -54,6 +54,8 @@ pub(super) struct Moving {
     since: Option<Instant>,
     /// For how long the network had been there then.
     age_then: Duration,
+    /// When the last comparison began that showed all that we lacked.
+    confirmed: Option<Instant>,
     /// When we last compared with a neighbour for no reason.
     compared: Option<Instant>,
     /// Who is gone, or back, since the last repair.
