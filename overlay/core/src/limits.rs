@@ -249,8 +249,8 @@ pub const HELLO_INTERVAL: Duration = Duration::from_secs(10);
 pub const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(40);
 
 /// The interval between hellos is the link's age divided by this, between its bounds. *Guess*: ten
-/// seconds for the first ten minutes, forty from forty minutes on.
-pub const HELLO_STRETCH: u32 = 60;
+/// seconds for the first three minutes, forty from thirteen minutes on.
+pub const HELLO_STRETCH: u32 = 20;
 
 /// The load of who has as many children as it takes, or more. *Specification* (`wire.cddl`).
 pub const LOAD_MAX: u8 = 254;

@@ -38,7 +38,7 @@ impl Overlay {
     /// Names others to some children, if we have far more than others.
     pub(super) fn hand_children_on(&mut self) {
         let (own, mean) = (self.children.len(), self.mean_children());
-        if own < CHILDREN_TARGET / 2 || own * 4 < mean * 7 {
+        if own < CHILDREN_TARGET.min(self.children_max / 2) || own * 4 < mean * 7 {
             return;
         }
         let mut others = self.children_of_others();

@@ -171,10 +171,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interval_grows_from_ten_seconds_to_forty_in_the_first_hour() {
+    fn an_interval_grows_from_ten_seconds_to_forty_in_the_first_quarter_of_an_hour() {
         // Ages around both ends.
         let at = |minutes: u64| stretched(Duration::from_secs(60 * minutes)).as_secs();
-        assert_eq!([0, 10, 20, 40, 60, 10_000].map(at), [10, 10, 20, 40, 40, 40]);
+        assert_eq!([0, 3, 5, 10, 14, 10_000].map(at), [10, 10, 15, 30, 40, 40]);
     }
 
     #[test]
