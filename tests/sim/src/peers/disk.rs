@@ -100,6 +100,11 @@ impl Disk {
         fresh.unwrap_or_else(|| held().filter_map(|(_, bytes)| number_in(bytes)).max())
     }
 
+    /// The number of the last own record.
+    pub(crate) fn last_number(&self) -> Option<u64> {
+        self.sequences.iter().map(|(_, _, last)| *last).max()
+    }
+
     /// What the next run begins with.
     pub(crate) fn restored(&self) -> Restored {
         Restored {

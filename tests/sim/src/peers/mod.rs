@@ -87,6 +87,8 @@ pub(crate) struct Peer {
     pub(crate) life: u32,
     /// Counts its addresses.
     pub(crate) version: u32,
+    /// The number of its last record when one was acknowledged last.
+    pub(crate) acknowledged: u64,
     pub(crate) down: Down,
     /// Ours minus the true time, in seconds.
     pub(crate) skew: i32,
@@ -122,6 +124,7 @@ impl Peer {
             past: None,
             life: 0,
             version: 1,
+            acknowledged: 0,
             down: Down::Silent,
             skew: 0,
             temper: 0.0,

@@ -2,9 +2,9 @@
 //!
 //! *Safety*: while peers stop, come back with or without their disks, disks are full, the network parts, packets
 //! are lost and clocks are wrong, nobody is told a device that its holder did not make, and no acknowledged name is called
-//! absent. Of a name's storers never so many are lost within the time of a repair that a majority is gone;
-//! an absence that is told while the network is parted, or before it has grown together, is not counted: each
-//! side counts the superpeers that it has.
+//! absent, or told an old address because the new one is lost. Of those that acknowledged a name, a majority of its storers,
+//! never all are lost within the time of a repair; what is told of a name that has no copy on one side of a parted network,
+//! and absences until it has grown together, are not counted: each side counts the superpeers that it has.
 //! *Liveness*: faults stop, all start again. After [`SETTLES`] every superpeer knows all, every child has a
 //! parent that lives, acknowledged names have their copies and are told right from anywhere, and every
 //! command was answered. *Not here*: large networks (the other rows).
@@ -20,7 +20,7 @@ use crate::random::Random;
 use crate::report::{Figure, Outcome};
 use crate::signing::Signing;
 use crate::time::{MILLISECOND, MINUTE, Micros, SECOND, secs};
-use crate::world::ANSWERED;
+use crate::world::{ANSWERED, Mistake};
 
 pub(super) const ROW: Row = Row { letter: "turmoil", what: "everything fails at random, then nothing", run };
 
@@ -48,6 +48,7 @@ fn run(options: &Options) -> Outcome {
     let figures = vec![
         Figure::share("look-ups right, all along", users.first()),
         Figure::share("called absent though acknowledged", (users.existing.wrong, users.existing.all())),
+        Figure::share("stale, all along", (users.existing.stale, users.existing.all())),
     ];
     turmoil.stage.outcome(figures)
 }
@@ -60,8 +61,8 @@ struct Turmoil {
     lost: VecDeque<Micros>,
     down: Vec<u32>,
     parted_until: Option<Micros>,
-    /// When the network was parted, and until when that is an excuse.
-    parted: Vec<(Micros, Micros)>,
+    /// When the network was parted, until when, and until when that is an excuse.
+    parted: Vec<(Micros, Micros, Micros)>,
     /// So many storers may be lost at a time.
     spare: usize,
     /// Of three networks in ten disks fill up; from a stream of its own, so that the others are as they were.
@@ -73,20 +74,29 @@ impl Turmoil {
     fn open(options: &Options) -> Self {
         let mut random = Random::of(options.seed, "turmoil");
         let most = if random.chance(0.25) { 26 } else { 10 };
-        let superpeers = random.between(3, most) as u32;
+        let mut superpeers = random.between(3, most) as u32;
         let children = random.between(4, 24) as u32;
+        let mut r = [2, 3, 4, 5, 20][random.index(5)];
+        // Three networks in ten have more superpeers than storers; from a stream of its own, so that the others are as
+        // they were.
+        let mut roomy = Random::of(options.seed, "roomy");
+        if roomy.chance(0.3) {
+            r = [4, 20][roomy.index(2)];
+            superpeers = r as u32 + roomy.between(2, 8) as u32;
+        }
         let mut plan = Plan::new(&ROW, options, 1 + superpeers + children);
         plan.superpeers = 1 + superpeers;
         let settings = &mut plan.settings;
         settings.signing = if options.real == Some(true) { Signing::Real } else { Signing::Quick };
         settings.codec = true;
         settings.commit = 200 * MILLISECOND;
-        settings.parameters.r = [2, 3, 4, 5, 20][random.index(5)];
+        settings.parameters.r = r;
         settings.workload.look_up_every = Some(10 * SECOND);
         settings.workload.move_every = Some(2 * MINUTE);
         settings.conditions.round_trip = random.between(5, 180) * MILLISECOND;
         settings.conditions.loss = if random.chance(0.3) { 0.05 * random.unit() } else { 0.0 };
-        let spare = (settings.parameters.r.min(superpeers as usize + 1) - 1) / 2;
+        // A majority has what was acknowledged; one of them is left.
+        let spare = r.min(superpeers as usize + 1) / 2;
         let stage = Stage::open(plan);
         let mut turmoil = Self {
             stage,
@@ -213,7 +223,7 @@ impl Turmoil {
         self.stage.world.part(&side);
         let until = now + self.draw(5, 90) * SECOND;
         self.parted_until = Some(until);
-        self.parted.push((now, Micros::MAX));
+        self.parted.push((now, Micros::MAX, Micros::MAX));
     }
 
     fn join(&mut self) {
@@ -221,7 +231,7 @@ impl Turmoil {
         self.parted_until = None;
         let now = self.stage.world.now();
         if let Some(last) = self.parted.last_mut() {
-            last.1 = now + SETTLES;
+            (last.1, last.2) = (now, now + SETTLES);
         }
         // Either side may have lost what the other one keeps.
         self.lost.extend(std::iter::repeat_n(now, self.spare));
@@ -272,12 +282,22 @@ impl Turmoil {
     }
 
     /// Mistakes for which there is no excuse.
+    ///
+    /// While the network is parted a side may call absent what it has no copy of, and until both have grown together
+    /// either may count the superpeers that it has. A storer that has missed an address may tell the one before until it is
+    /// put right (row B has the bar for that), but not because what was acknowledged is gone: never so many storers
+    /// die that it could be.
     fn unsafe_answers(&self) -> Vec<String> {
-        let excused = |at: Micros| self.parted.iter().any(|(from, until)| (*from..*until).contains(&at));
+        let excused = |mistake: &Mistake| {
+            let within = |(from, _, until): &&(Micros, Micros, Micros)| (*from..*until).contains(&mistake.at);
+            let of = self.parted.iter().rfind(within);
+            of.is_some_and(|(_, joined, _)| mistake.at >= *joined || mistake.copies == 0)
+        };
         let mistakes = self.stage.world.mistakes.iter().filter(|mistake| match mistake.verdict {
-            Verdict::Wrong(Wrong::CalledAbsent) => !excused(mistake.at),
+            Verdict::Wrong(Wrong::CalledAbsent) => !excused(mistake),
+            Verdict::Stale => mistake.copies == 0 && !excused(mistake),
             Verdict::Wrong(Wrong::Invented | Wrong::Forged) => true,
-            Verdict::Right | Verdict::Old | Verdict::Stale | Verdict::Unknown => false,
+            Verdict::Right | Verdict::Old | Verdict::Unknown => false,
         });
         mistakes.map(|mistake| format!("at {:.3} s {mistake:?}", secs(mistake.at))).collect()
     }

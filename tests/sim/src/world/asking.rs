@@ -9,6 +9,7 @@ use super::World;
 use crate::measures::USERS;
 use crate::oracle::{Floor, Oracle, Verdict, Wanted, Wrong};
 use crate::peers::authority::{name_of, nobody};
+use crate::peers::disk::Disk;
 use crate::peers::{Departure, Kind, LOGIN, NOBODY, read_multiaddr};
 use crate::time::{MILLISECOND, Micros, SECOND, START_UNIX, from_secs, secs};
 use crate::workload::{Zipf, at_rank};
@@ -80,6 +81,9 @@ pub struct Mistake {
     pub held_by_closest: usize,
     /// Since when the name was acknowledged as it should have been told.
     pub since: Micros,
+    /// Superpeers that run, are not parted from the asker and have what was acknowledged last, or newer, on disk: with
+    /// none of them left it is lost to the asker.
+    pub copies: usize,
 }
 
 impl World {
@@ -372,8 +376,10 @@ impl World {
             held_by: 0,
             held_by_closest: 0,
             since: 0,
+            copies: 0,
         };
         if let Wanted::Of(name) = look_up.wanted {
+            mistake.copies = self.copies_for(asker, name);
             mistake.since = self.oracle.since(name);
             (mistake.held_by, mistake.held_by_closest) = self.held_by(name);
         }
@@ -404,6 +410,8 @@ impl World {
                 let life = DEVICE_LIFE_MAX.as_micros() as Micros;
                 let ends = (self.now + life).min(self.certified_for(peer));
                 self.oracle.acknowledged(peer, version, self.now, ends);
+                let known = &mut self.peers[peer as usize];
+                known.acknowledged = known.disk.as_deref().and_then(Disk::last_number).unwrap_or(0);
             }
             Notice::SuperpeerNeeded => self.is_needed(peer),
             Notice::SteppedDown => self.stepped_down(peer),

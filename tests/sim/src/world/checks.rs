@@ -62,6 +62,15 @@ impl World {
         (holders.iter().filter(holds).count(), closest.filter(holds).count())
     }
 
+    /// Superpeers that run, are not parted from a peer and have what was acknowledged last of a name, or newer, on disk.
+    pub(super) fn copies_for(&self, asker: u32, name: u32) -> usize {
+        let least = self.peers[name as usize].acknowledged;
+        let has = |(peer, held): &&(u32, Option<u64>)| {
+            held.is_some_and(|held| held >= least) && !self.network.parted(asker, *peer)
+        };
+        self.holders(name).iter().filter(has).count()
+    }
+
     /// Looks at a network that has had time to settle: at all of it if it is small, else at a sample.
     pub fn look_over(&mut self) -> Unsettled {
         let mut found = Unsettled { children: self.running(Kind::Child).len(), ..Unsettled::default() };
