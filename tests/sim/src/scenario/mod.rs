@@ -112,6 +112,9 @@ pub const ROWS: [&Row; 16] = [
     &growth::ROW,
 ];
 
+/// Bytes a second that a peer can send where capacity is the point. *Guess*: 10 Mbit/s, a home's uplink.
+const UPLINK: u64 = 1_250_000;
+
 /// Row B, which `scale` runs.
 pub const MODERN: &Row = &modern::ROW;
 

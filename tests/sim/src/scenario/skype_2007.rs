@@ -1,7 +1,7 @@
 //! E: 60 % of all peers restart within five minutes, as Skype's did in August 2007.
 
 use super::stage::{Plan, Stage, latency, right};
-use super::{Options, Row};
+use super::{Options, Row, UPLINK};
 use crate::measures::STARTERS;
 use crate::peers::{Departure, Kind};
 use crate::report::{Figure, Outcome};
@@ -15,6 +15,7 @@ pub(super) const ROW: Row = Row { letter: "E", what: "60 % of all peers restart 
 fn run(options: &Options) -> Outcome {
     let mut plan = Plan::new(&ROW, options, options.size(10_000));
     plan.settings.ask_at_start = true;
+    (plan.settings.conditions.uplink, plan.settings.conditions.processors) = (Some(UPLINK), true);
     let children_max = plan.settings.children_max as f64;
     let mut stage = Stage::open(plan);
     stage.warm_up();

@@ -3,7 +3,7 @@
 //! First their processes end, as Skype's did: machines close connections and refuse dials. Then their machines vanish in silence.
 
 use super::stage::{Plan, Stage};
-use super::{Options, Row};
+use super::{Options, Row, UPLINK};
 use crate::measures::OWN;
 use crate::peers::{Departure, Kind};
 use crate::report::summary::unevenness;
@@ -44,6 +44,7 @@ impl Told {
 fn fail(options: &Options, departure: Departure) -> (Told, Stage) {
     let mut plan = Plan::new(&ROW, options, options.size(10_000));
     plan.settings.retry = true;
+    (plan.settings.conditions.uplink, plan.settings.conditions.processors) = (Some(UPLINK), true);
     let mut stage = Stage::open(plan);
     stage.warm_up();
     let before = stage.world.running(Kind::Superpeer).len();

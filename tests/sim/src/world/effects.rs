@@ -15,7 +15,7 @@ use crate::network::dials::failed;
 use crate::network::flight::Flight;
 use crate::network::links::Found;
 use crate::network::unasked::acknowledged_at_once;
-use crate::network::{Carriage, DIAL_TIMEOUT, STAGGER};
+use crate::network::{Carriage, DIAL_TIMEOUT, Network, STAGGER};
 use crate::peers::disk::Habits;
 use crate::peers::{Down, Kind, address};
 use crate::time::Micros;
@@ -153,7 +153,8 @@ impl World {
         if let (Some(flight), Some(frame)) = (passage.flight, frame.take_if(|_| passage.flight.is_some())) {
             return self.send_off((link, found.other_end), frame, (flight, payload, together));
         }
-        let [first, again] = passage.arrivals;
+        let worked_on = |network: &mut Network, at| network.worked_on(found.other, at);
+        let [first, again] = passage.arrivals.map(|at| at.map(|at| worked_on(&mut self.network, at)));
         for at in [again, first].into_iter().flatten() {
             let at = self.in_order(link, at);
             // The second copy is made only where datagrams double.
@@ -322,7 +323,10 @@ impl World {
             if best.is_some_and(|(took, _)| took <= begins) {
                 break;
             }
-            let took = self.network.set_up_time(peer, other, *transport);
+            let took = self
+                .network
+                .set_up_time(peer, other, *transport)
+                .and_then(|took| Some(took + self.network.handshake(self.now, (peer, other), *transport)?));
             let up = took.map(|took| (begins + took, *transport));
             best = best.into_iter().chain(up).min_by_key(|(took, _)| *took);
             begins += STAGGER;
