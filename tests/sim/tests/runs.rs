@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callbook_sim::churn::{Churn, trace};
+use callbook_sim::churn::{Churn, Model, trace};
 use callbook_sim::measures::OWN;
 use callbook_sim::network::trips::Trips;
 use callbook_sim::oracle::Wanted;
@@ -44,6 +44,33 @@ fn one_seed_gives_one_run() {
     assert_eq!(one.trace, again.trace);
     assert_eq!(share(&one, "look-ups right"), share(&again, "look-ups right"));
     assert_ne!(one.trace, other.trace);
+}
+
+/// Goal: sessions that were measured, and those that are alike, can be put in. Method: a sample of sessions between half a
+/// minute and five, correlated; peers stop as often as it says, most look-ups are right, and one seed gives one run.
+#[test]
+fn measured_and_correlated_sessions_can_be_run() {
+    let run = || {
+        let options = Options { seed: 6, superpeers: Some(24), real: Some(false), ..Options::default() };
+        let mut plan = Plan::new(row("D").expect("a row"), &options, 100);
+        let sample: Vec<f64> = (30..=300).map(f64::from).collect();
+        let churn =
+            Churn { up: Model::measured(sample.clone()), down: Model::measured(sample), ..Churn::brutal() };
+        plan.settings.churn = Some(Churn { always_on: 0.1, correlation: 0.7, ..churn });
+        plan.settings.workload.look_up_every = Some(MINUTE);
+        plan.warm_up = 8 * MINUTE;
+        plan.measured = 8 * MINUTE;
+        let mut stage = Stage::open(plan);
+        stage.warm_up();
+        stage.measure();
+        let stopped = stage.world.measures.stopped;
+        (stopped, stage.users().first(), stage.world.trace())
+    };
+    let (stopped, (right, all), trace) = run();
+    // Nine tenths of 100 peers, once in 330 s each on average.
+    assert!((100..165).contains(&stopped), "{stopped}");
+    assert!(all > 300 && right * 10 > all * 9, "{right} of {all}");
+    assert_eq!(run().2, trace);
 }
 
 /// Goal: crashes are of both kinds. Method: the share of stops that nobody is told of, by default and as it was chosen.

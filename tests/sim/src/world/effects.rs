@@ -128,9 +128,7 @@ impl World {
         frame.write(&mut self.scratch);
         let payload = self.scratch.len() as u32 + LENGTH_BYTES;
         self.trace.add(link.0 ^ u64::from(payload) << 48);
-        if self.settings.codec {
-            self.trace.add_bytes(&self.scratch);
-        }
+        self.trace.add_bytes(&self.scratch);
         let (now, end) = (self.now, self.links.end(link));
         let together = end.sent.0 == now && end.sent.1 >= payload;
         end.sent =
