@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use callbook_overlay::Counters;
 use callbook_overlay::api::{Command, Relation, Reply};
 use callbook_overlay::limits::{
-    CACHE_MAX, DEAD_AFTER, HELLO_INTERVAL_MAX, HELLOS_MISSED, LOCAL_WATCHES_MAX, MAP_MAX, RECORD_BYTES_MAX,
-    RESOLVE_TIMEOUT, STANDBYS, STORED_MAX, WATCHES_MAX,
+    ATTACHMENT_LIFE, CACHE_MAX, LOCAL_WATCHES_MAX, MAP_MAX, RECORD_BYTES_MAX, RESOLVE_TIMEOUT, STANDBYS,
+    STORED_MAX, WATCHES_MAX,
 };
 
 use super::World;
@@ -30,10 +30,9 @@ const EVERY: Micros = 10 * SECOND;
 /// Superpeers that are looked at each time in larger ones.
 const AT_A_TIME: usize = 4;
 
-/// A child and its parent agree again after this: silence is noticed within three of the longest intervals between hellos
-/// (*specification*, DESIGN §4), then a look is due.
-const AGREED: Micros =
-    (HELLO_INTERVAL_MAX.as_micros() * HELLOS_MISSED as u128 + DEAD_AFTER.as_micros()) as u64 + EVERY;
+/// A child and its parent agree again after this: a child that vanishes keeps its place until its attachment ends
+/// (*specification*, DESIGN §5: ten minutes), then a look is due.
+const AGREED: Micros = ATTACHMENT_LIFE.as_micros() as u64 + EVERY;
 
 /// No command takes longer than the slowest of them, a look-up whose absence is confirmed, and a little. *Guess*, as in
 /// turmoil: a registration may wait for a parent and is tried again.
