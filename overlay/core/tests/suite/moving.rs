@@ -530,6 +530,7 @@ fn an_older_record_is_answered_with_the_newer_one_unless_it_is_forged() {
         let mut bytes = older.bytes().to_vec();
         *bytes.last_mut().expect("a record") ^= 1;
         let fake = Record::parse(bytes).expect("the form of a record");
+        let named = |record: &Record| Item::of(&record.header().key, &record.digest());
         // It misses the update, whoever else tells it.
         world.tamper = Some(Box::new(move |_, to, frame| {
             let is_put = matches!(frame.message, Message::Put(_));
@@ -550,12 +551,14 @@ fn an_older_record_is_answered_with_the_newer_one_unless_it_is_forged() {
                     return None;
                 }
                 Message::Digests(digests) if from == liar && forged => {
-                    let items = digests.items.iter_mut().filter(|item| item.digest == older.digest());
-                    items.for_each(|item| item.digest = fake.digest());
+                    let items = digests.items.0.iter_mut().filter(|item| **item == named(&older));
+                    items.for_each(|item| *item = named(&fake));
                 }
-                Message::Pull(items) if to == liar && forged => {
-                    let items = items.items.iter_mut().filter(|item| item.digest == fake.digest());
-                    items.for_each(|item| item.digest = older.digest());
+                Message::Pull(items) if to == liar => {
+                    // So that the whole record is sent.
+                    items.chains.0.clear();
+                    let items = items.items.0.iter_mut().filter(|item| **item == named(&fake));
+                    items.for_each(|item| *item = named(&older));
                 }
                 Message::Pulled(pulled) if from == liar => {
                     for record in &mut pulled.records {
