@@ -10,13 +10,14 @@ import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-export const CALLBOOK = process.env.CALLBOOK_BIN ?? join(ROOT, "target", "debug", "callbook");
+const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
+export const CALLBOOK = process.env.CALLBOOK_BIN ?? join(TARGET, "debug", "callbook");
 const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
 
 /** Starts `callbook demo`, and waits until it says that its network runs on. */
 export async function startDemo(superpeers = 3, children = 4) {
   const child = spawn(CALLBOOK, ["demo", "--superpeers", `${superpeers}`, "--children", `${children}`], { stdio: ["ignore", "pipe", "pipe"] });
-  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const ended = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
   let said = "";
   child.stdout.on("data", (text) => (said += text));
   const folders = [];
@@ -27,7 +28,7 @@ export async function startDemo(superpeers = 3, children = 4) {
     if (folder) folders.push(folder);
     if (line.startsWith("Everybody's password")) break;
   }
-  if (folders.length === 0) throw new Error(`the demo ended early:\n${said}`);
+  if (folders.length === 0) throw new Error(`${CALLBOOK} demo ended early (${await ended}):\n${said}`);
   // What it says from here on nobody reads, and nobody may be kept waiting for it.
   child.stderr.resume();
   const stop = async () => {

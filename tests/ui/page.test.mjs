@@ -19,7 +19,9 @@ const NOBODY = "nobody-of-this-name";
 let demo, chrome, parent;
 
 before(async () => {
-  [demo, chrome] = await Promise.all([startDemo(), startBrowser()]);
+  // One after the other: what has started is stopped, if the next one does not.
+  demo = await startDemo();
+  chrome = await startBrowser();
   // One of the superpeers was killed in the demo.
   for (const name of ["sp-1", "sp-2", "sp-3"]) {
     const url = await callbook(join(demo.root, name), "ui").catch(() => null);
