@@ -25,8 +25,11 @@ impl Driver {
                 Effect::Changed { command, outcome } => self.changed(command, outcome),
                 Effect::Persist { writes, durable } => {
                     if let Some(token) = self.parts.store.persist(writes, durable) {
-                        self.parked.insert(token, effects);
-                        return;
+                        // What was seen needs no disk, and what is seen next is written down before the rest.
+                        let (seen, rest): (Vec<_>, Vec<_>) =
+                            effects.partition(|effect| matches!(effect, Effect::Seen { .. }));
+                        self.parked.insert(token, rest.into_iter());
+                        return self.perform(seen.into_iter());
                     }
                 }
                 Effect::Dial { peer, addresses, transports } => self.dial(peer, &addresses, transports),
