@@ -120,7 +120,7 @@ impl Panel {
 
     fn to_json(&self, id: u32, (x, y): (u32, u32)) -> Value {
         let (kind, options, custom) = self.looks();
-        json!({
+        let mut panel = json!({
             "id": id,
             "type": kind,
             "title": self.title,
@@ -133,7 +133,12 @@ impl Panel {
             },
             "options": options,
             "targets": self.targets(),
-        })
+        });
+        if self.draw == Draw::Heatmap {
+            // Columns side by side, each of a few scrapes: `$__interval` is as wide as one.
+            panel["interval"] = "1m".into();
+        }
+        panel
     }
 
     fn targets(&self) -> Vec<Value> {

@@ -118,7 +118,7 @@ fn lengths() -> Vec<Panel> {
             .ask("{{le}}", distribution),
         quantiles(lines("Session length", "s", "Quantiles of the sessions that ended in the range. Open ones are not in it, nor who moved to another parent, so it leans to short ones: read it beside the survival of those present."), &PEER_SESSION_DURATION, GONE),
         Panel::new(Draw::Heatmap, "Session lengths over time", "s", "How many sessions of which length ended when.")
-            .ask("{{le}}", format!("sum by (le) ({})", grown(&PEER_SESSION_DURATION, "bucket", GONE, "$__rate_interval"))),
+            .ask("{{le}}", format!("sum by (le) ({})", grown(&PEER_SESSION_DURATION, "bucket", GONE, "$__interval"))),
         quantiles(lines("Downtime", "s", "Quantiles of the time between the end of a session and the same peer's next one, in the range; only of peers that came back to the same superpeer."), &PEER_DOWNTIME, CHILD),
         bars("Survival of those present", "percentunit", "The share of the children online whose session is at least so old. Nothing while none is online.").ask(
             "{{threshold}}",

@@ -74,6 +74,7 @@ pub fn filled(expr: &str, chosen: &Chosen<'_>) -> String {
     let mut filled = expr.to_owned();
     for (variable, value) in [
         ("$__rate_interval", chosen.rate_interval),
+        ("$__interval", chosen.rate_interval),
         ("$__range", chosen.range),
         ("$instance", ".+"),
         ("$job", ".+"),

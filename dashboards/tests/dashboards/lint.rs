@@ -28,7 +28,7 @@ const UNITS: [&str; 12] = [
 ];
 
 /// Windows that are part of a panel's definition.
-const WINDOWS: [&str; 6] = ["1h", "1d", "$__range", "$__rate_interval", "1h:1m", "1m"];
+const WINDOWS: [&str; 7] = ["1h", "1d", "$__range", "$__interval", "$__rate_interval", "1h:1m", "1m"];
 
 fn each_panel(check: impl Fn(&Dashboard, &Panel)) {
     for dashboard in all() {

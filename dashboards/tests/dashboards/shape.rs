@@ -133,6 +133,7 @@ const PANEL: Shape = Keys(&[
     ("gridPos", NEEDED, PLACE),
     ("fieldConfig", NEEDED, FIELDS),
     ("targets", NEEDED, List(&TARGET)),
+    ("interval", FREE, Text),
 ]);
 
 const VARIABLE: Shape = Keys(&[
