@@ -194,13 +194,10 @@ impl Overlay {
     /// Whether puts may have passed us over, so that what we hold of a key is old: since we compared last so many
     /// that were nearer to it are gone that we need not have been one of its r closest.
     pub(in crate::overlay) fn is_passed_over(&self, key: &Key) -> bool {
-        let r = self.network.parameters.r;
-        let closest = self.map.closest(key, r).into_iter();
-        let Some(rank) = closest.map(crate::map::Contact::peer).position(|peer| peer == self.me) else {
-            return true;
-        };
+        let Some(place) = self.place() else { return true };
         let since = self.moving.confirmed.or(self.moving.since).unwrap_or_default();
-        self.place().is_some_and(|place| rank + self.map.gone_nearer(key, &place, since) >= r)
+        let gone = self.map.gone_nearer(key, &place, since);
+        !self.is_among(key, self.network.parameters.r.saturating_sub(gone))
     }
 
     /// Nobody has reached us for a while: what was stored and revoked meanwhile is learned before we
