@@ -127,6 +127,25 @@ pub struct Sent {
     pub bytes: u64,
 }
 
+/// What peers of one kind have sent.
+#[derive(Debug, Clone)]
+pub struct Traffic {
+    /// Bytes of all.
+    pub bytes: u64,
+    /// Messages, by their kind.
+    pub kinds: Vec<Sent>,
+    /// Bytes of their half of connections that came up.
+    pub connections: u64,
+    /// What was sent beside messages and connections, in the order of [`BESIDE`].
+    pub beside: [Sent; 4],
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { bytes: 0, kinds: vec![Sent::default(); 256], connections: 0, beside: [Sent::default(); 4] }
+    }
+}
+
 /// Peers of one kind over time.
 #[derive(Debug, Clone, Copy, Default)]
 struct There {
@@ -163,14 +182,10 @@ pub struct Measures {
     pub stopped: u64,
     /// Those of them whose machine vanished.
     pub vanished: u64,
-    /// What was sent, by kind of message.
-    pub kinds: Vec<Sent>,
-    /// Connections set up.
-    pub dials: Sent,
-    /// What was sent beside messages and connections, in the order of [`BESIDE`].
-    pub beside: [Sent; 4],
-    /// Bytes sent by superpeers, and by children.
-    pub bytes: [u64; 2],
+    /// Dials, also those that failed.
+    pub dials: u64,
+    /// What superpeers have sent, and children.
+    pub sent: [Traffic; 2],
     /// Answers over time since the run began, one step each.
     pub line: Vec<Tally>,
     there: [There; 2],
@@ -191,10 +206,8 @@ impl Default for Measures {
             started: 0,
             stopped: 0,
             vanished: 0,
-            kinds: vec![Sent::default(); 256],
-            dials: Sent::default(),
-            beside: [Sent::default(); 4],
-            bytes: [0; 2],
+            dials: 0,
+            sent: Default::default(),
             line: Vec::new(),
             there: [There::default(); 2],
         }
@@ -214,7 +227,7 @@ pub enum Beside {
     Login,
 }
 
-/// Words for [`Measures::beside`].
+/// Words for [`Traffic::beside`].
 pub const BESIDE: [&str; 4] =
     ["dials that fail", "acknowledgements alone", "keep-alives", "the login server"];
 
@@ -258,18 +271,27 @@ impl Measures {
 
     /// A frame was sent.
     pub(crate) fn sent(&mut self, kind: Kind, message: &Message, bytes: u32) {
-        let sent = &mut self.kinds[usize::from(message.kind().min(255))];
+        let traffic = &mut self.sent[of(kind)];
+        let sent = &mut traffic.kinds[usize::from(message.kind().min(255))];
         sent.count += 1;
         sent.bytes += u64::from(bytes);
-        self.bytes[of(kind)] += u64::from(bytes);
+        traffic.bytes += u64::from(bytes);
     }
 
     /// Something beside messages was sent.
     pub(crate) fn sent_beside(&mut self, kind: Kind, what: Beside, bytes: u64) {
-        let sent = &mut self.beside[what as usize];
+        let traffic = &mut self.sent[of(kind)];
+        let sent = &mut traffic.beside[what as usize];
         sent.count += 1;
         sent.bytes += bytes;
-        self.bytes[of(kind)] += bytes;
+        traffic.bytes += bytes;
+    }
+
+    /// A side of a connection was set up.
+    pub(crate) fn sent_to_connect(&mut self, kind: Kind, bytes: u64) {
+        let traffic = &mut self.sent[of(kind)];
+        traffic.connections += bytes;
+        traffic.bytes += bytes;
     }
 
     /// A look-up of a group begins; whether somebody holds the name.

@@ -3,7 +3,7 @@
 //! *Not here*: bars (`scenario`).
 
 use super::{Figure, memory};
-use crate::measures::{BESIDE, Group, NEVER, SOURCES, USERS, is_for_look_ups, kind_word, quantile};
+use crate::measures::{BESIDE, Group, NEVER, SOURCES, USERS, is_for_look_ups, kind_word, of, quantile};
 use crate::oracle::Verdict;
 use crate::peers::Kind;
 use crate::world::{Load, World};
@@ -74,47 +74,55 @@ fn look_ups(world: &World, all: &mut Vec<Figure>) {
     times("start to first parent", world.times_to_attach(), all);
 }
 
+/// Seconds that peers of these kinds have run, all together.
+fn seconds(world: &World, kinds: &[Kind]) -> f64 {
+    kinds.iter().map(|kind| world.measures.seconds(*kind, world.now())).sum::<f64>().max(1.0)
+}
+
+const BOTH: [Kind; 2] = [Kind::Superpeer, Kind::Child];
+
 /// Bytes a second that a live peer sends, all peers together.
 #[must_use]
 pub fn sent_per_peer(world: &World) -> f64 {
-    let measures = &world.measures;
-    let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
-    (measures.bytes[0] + measures.bytes[1]) as f64 / seconds.max(1.0)
+    world.measures.sent.iter().map(|sent| sent.bytes).sum::<u64>() as f64 / seconds(world, &BOTH)
 }
 
 /// Bytes a second that a live peer sends to know others and to look names up, connections left out: what protocols
 /// that store nothing send, too.
 #[must_use]
 pub fn sent_for_look_ups(world: &World) -> f64 {
-    let measures = &world.measures;
-    let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
-    let kinds = measures.kinds.iter().enumerate().filter(|(kind, _)| is_for_look_ups(*kind));
-    kinds.map(|(_, sent)| sent.bytes).sum::<u64>() as f64 / seconds.max(1.0)
+    let kinds = world.measures.sent.iter().flat_map(|sent| sent.kinds.iter().enumerate());
+    let bytes: u64 = kinds.filter(|(kind, _)| is_for_look_ups(*kind)).map(|(_, sent)| sent.bytes).sum();
+    bytes as f64 / seconds(world, &BOTH)
 }
 
 /// Bytes a second that a live peer of a kind sends.
 #[must_use]
 pub fn sent_by(world: &World, kind: Kind) -> f64 {
-    let bytes = world.measures.bytes[crate::measures::of(kind)];
-    bytes as f64 / world.measures.seconds(kind, world.now()).max(1.0)
+    world.measures.sent[of(kind)].bytes as f64 / seconds(world, &[kind])
 }
 
 fn bytes(world: &World, all: &mut Vec<Figure>) {
-    let measures = &world.measures;
     all.push(Figure::number("sent by a peer", sent_per_peer(world), "B/s"));
-    all.push(Figure::number("sent by a superpeer", sent_by(world, Kind::Superpeer), "B/s"));
-    all.push(Figure::number("sent by a child", sent_by(world, Kind::Child), "B/s"));
-    let seconds = measures.seconds(Kind::Superpeer, world.now()) + measures.seconds(Kind::Child, world.now());
-    all.push(Figure::number("of it for connections", measures.dials.bytes as f64 / seconds.max(1.0), "B/s"));
-    for (word, sent) in BESIDE.iter().zip(measures.beside) {
-        all.push(Figure::number(format!("of it for {word}"), sent.bytes as f64 / seconds.max(1.0), "B/s"));
-    }
-    let mut kinds: Vec<_> = measures.kinds.iter().enumerate().filter(|(_, sent)| sent.count > 0).collect();
-    kinds.sort_by_key(|(_, sent)| core::cmp::Reverse(sent.bytes));
-    for (kind, sent) in kinds.into_iter().take(KINDS) {
-        let mean = sent.bytes as f64 / sent.count as f64;
-        let what = format!("of it {} ({:.0} B each)", kind_word(kind), mean);
-        all.push(Figure::number(what, sent.bytes as f64 / seconds.max(1.0), "B/s"));
+    for (kind, word) in [(Kind::Superpeer, "superpeer"), (Kind::Child, "child")] {
+        let (sent, seconds) = (&world.measures.sent[of(kind)], seconds(world, &[kind]));
+        if sent.bytes == 0 {
+            continue;
+        }
+        let mut add = |what: String, bytes: u64| {
+            all.push(Figure::number(what, bytes as f64 / seconds, "B/s"));
+        };
+        add(format!("sent by a {word}"), sent.bytes);
+        add(format!("{word}: for connections"), sent.connections);
+        for (what, sent) in BESIDE.iter().zip(sent.beside) {
+            add(format!("{word}: for {what}"), sent.bytes);
+        }
+        let mut kinds: Vec<_> = sent.kinds.iter().enumerate().filter(|(_, sent)| sent.count > 0).collect();
+        kinds.sort_by_key(|(_, sent)| core::cmp::Reverse(sent.bytes));
+        for (kind, sent) in kinds.into_iter().take(KINDS) {
+            let mean = sent.bytes as f64 / sent.count as f64;
+            add(format!("{word}: {} ({mean:.0} B each)", kind_word(kind)), sent.bytes);
+        }
     }
 }
 
@@ -129,7 +137,7 @@ fn peers(world: &World, all: &mut Vec<Figure>) {
     all.push(Figure::number("starts", measures.started as f64 / length, "/s"));
     all.push(Figure::number("stops", measures.stopped as f64 / length, "/s"));
     all.push(Figure::share("stops without a word", (measures.vanished, measures.stopped)));
-    all.push(Figure::number("dials", measures.dials.count as f64 / length, "/s"));
+    all.push(Figure::number("dials", measures.dials as f64 / length, "/s"));
     all.push(Figure::number("parents lost", measures.detached as f64 / length, "/s"));
     all.push(Figure::number("registrations acknowledged", measures.registered as f64 / length, "/s"));
     all.push(Figure::number("registrations failed at first", measures.registrations_failed as f64, ""));

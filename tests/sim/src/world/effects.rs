@@ -10,7 +10,7 @@ use callbook_overlay::key::PeerId;
 use callbook_overlay::wire::Frame;
 
 use super::{Event, World};
-use crate::measures::{Beside, of};
+use crate::measures::Beside;
 use crate::network::dials::failed;
 use crate::network::flight::Flight;
 use crate::network::links::Found;
@@ -268,7 +268,7 @@ impl World {
         let other = self.by_id.get(&whom).copied();
         self.trace.add(u64::from(other.unwrap_or(u32::MAX)));
         if self.measures.since.is_some() {
-            self.measures.dials.count += 1;
+            self.measures.dials += 1;
         }
         let reachable = other.filter(|other| {
             let there = &self.peers[*other as usize];
@@ -333,8 +333,7 @@ impl World {
                 if self.measures.since.is_some() {
                     let kind = self.peers[side as usize].kind();
                     self.peers[side as usize].sent += bytes;
-                    self.measures.bytes[of(kind)] += bytes;
-                    self.measures.dials.bytes += bytes;
+                    self.measures.sent_to_connect(kind, bytes);
                 }
             }
         }
