@@ -1,12 +1,12 @@
 //! Dials that fail: how long that takes, what the dialler is told, and what it sends.
 //!
 //! Over TCP a machine on which nobody listens refuses after a round trip; over QUIC it is silent, since quinn does not hear
-//! of ICMP (spikes.md, *measured*). *Simplified*: transports are tried at once, and the dial ends with the first refusal.
-//! *Not here*: dials that come about (`super`).
+//! of ICMP (spikes.md, *measured*). Transports are tried one after the other; who has refused is given up when the others
+//! have had [`STAGGER`], too. *Not here*: dials that come about (`super`).
 
 use callbook_overlay::api::{DialEnd, Transport};
 
-use super::{Carriage, DIAL_TIMEOUT};
+use super::{Carriage, DIAL_TIMEOUT, STAGGER};
 use crate::time::{MILLISECOND, Micros, SECOND};
 
 /// Headers of UDP over IPv4. *Specification* (RFC 768, RFC 791).
@@ -53,7 +53,9 @@ pub(crate) fn failed(carriage: Carriage, transports: &[Transport], refuses: Opti
         (Transport::Tcp, Some(_)) => SYN_BYTES,
         (Transport::Tcp | Transport::Quic, _) => unanswered(*transport),
     });
-    Failed { wait: refused.unwrap_or(DIAL_TIMEOUT), end, bytes: bytes.sum() }
+    // The second one begins when the first has had its time; one that begins after a refusal has as long.
+    let others = STAGGER * (transports.len() as u64).saturating_sub(1);
+    Failed { wait: refused.unwrap_or(DIAL_TIMEOUT) + others, end, bytes: bytes.sum() }
 }
 
 /// Bytes of a handshake to which nobody answers.
@@ -90,9 +92,9 @@ mod tests {
         let of = |transports: &[Transport], refuses| failed(Carriage::Streams, transports, refuses);
         let silent = |wait, bytes| Failed { wait, end: DialEnd::Silent, bytes };
         let refused = |wait, bytes| Failed { wait, end: DialEnd::Refused, bytes };
-        assert_eq!(of(&both, None), silent(5 * SECOND, quic + 5 * syn));
-        assert_eq!(of(&both, Some(trip)), refused(trip, quic + syn));
-        assert_eq!(of(&turned, Some(trip)), refused(trip, quic + syn));
+        assert_eq!(of(&both, None), silent(6 * SECOND, quic + 5 * syn));
+        assert_eq!(of(&both, Some(trip)), refused(SECOND + trip, quic + syn));
+        assert_eq!(of(&turned, Some(trip)), refused(SECOND + trip, quic + syn));
         assert_eq!(of(&[Transport::Tcp], Some(trip)), refused(trip, syn));
         assert_eq!(of(&[Transport::Quic], Some(trip)), silent(5 * SECOND, quic));
         assert_eq!(failed(Carriage::Datagrams, &both, None), silent(5 * SECOND, 20));
