@@ -200,6 +200,11 @@ impl Store {
         alike.find(|record| !expired(record, now))
     }
 
+    /// Whether anything is held and valid under the name of an item.
+    pub(crate) fn holds_beside(&self, item: &Item, now: Unix) -> bool {
+        self.valid(&Range::around(&item.key(), ITEM_BITS), now).next().is_some()
+    }
+
     /// What is held and valid in a range, sorted.
     pub(crate) fn items(&self, range: &Range, now: Unix) -> Vec<Item> {
         let mut items: Vec<Item> = self.valid(range, now).map(item).collect();

@@ -380,9 +380,11 @@ impl Overlay {
         let (Asked::Digest(range), Some(place)) = (&source.asked, self.place()) else { return false };
         source.syncing |= digests.syncing;
         if digests.parts.is_empty() {
-            let ours =
-                |item: &Item| self.stores(&item.key()) && self.store.named(item, self.now.unix).is_none();
-            let held = |item: &&Item| self.store.named(item, self.now.unix).is_some();
+            let now = self.now.unix;
+            let held = |item: &&Item| self.store.named(item, now).is_some();
+            // What we hold of a name beside it may be newer, wherever we stand, and the source what others ask.
+            let concerns = |item: &Item| self.stores(&item.key()) || self.store.holds_beside(item, now);
+            let ours = |item: &Item| concerns(item) && !held(&item);
             let items = digests.items.0.iter().take(ITEMS_MAX);
             let named: BTreeSet<Item> = items.filter(|item| range.contains(&item.key())).copied().collect();
             let same = self.store.count_in(range, digests.same);
