@@ -149,6 +149,10 @@ pub const GONE_REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 /// How long superpeers that failed us count as a sign that we are cut off. *Guess*.
 pub const CUT_OFF_FOR: Duration = Duration::from_secs(600);
 
+/// Those that fail us because we are cut off do so within this. *Guess*: as long as silence on an old link is no death
+/// ([`HELLO_INTERVAL_MAX`], [`HELLOS_MISSED`]).
+pub const CUT_OFF_WITHIN: Duration = Duration::from_secs(120);
+
 /// How many neighbours have to say that the network was there before us, where there are so many: one may lie. *Guess*.
 pub const VOUCHERS_MIN: usize = 2;
 

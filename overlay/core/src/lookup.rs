@@ -14,7 +14,8 @@
 //! Only the `width` closest candidates count and are asked; an answer may name closer ones. The walk
 //! starts narrow (one request, hedged, or α), goes on with α after the first denial and asks all that
 //! are left once α have answered. A candidate that can't be reached is dead and is left out, the next
-//! closest takes its place; one that is silent stays, and counts as no denial.
+//! closest takes its place; one that is silent stays, and counts as no denial. In place of one that is unready the
+//! next closest is asked as well.
 //!
 //! Source: Kademlia §2.3 (paper); states after rust-libp2p's `ClosestPeersIter`. *Not here*: sending,
 //! clocks, records.
@@ -23,7 +24,7 @@ use alloc::vec::Vec;
 
 use crate::api::Parallelism;
 use crate::key::{Distance, Key, PeerId};
-use crate::limits::CANDIDATES_MAX;
+use crate::limits::{CANDIDATES_MAX, SPARED_FROM};
 
 /// What the walk is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub(crate) struct Walk {
     pub(crate) key: Key,
     pub(crate) goal: Goal,
     width: usize,
+    /// So many that are unready need not deny.
+    spared: usize,
     alpha: usize,
     parallelism: Parallelism,
     candidates: Vec<Candidate>,
@@ -88,7 +91,8 @@ pub(crate) struct Walk {
 impl Walk {
     pub(crate) fn new(key: Key, goal: Goal, width: usize, alpha: usize, parallelism: Parallelism) -> Self {
         let (candidates, left_out) = (Vec::with_capacity(width.min(CANDIDATES_MAX)), Vec::new());
-        Self { key, goal, width, alpha, parallelism, candidates, left_out, requests: 0 }
+        let spared = spared(width);
+        Self { key, goal, width, spared, alpha, parallelism, candidates, left_out, requests: 0 }
     }
 
     /// Adds a candidate found after `depth` requests in sequence.
@@ -250,10 +254,18 @@ impl Walk {
         self.candidates.iter().any(|candidate| matches!(candidate.state, State::Asked | State::Late))
     }
 
-    /// Denials among the closest, and how many count.
+    /// Denials among the closest, and how many count: all but those that are [`Self::spared`].
     pub(crate) fn tally(&self) -> (usize, usize) {
-        let closest = self.closest();
-        (closest.iter().filter(|candidate| candidate.state == State::Denied).count(), closest.len())
+        (self.count(State::Denied), self.closest().len() - self.spared())
+    }
+
+    /// How many are unready that need not deny: in place of each the next one was asked.
+    pub(crate) fn spared(&self) -> usize {
+        self.count(State::Unready).min(self.spared)
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.closest().iter().filter(|candidate| candidate.state == state).count()
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
@@ -308,9 +320,17 @@ impl Walk {
     }
 }
 
+/// Of `storers` closest so many may be unready, and others in their place deny, and a name is still absent: whatever
+/// majority of the closest had stored it, one of them is among more than two thirds that deny. Where there are few each
+/// one counts: what was a majority may have been others.
+fn spared(storers: usize) -> usize {
+    let spared = (storers / 2 + storers * 2 / 3 + 1).saturating_sub(storers);
+    if storers < SPARED_FROM { 0 } else { spared }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Goal, Parallelism, Verdict, Walk};
+    use super::{Goal, Parallelism, Verdict, Walk, spared};
     use crate::key::{Key, PeerId};
 
     fn peer(number: u8) -> PeerId {
@@ -372,6 +392,25 @@ mod tests {
         assert_eq!(walk.verdict(), Verdict::Waiting);
         walk.denied(&peer(3));
         assert_eq!(walk.verdict(), Verdict::Absent);
+    }
+
+    #[test]
+    fn of_many_storers_some_may_be_unready_and_whatever_a_majority_holds_is_not_absent() {
+        // Twenty and their replacements: four unready are spared, a fifth is not.
+        for (unready, verdict) in [(4, Verdict::Absent), (5, Verdict::Waiting)] {
+            let mut walk = walk(Goal::Value, 20, 26);
+            (1..=unready).for_each(|number| assert!(walk.unready(&peer(number)) && walk.widen_by_one() > 20));
+            (unready + 1..unready + 7).for_each(|number| walk.failed(&peer(number)));
+            (unready + 7..=unready + 20).for_each(|number| drop(walk.denied(&peer(number))));
+            assert_eq!(walk.verdict(), verdict, "{unready}");
+        }
+        // A majority of all, without the unready, is more than those that need not deny, replaced or not.
+        for storers in 1..100_usize {
+            let (majority, unready) = (storers / 2 + 1, spared(storers));
+            for asked in [storers, storers - unready] {
+                assert!(majority - unready > asked - (asked * 2 / 3 + 1), "{storers}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,10 @@ use core::time::Duration;
 
 use super::TTL_DEFAULT;
 
+/// Of fewer closest to a name all count that are still taking their range over, when it is to be absent. *Guess*: half
+/// of r, twice what a small network has.
+pub const SPARED_FROM: usize = 10;
+
 /// A storer with a link is given up by a look-up after this at the earliest. *Guess*: far above a
 /// usual round trip, so that only one that hangs is passed over.
 pub const STORER_TIMEOUT_MIN: Duration = Duration::from_secs(1);

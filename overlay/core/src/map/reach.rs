@@ -9,7 +9,7 @@
 //!  as many are missing as there                no        no                  yes
 //!  more are missing                            no        no                   no
 //! ```
-//! *Missing* is who has failed us within [`CUT_OFF_FOR`] and may still be there: not who said goodbye, and
+//! *Missing* is who has failed us within [`CUT_OFF_FOR`], at most [`CUT_OFF_WITHIN`] from the others, and may still be there: not who said goodbye, and
 //! not who refuses after we had met, which is dead. Who refuses before we ever met may be about to start, as
 //! all do after a power cut: it is *awaited*. Then it counts among the storers of a key as well, and what it may
 //! hold nobody else can deny; but not if one who has been there all the while has vouched for the network.
@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 
 use super::{Gone, Map};
 use crate::key::Key;
-use crate::limits::CUT_OFF_FOR;
+use crate::limits::{CUT_OFF_FOR, CUT_OFF_WITHIN};
 use crate::time::Instant;
 
 /// How many of the superpeers that we knew lately are there, ourselves among them: fewer than half of them, half,
@@ -39,7 +39,7 @@ pub(crate) enum Reach {
 impl Map {
     /// How much of the network is left to us.
     pub(crate) fn reach(&self, now: Instant) -> Reach {
-        let missing = self.gone.values().filter(|gone| self.is_missing(gone, now)).count();
+        let missing = self.missing(now);
         // One of two is rather dead, unless we have never met: then neither can tell who was to start first.
         let awaited = || self.gone.values().any(|gone| self.is_awaited(gone, now));
         match missing.cmp(&self.sorted.len()) {
@@ -49,15 +49,38 @@ impl Map {
         }
     }
 
+    /// How many are missing that failed us within a while of each other: a cut takes them together, churn one by one.
+    fn missing(&self, now: Instant) -> usize {
+        let mut since: Vec<Instant> =
+            self.gone.values().filter(|gone| self.is_missing(gone, now)).map(|gone| gone.since).collect();
+        if since.len() < self.sorted.len() {
+            return since.len();
+        }
+        since.sort_unstable();
+        let mut first = since.iter().enumerate().peekable();
+        let together = since.iter().enumerate().map(|(last, at)| {
+            while first.next_if(|(_, begin)| at.since(**begin) > CUT_OFF_WITHIN).is_some() {}
+            first.peek().map_or(0, |(first, _)| last + 1 - first)
+        });
+        together.max().unwrap_or(0)
+    }
+
     /// Whether we are the only one that we have ever heard of.
     pub(crate) fn knows_nobody(&self) -> bool {
         self.sorted.len() <= 1 && self.gone.is_empty()
     }
 
-    /// Whether a name is absent that `denials` of the `r` closest to its key deny, and none of them holds.
-    pub(crate) fn may_deny(&self, key: &Key, (denials, r): (usize, usize), now: Instant) -> bool {
+    /// Whether a name is absent that `denials` of the `r` closest to its key deny, and none of them holds; so many of
+    /// them need not deny.
+    pub(crate) fn may_deny(
+        &self,
+        key: &Key,
+        (denials, spared, r): (usize, usize, usize),
+        now: Instant,
+    ) -> bool {
         let (storers, awaited) = self.storers_awaited(key, r, now);
         let denials = denials.min(storers - awaited);
+        let storers = storers.saturating_sub(spared);
         self.reach(now) == Reach::Most && denials * 3 > storers * 2 && !self.has_lost_closest(key, r, now)
     }
 
@@ -150,6 +173,22 @@ mod tests {
     }
 
     #[test]
+    fn those_that_fail_one_by_one_are_no_sign_of_a_cut() {
+        // Six of ten fall silent: at intervals; the sum is the same.
+        for (pause, reach) in [(0, Reach::Few), (23, Reach::Few), (41, Reach::Most)] {
+            let mut map = filled(10);
+            let mut now = Instant::default();
+            for number in 0..6 {
+                let peer = hint(number).1.peer();
+                map.meet(&peer);
+                map.bury(&peer, now, Cause::Silent);
+                now = now + core::time::Duration::from_secs(pause);
+            }
+            assert_eq!(map.reach(now), reach, "{pause}");
+        }
+    }
+
+    #[test]
     fn who_has_lost_all_of_the_closest_to_a_key_knows_it() {
         // Of ten the three closest to a key fail one by one; then one of them comes back.
         let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
@@ -203,10 +242,10 @@ mod tests {
             map
         };
         let mut map = refused(false);
-        assert!(!map.may_deny(&key, (3, 3), now) && map.may_deny(&key, (9, 10), now));
-        assert!(map.may_deny(&key, (3, 3), now + CUT_OFF_FOR), "it is soon forgotten");
-        assert!(refused(true).may_deny(&key, (3, 3), now));
+        assert!(!map.may_deny(&key, (3, 0, 3), now) && map.may_deny(&key, (9, 0, 10), now));
+        assert!(map.may_deny(&key, (3, 0, 3), now + CUT_OFF_FOR), "it is soon forgotten");
+        assert!(refused(true).may_deny(&key, (3, 0, 3), now));
         map.vouch();
-        assert!(map.may_deny(&key, (3, 3), now) && !map.may_deny(&key, (2, 3), now));
+        assert!(map.may_deny(&key, (3, 0, 3), now) && !map.may_deny(&key, (2, 0, 3), now));
     }
 }

@@ -319,12 +319,12 @@ impl Overlay {
                 for epoch in &epochs {
                     self.children.revoke(epoch);
                 }
-                let r = self.network.parameters.r;
+                let (r, spared) = (self.network.parameters.r, run.walk.spared());
                 // One that has lost its disk and has not heard of any other yet is no network; the login server's is.
                 let speaks = self.reluctant || !self.map.knows_nobody();
                 let absent = verdict == Verdict::Absent
                     && speaks
-                    && self.map.may_deny(&key, (denials, r), self.now.instant);
+                    && self.map.may_deny(&key, (denials, spared, r), self.now.instant);
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;
