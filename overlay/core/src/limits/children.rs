@@ -50,6 +50,12 @@ pub const ATTACHMENT_LIFE: Duration = Duration::from_secs(600);
 /// When an attachment is renewed. *Specification* (DESIGN §5).
 pub const ATTACHMENT_RENEW: Duration = Duration::from_secs(300);
 
+/// Longest time that a reservation is asked for: twice as long as the last one each time that the same standby keeps
+/// it. *Guess*: by then it has stood by for as long, and who has been there for long stays (Saroiu et al., paper). Each
+/// renewal takes a connection: at [`ATTACHMENT_LIFE`] for ever they were a quarter of what a superpeer sent
+/// (*measured*, row B).
+pub const RESERVATION_LIFE_MAX: Duration = Duration::from_secs(2_400);
+
 /// First wait after a failed attach; doubles up to [`ATTACH_RETRY_MAX`], jittered by half. *Guess*.
 pub const ATTACH_RETRY: Duration = Duration::from_millis(100);
 
@@ -132,6 +138,10 @@ pub const AWAY: Duration = REQUEST_TIMEOUT;
 /// look-up often take more than eight seconds (*measured*, row L).
 pub const CONFIRM_TIMEOUT: Duration = RESOLVE_TIMEOUT;
 
+/// A standby that has not confirmed an absence after this is not waited for: another one is asked, too. *Guess*: a
+/// dial over TCP, a request and the standby's look-up, five round trips to the other end of the world.
+pub const CONFIRM_HEDGE: Duration = Duration::from_millis(1_500);
+
 /// Who does not keep a place for us after this is passed over. *Guess*: as a rule it has to be dialled first, as
 /// above.
 pub const RESERVE_TIMEOUT: Duration = WALK_TIMEOUT;
@@ -143,8 +153,12 @@ pub const PARENT_FAULTS_MAX: u8 = 3;
 /// How long after a registration a child resolves itself, jittered by half. *Guess*.
 pub const SELF_CHECK_WAIT: Duration = Duration::from_secs(2);
 
-/// How often a child resolves itself, jittered by half. *Specification* (DESIGN §4).
+/// How long after that a child resolves itself again, jittered by half; twice as long after each time that it found
+/// itself. *Specification* (DESIGN §4) at first.
 pub const SELF_CHECK_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How often that interval is doubled. *Guess*: as for [`RESERVATION_LIFE_MAX`], whose connection it shares.
+pub const SELF_CHECK_DOUBLINGS: u32 = 2;
 
 /// A self-check that waits for a standby to be dialled anyway waits so much longer. *Guess*.
 pub const SELF_CHECK_SLACK: Duration = Duration::from_secs(60);

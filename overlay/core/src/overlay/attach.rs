@@ -247,9 +247,9 @@ impl Overlay {
         100 - anchor - 2 * u128::from(doublings)
     }
 
-    /// An attachment with `parent`, signed by us, and what the parent is to sign.
-    pub(super) fn sign_attachment(&self, parent: PeerId, tag: Tag) -> (Attach, Vec<u8>) {
-        let secs = u32::try_from(ATTACHMENT_LIFE.as_secs()).unwrap_or(u32::MAX);
+    /// An attachment or reservation with `parent`, signed by us, and what the parent is to sign.
+    pub(super) fn sign_attachment(&self, parent: PeerId, tag: Tag, life: Duration) -> (Attach, Vec<u8>) {
+        let secs = u32::try_from(life.as_secs()).unwrap_or(u32::MAX);
         let body = AttachmentBody { parent, child: self.me, from: self.now.unix.as_secs(), secs };
         let body = body.to_bytes();
         let message = to_sign(tag, &self.network.id, &body);
@@ -264,7 +264,7 @@ impl Overlay {
     }
 
     pub(super) fn ask_attachment(&mut self, peer: PeerId, purpose: Purpose) {
-        let (mut attach, message) = self.sign_attachment(peer, Tag::Attachment);
+        let (mut attach, message) = self.sign_attachment(peer, Tag::Attachment, ATTACHMENT_LIFE);
         if !self.attaching.is_parent(&peer) {
             attach.voucher = self.voucher(&peer);
         }

@@ -22,7 +22,7 @@ use crate::invalid::Subject;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{
     ATTACHMENT_LIFE, GOODBYE_LIFE, GOODBYES_MAX, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM,
-    RESERVATIONS_PER_CHILD,
+    RESERVATION_LIFE_MAX, RESERVATIONS_PER_CHILD,
 };
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
@@ -228,7 +228,7 @@ impl Overlay {
             let candidates = self.candidates_for(&peer);
             return self.refuse_with(Reason::Unsupported, candidates);
         }
-        let Some(agreed) = self.agree(&peer, attach, Tag::Attachment) else {
+        let Some(agreed) = self.agree(&peer, attach, Tag::Attachment, ATTACHMENT_LIFE) else {
             return self.refuse(Reason::Invalid);
         };
         let known = self.children.is_child(&peer);
@@ -264,7 +264,7 @@ impl Overlay {
             let candidates = self.candidates_for(&peer);
             return self.refuse_with(Reason::Unsupported, candidates);
         }
-        let Some(agreed) = self.agree(&peer, reserve, Tag::Reservation) else {
+        let Some(agreed) = self.agree(&peer, reserve, Tag::Reservation, RESERVATION_LIFE_MAX) else {
             return self.refuse(Reason::Invalid);
         };
         self.seen(peer, Seen::Moved);
@@ -281,10 +281,10 @@ impl Overlay {
     }
 
     /// Checks the child's half: it is for us, by the sender, for no longer than usual, and signed.
-    fn agree(&mut self, peer: &PeerId, attach: &Attach, tag: Tag) -> Option<Agreement> {
+    fn agree(&mut self, peer: &PeerId, attach: &Attach, tag: Tag, longest: Duration) -> Option<Agreement> {
         let body = AttachmentBody::from_bytes(&attach.body.0).ok()?;
         let ours = body.parent == self.me && body.child == *peer;
-        if !ours || u64::from(body.secs) > ATTACHMENT_LIFE.as_secs() {
+        if !ours || u64::from(body.secs) > longest.as_secs() {
             return None;
         }
         let message = to_sign(tag, &self.network.id, &attach.body.0);

@@ -1,9 +1,9 @@
 //! What the parent says, checked with a standby: absences, and where our own names are.
 //!
 //! ```text
-//!  parent: absent ─▶ all standbys, at once: absent too ─▶ absent
+//!  parent: absent ─▶ a standby, the next if it fails or takes long: absent too ─▶ absent
 //!                        │ found ─▶ that counts          all silent or unsure ─▶ unknown
-//!  registered, 1–3 s later, and every 5 minutes: a standby has the own record ─▶ fine
+//!  registered, 1–3 s later, and every 5 to 20 minutes: a standby has the own record ─▶ fine
 //!                        └ it has an older one or none ─▶ publish again
 //! ```
 //! So a parent that lies about either has to have a standby on its side. Without a standby its word
@@ -11,14 +11,15 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::requests::{Outcome, Purpose};
 use super::{Overlay, Timer};
 use crate::api::{Asked, Failure, Source};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    CONFIRM_TIMEOUT, DEVICES_PER_NAME_MAX, PARENT_TIMEOUT, SELF_CHECK_INTERVAL, SELF_CHECK_NAMES,
-    SELF_CHECK_SLACK, SELF_CHECK_WAIT,
+    CONFIRM_HEDGE, CONFIRM_TIMEOUT, DEVICES_PER_NAME_MAX, PARENT_TIMEOUT, SELF_CHECK_DOUBLINGS,
+    SELF_CHECK_INTERVAL, SELF_CHECK_NAMES, SELF_CHECK_SLACK, SELF_CHECK_WAIT,
 };
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
@@ -47,6 +48,9 @@ pub(super) struct Confirming {
     /// Names whose last check failed: publishing them again does not bring the next check forward.
     missed: BTreeSet<Key>,
     wake: Option<Instant>,
+    /// Checks since the last one that had no answer or a bad one, and since the last registration; at most
+    /// [`SELF_CHECK_DOUBLINGS`].
+    passed: u32,
 }
 
 impl Overlay {
@@ -63,20 +67,19 @@ impl Overlay {
         true
     }
 
-    /// Asks all standbys that were not asked yet.
-    fn ask_to_confirm(&mut self, id: u64) {
+    /// Asks the best standby that was not asked yet, and another one if that takes long.
+    pub(super) fn ask_to_confirm(&mut self, id: u64) {
         let (key, standbys) = (self.local_key(id), self.standbys.peers().collect::<Vec<_>>());
         let (Some(key), Some(claim)) = (key, self.confirming.claims.get_mut(&id)) else { return };
-        let fresh: Vec<PeerId> = standbys.into_iter().filter(|peer| !claim.tried.contains(peer)).collect();
-        claim.waiting.extend(&fresh);
-        claim.tried.extend(&fresh);
-        if fresh.is_empty() {
+        let fresh = standbys.into_iter().filter(|peer| !claim.tried.contains(peer));
+        let Some(standby) = fresh.min_by_key(|peer| self.links.rank(peer)) else {
             return self.judge_claim(id);
-        }
+        };
+        claim.waiting.push(standby);
+        claim.tried.push(standby);
         let resolve = Resolve { key, flags: self.ask_flags(id) };
-        for standby in fresh {
-            self.ask(standby, Message::Resolve(resolve.clone()), Purpose::Confirm(id), CONFIRM_TIMEOUT);
-        }
+        self.ask(standby, Message::Resolve(resolve), Purpose::Confirm(id), CONFIRM_TIMEOUT);
+        self.set_timer(CONFIRM_HEDGE, Timer::Confirm(id));
     }
 
     /// Ends a claim that nobody is left to confirm; waits if new standbys are on their way in place of
@@ -106,8 +109,8 @@ impl Overlay {
 
     /// A standby has been found, or not.
     pub(super) fn claims_go_on(&mut self) {
-        // Also those that wait: when the last of theirs fails, the new one has to have been asked.
-        for id in self.confirming.claims.keys().copied().collect::<Vec<_>>() {
+        let stuck = self.confirming.claims.iter().filter(|(_, claim)| claim.waiting.is_empty());
+        for id in stuck.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.ask_to_confirm(id);
         }
     }
@@ -144,7 +147,9 @@ impl Overlay {
             // It may have waited for a storer that is slow: no fault of its own.
             Outcome::Answer(_) | Outcome::Silent => claim.unsure = true,
         }
-        self.judge_claim(id);
+        if self.confirming.claims.get(&id).is_some_and(|claim| claim.waiting.is_empty()) {
+            self.ask_to_confirm(id);
+        }
     }
 
     /// Whether an answer has a device record of the key that verifies, since a standby may lie too, and
@@ -166,14 +171,25 @@ impl Overlay {
         if self.is_superpeer() || self.confirming.missed.contains(key) {
             return;
         }
+        self.confirming.passed = 0;
         let wait = self.jittered(SELF_CHECK_WAIT);
+        self.check_within(wait);
+    }
+
+    /// Brings the next check forward.
+    fn check_within(&mut self, wait: Duration) {
         let at = self.now.instant + wait;
         if self.confirming.wake.is_none_or(|wake| at < wake) {
             self.check_at(wait);
         }
     }
 
-    fn check_at(&mut self, wait: core::time::Duration) {
+    /// From one check to the next: the longer the more of them have passed.
+    fn check_interval(&self) -> Duration {
+        SELF_CHECK_INTERVAL * 2_u32.pow(self.confirming.passed)
+    }
+
+    fn check_at(&mut self, wait: Duration) {
         if let Some(at) = self.confirming.wake.take() {
             self.cancel(at, Timer::SelfCheck);
         }
@@ -186,27 +202,27 @@ impl Overlay {
         if self.is_superpeer() || self.publishing.len() == 0 {
             return;
         }
-        let wait = self.jittered(SELF_CHECK_INTERVAL);
-        self.check_at(wait);
         let standbys: Vec<PeerId> = self.standbys.peers().collect();
-        if standbys.is_empty() || self.attaching.parent().is_none() {
-            return;
+        if !standbys.is_empty() && self.attaching.parent().is_some() {
+            let standby = standbys[self.pick(standbys.len())];
+            self.self_check(standby);
         }
-        let standby = standbys[self.pick(standbys.len())];
-        self.self_check(standby);
+        let wait = self.jittered(self.check_interval());
+        self.check_at(wait);
     }
 
     /// A standby has been dialled for its reservation: what it would be dialled for a little later is asked now.
     pub(super) fn check_beside(&mut self, standby: PeerId) {
-        let soon = self.now.instant + SELF_CHECK_SLACK * 2;
+        let soon = self.now.instant + self.check_interval() / 2;
         if self.attaching.parent().is_some() && self.confirming.wake.is_some_and(|wake| wake <= soon) {
-            // The next time too.
-            self.check_at(SELF_CHECK_INTERVAL + SELF_CHECK_SLACK);
             self.self_check(standby);
+            // The next time too.
+            self.check_at(self.check_interval() + SELF_CHECK_SLACK);
         }
     }
 
     fn self_check(&mut self, standby: PeerId) {
+        self.confirming.passed = (self.confirming.passed + 1).min(SELF_CHECK_DOUBLINGS);
         let names = self.publishing.acknowledged_after(self.confirming.checked, SELF_CHECK_NAMES);
         self.confirming.checked = names.last().copied();
         for key in names {
@@ -218,8 +234,14 @@ impl Overlay {
     pub(super) fn self_check_heard(&mut self, key: Key, peer: PeerId, outcome: Outcome) {
         let resolved = match outcome {
             Outcome::Answer(Message::Resolved(resolved)) if resolved.status < 2 => resolved,
-            Outcome::Answer(_) | Outcome::Silent => return,
-            Outcome::Refused(_) | Outcome::Unreachable => return self.standby_failed(peer),
+            Outcome::Answer(_) | Outcome::Silent => {
+                self.confirming.passed = 0;
+                return;
+            }
+            Outcome::Refused(_) | Outcome::Unreachable => {
+                self.confirming.passed = 0;
+                return self.standby_failed(peer);
+            }
         };
         // A newer version that is on its way will be checked in its turn.
         if !self.publishing.is_acknowledged(&key) || self.is_superpeer() {
@@ -233,6 +255,9 @@ impl Overlay {
             self.counters.self_checks_failed += 1;
             self.parent_at_fault();
             self.confirming.missed.insert(key);
+            self.confirming.passed = 0;
+            let wait = self.jittered(SELF_CHECK_INTERVAL);
+            self.check_within(wait);
             self.publish(&key);
         }
     }

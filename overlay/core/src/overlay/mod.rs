@@ -128,6 +128,8 @@ enum Timer {
     FailOver,
     /// Judge the parent's silence.
     Silence,
+    /// Ask another standby whether a name is absent, for a local look-up.
+    Confirm(u64),
     /// Ask a standby for our own names.
     SelfCheck,
     /// A child still waits: tell it that we are at work.
@@ -411,6 +413,7 @@ impl Overlay {
             Timer::Standby => self.standbys_due(),
             Timer::FailOver => self.fail_over_due(),
             Timer::Silence => self.silence_due(),
+            Timer::Confirm(id) => self.ask_to_confirm(id),
             Timer::SelfCheck => self.self_check_due(),
             Timer::Working(link) => self.working_due(link),
             Timer::Child(peer) => self.child_due(&peer),

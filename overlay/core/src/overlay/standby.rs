@@ -26,7 +26,7 @@ use crate::api::Parent;
 use crate::group::{Group, Width};
 use crate::key::PeerId;
 use crate::limits::{
-    ATTACHMENT_LIFE, ATTACHMENT_RENEW, FAIL_OVER_SPREAD, RESERVE_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN,
+    ATTACHMENT_LIFE, FAIL_OVER_SPREAD, RESERVATION_LIFE_MAX, RESERVE_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN,
     STANDBY_PASS_OVER, STANDBY_PATIENCE, STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
 };
 use crate::network::Scope;
@@ -37,8 +37,8 @@ use crate::wire::Message;
 #[derive(Debug, Default)]
 pub(super) struct Standbys {
     kept: Vec<Kept>,
-    /// Reservations that were asked for: what both sides sign.
-    asked: BTreeMap<PeerId, Vec<u8>>,
+    /// Reservations that were asked for.
+    asked: BTreeMap<PeerId, Sought>,
     /// Not to be asked before.
     passed_over: BTreeMap<PeerId, Instant>,
     /// Asked to be our parent.
@@ -59,8 +59,17 @@ pub(super) struct Standbys {
 #[derive(Debug, Clone, Copy)]
 struct Kept {
     peer: PeerId,
+    life: Duration,
     renew: Instant,
     until: Instant,
+}
+
+/// A reservation that was asked for.
+#[derive(Debug)]
+struct Sought {
+    /// What both sides sign.
+    message: Vec<u8>,
+    life: Duration,
 }
 
 impl Standbys {
@@ -142,8 +151,8 @@ impl Overlay {
         }
         let renew = self.standbys.kept.iter().map(|kept| kept.renew.since(now)).min();
         let short = self.standbys.len() < STANDBYS;
-        let wait = if short { self.jittered(STANDBY_RETRY) } else { ATTACHMENT_RENEW };
-        let wait = renew.map_or(wait, |renew| renew.min(wait)).max(Duration::from_secs(1));
+        let retry = short.then(|| self.jittered(STANDBY_RETRY));
+        let wait = renew.into_iter().chain(retry).min().unwrap_or(STANDBY_RETRY).max(Duration::from_secs(1));
         self.wake_standbys(wait);
     }
 
@@ -189,14 +198,17 @@ impl Overlay {
 
     pub(super) fn ask_to_reserve(&mut self, peer: PeerId) {
         if !self.standbys.asked.contains_key(&peer) {
-            let (reserve, message) = self.sign_attachment(peer, Tag::Reservation);
-            self.standbys.asked.insert(peer, message);
+            // Who has kept it is asked for twice as long.
+            let kept = self.standbys.kept.iter().find(|kept| kept.peer == peer);
+            let life = kept.map_or(ATTACHMENT_LIFE, |kept| (kept.life * 2).min(RESERVATION_LIFE_MAX));
+            let (reserve, message) = self.sign_attachment(peer, Tag::Reservation, life);
+            self.standbys.asked.insert(peer, Sought { message, life });
             self.ask(peer, Message::Reserve(reserve), Purpose::Reserve, RESERVE_TIMEOUT);
         }
     }
 
     pub(super) fn reserve_heard(&mut self, peer: PeerId, outcome: Outcome) {
-        let Some(message) = self.standbys.asked.remove(&peer) else { return };
+        let Some(Sought { message, life }) = self.standbys.asked.remove(&peer) else { return };
         self.standbys.drop(&peer);
         if self.is_superpeer() || self.attaching.is_parent(&peer) {
             return;
@@ -206,9 +218,9 @@ impl Overlay {
                 if self.is_signed_by(&peer, &message, &reserved.signature) =>
             {
                 let now = self.now.instant;
-                let (renew, until) = (now + ATTACHMENT_RENEW, now + ATTACHMENT_LIFE);
+                let (renew, until) = (now + life / 2, now + life);
                 // Those that turned up on the way are one more than needed at most.
-                self.standbys.kept.insert(0, Kept { peer, renew, until });
+                self.standbys.kept.insert(0, Kept { peer, life, renew, until });
                 self.standbys.kept.truncate(STANDBYS);
                 self.standbys.stood_by = true;
                 self.check_beside(peer);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use callbook_overlay::Username;
 use callbook_overlay::api::{Command, Failure, How, Parallelism, Presence, Reply};
 use callbook_overlay::key::Key;
-use callbook_overlay::limits::{RELUCTANT_FROM, REQUEST_TIMEOUT};
+use callbook_overlay::limits::{RELUCTANT_FROM, REQUEST_TIMEOUT, RESERVATION_LIFE_MAX};
 use callbook_overlay::wire::{Frame, Message, Reason, Refused, Resolve};
 
 use crate::network::network;
@@ -337,20 +337,26 @@ fn a_full_superpeer_leads_to_others() {
 }
 
 /// Goal: a reservation ends by itself, and holds as long as it is renewed. Method: a child stays for
-/// half an hour, then its machine is gone.
+/// two hours and a half, in which it is renewed for ever longer, then its machine is gone.
 #[test]
 fn a_reservation_is_renewed_and_runs_out() {
     let mut world = network(3, 4, 1, 2);
     let reserved =
         |world: &World| -> u64 { (0..4).map(|index| world.overlay(index).counters().reservations).sum() };
-    for _ in 0..6 {
+    let mut dials = Vec::new();
+    for _ in 0..30 {
         world.run_for(seconds(300));
         assert_eq!((reserved(&world), world.overlay(4).counters().standbys), (2, 2));
         assert_eq!(attachments(&world, 0..4), 1);
+        dials.push(world.dials.iter().filter(|(from, _)| *from == 4).count());
     }
+    // Each of the two is dialled at 5, 15 and 35 minutes, then every 20.
+    assert!((10..=14).contains(&(dials[29] - dials[5])), "{dials:?}");
     world.vanish(4);
     world.run_for(seconds(601));
-    assert_eq!((reserved(&world), attachments(&world, 0..4)), (0, 0));
+    assert_eq!(attachments(&world, 0..4), 0);
+    world.run_for(RESERVATION_LIFE_MAX - seconds(600));
+    assert_eq!(reserved(&world), 0);
 }
 
 /// A network where the parent of the last child denies every name.
@@ -438,7 +444,7 @@ fn a_child_checks_its_own_names_through_a_standby() {
             }
             Some(frame)
         }));
-        world.run_for(seconds(500));
+        world.run_for(seconds(960));
         let counters = world.overlay(5).counters();
         assert!(counters.self_checks_failed >= 1 && counters.self_checks_failed <= 4, "seed {seed}");
         let published = (counters.registered.ok, counters.renewed.ok);

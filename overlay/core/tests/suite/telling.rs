@@ -100,7 +100,10 @@ fn a_child_tries_whom_a_full_superpeer_names_though_it_had_given_it_up() {
         let parent = world.parent(6).expect("attached");
         let [full, back] = world.standbys(6)[..] else { panic!("seed {seed}: two standbys") };
         world.crash(back);
-        // An absence has to be confirmed by its standbys.
+        // An absence has to be confirmed by a standby, and the other one is silent.
+        world.tamper = Some(Box::new(move |from, to, frame| {
+            ((from, to) != (full, 6) || !matches!(frame.message, Message::Resolved(_))).then_some(frame)
+        }));
         drop(world.try_resolve(6, "nobody", true));
         assert!(!world.standbys(6).contains(&back), "seed {seed}");
         world.start(back, &[full]);
