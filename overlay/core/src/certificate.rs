@@ -8,8 +8,9 @@
 //! Source: DESIGN §2 and §3. *Not here*: walking a record's chain and remembering what was verified
 //! ([`record::verify`](crate::record::verify)).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::ops::{Deref, Range};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -63,10 +64,16 @@ pub struct DeviceCertificate {
 
 /// A superpeer's certificate, signed by a login key: with the network id it fixes the place.
 ///
+/// Whoever knows the superpeer has it, so copies share one allocation.
+///
 /// # Shape
 /// Body: `{0: v, 1: role 3, 2: node, 3: nonce, 4: not_before, 5: not_after}`; 139 bytes in all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeCertificate {
+pub struct NodeCertificate(Arc<NodeFields>);
+
+/// What a [`NodeCertificate`] says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NodeFields {
     /// The node key.
     pub node: PeerId,
     /// Drawn by the login server after the node key was fixed.
@@ -76,6 +83,14 @@ pub struct NodeCertificate {
     /// Valid until, at most [`NODE_LIFE`] later.
     pub not_after: Unix,
     bytes: Bytes,
+}
+
+impl Deref for NodeCertificate {
+    type Target = NodeFields;
+
+    fn deref(&self) -> &NodeFields {
+        &self.0
+    }
 }
 
 /// The numbers of the roles, as field 1 of a body.
@@ -197,7 +212,7 @@ impl NodeCertificate {
             self::life(e, 4, start, end)
         });
         let bytes = seal(Tag::NodeCertificate, network, &body, login);
-        Self { node, nonce, not_before: start, not_after: end, bytes }
+        Self(Arc::new(NodeFields { node, nonce, not_before: start, not_after: end, bytes }))
     }
 
     /// Reads one without checking its signature. Its bytes are copied, for it is kept for long.
@@ -212,7 +227,8 @@ impl NodeCertificate {
         cbor::key(&mut d, 3)?;
         let nonce = cbor::fixed(&mut d)?;
         let Range { start, end } = read_life(&mut d, 4, NODE_LIFE, Subject::NodeCertificate)?;
-        Ok(Self { node, nonce, not_before: start, not_after: end, bytes: Bytes::copy_from_slice(bytes) })
+        let bytes = Bytes::copy_from_slice(bytes);
+        Ok(Self(Arc::new(NodeFields { node, nonce, not_before: start, not_after: end, bytes })))
     }
 
     /// Checks that a login key of the network signed it and that it is valid now.

@@ -45,6 +45,13 @@ macro_rules! bytes_32 {
                 &self.0
             }
 
+            /// The first 64 bits, which are in the same order as the whole.
+            #[allow(dead_code, reason = "not all kinds are sorted by them")]
+            pub(crate) const fn first(&self) -> u64 {
+                let [a, b, c, d, e, f, g, h, ..] = self.0;
+                u64::from_be_bytes([a, b, c, d, e, f, g, h])
+            }
+
             /// Lower-case hexadecimal, 64 digits.
             #[must_use]
             pub fn to_hex(&self) -> String {

@@ -22,9 +22,11 @@
 //! knowing everybody. *Not here*: links, round trips, verification; what of the network we may speak for
 //! (`reach`).
 
+mod contact;
 mod reach;
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::api::Address;
@@ -32,32 +34,11 @@ use crate::certificate::NodeCertificate;
 use crate::key::{Key, NetworkId, PeerId};
 use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, REDIALLED_WITHIN, RETRY_GONE};
 use crate::time::Instant;
-use crate::wire::{Hint, Range};
+use crate::wire::{Hint, Placed, Range};
 
+use contact::{ByPeer, bit_of};
+pub(crate) use contact::Contact;
 pub(crate) use reach::Reach;
-
-/// A superpeer in the map.
-#[derive(Debug, Clone)]
-pub(crate) struct Contact {
-    pub(crate) id: Key,
-    pub(crate) hint: Hint,
-    /// Has answered at an address that we dialled.
-    pub(crate) verified: bool,
-    /// When it did so last.
-    pub(crate) dialled: Option<Instant>,
-    /// It said itself where it listens now.
-    told: bool,
-    /// It has had a link with us since we started.
-    met: bool,
-    /// When something came from it last, and when its link ended, if it has none any more.
-    heard: Option<(Instant, Instant)>,
-}
-
-impl Contact {
-    pub(crate) fn peer(&self) -> PeerId {
-        self.hint.peer()
-    }
-}
 
 /// What [`Map::learn`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +53,7 @@ pub(crate) enum Learned {
 #[derive(Debug)]
 pub(crate) struct Map {
     sorted: Vec<Contact>,
-    places: BTreeMap<PeerId, Key>,
+    by_peer: ByPeer,
     gone: BTreeMap<PeerId, Gone>,
     /// At most so many, and of a bucket never fewer than k for that.
     bound: usize,
@@ -99,8 +80,7 @@ pub(crate) enum Cause {
 /// A superpeer that failed us.
 #[derive(Debug)]
 struct Gone {
-    id: Key,
-    hint: Hint,
+    placed: Arc<Placed>,
     since: Instant,
     /// When it failed us last.
     tried: Instant,
@@ -121,8 +101,8 @@ struct Gone {
 impl Map {
     /// An empty map for at most `bound` superpeers, k of each bucket among them.
     pub(crate) fn new(bound: usize, k: usize) -> Self {
-        let (sorted, places, gone) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { sorted, places, gone, bound, k, own: None, dropped: 0, vouched: false }
+        let (sorted, by_peer, gone) = (Vec::new(), ByPeer::default(), BTreeMap::new());
+        Self { sorted, by_peer, gone, bound, k, own: None, dropped: 0, vouched: false }
     }
 
     /// From here the map looks at the key space: our place, or none as a child.
@@ -132,14 +112,25 @@ impl Map {
 
     /// Takes in a hint that has been verified. A hint never replaces a verified address.
     pub(crate) fn learn(&mut self, id: Key, hint: &Hint, now: Instant) -> Learned {
+        self.learn_shared(id, hint, now, Arc::new)
+    }
+
+    /// As [`Self::learn`]; what is kept of a newcomer goes through `share` before.
+    pub(crate) fn learn_shared(
+        &mut self,
+        id: Key,
+        hint: &Hint,
+        now: Instant,
+        share: impl FnOnce(Placed) -> Arc<Placed>,
+    ) -> Learned {
         let peer = hint.peer();
         let may_try = self.may_try(&peer, now);
         if let Some(gone) = self.gone.get_mut(&peer) {
             if self.own.is_some() {
                 // Where it was it is no more; but where it answered us, nobody else's word counts.
-                let elsewhere = gone.hint.addresses != hint.addresses;
+                let elsewhere = gone.placed.hint.addresses != hint.addresses;
                 if elsewhere && !hint.addresses.is_empty() && !gone.verified {
-                    gone.hint.addresses.clone_from(&hint.addresses);
+                    Arc::make_mut(&mut gone.placed).hint.addresses.clone_from(&hint.addresses);
                     gone.hearsay = true;
                 }
                 return Learned::Gone;
@@ -149,41 +140,39 @@ impl Map {
             }
         }
         if let Some(known) = self.contact_mut(&peer) {
-            if known.id == id {
-                if hint.certificate.not_after > known.hint.certificate.not_after {
-                    known.hint.certificate = hint.certificate.clone();
+            if known.id() == id {
+                if hint.certificate.not_after > known.hint().certificate.not_after {
+                    known.hint_mut().certificate = hint.certificate.clone();
                 }
-                if !known.verified && !known.told && !hint.addresses.is_empty() {
-                    known.hint.addresses.clone_from(&hint.addresses);
+                let moved = known.hint().addresses != hint.addresses && !hint.addresses.is_empty();
+                if moved && !known.verified() && !known.told() {
+                    known.hint_mut().addresses.clone_from(&hint.addresses);
                 }
                 return Learned::Known;
             }
-            if hint.certificate.not_after <= known.hint.certificate.not_after {
+            if hint.certificate.not_after <= known.hint().certificate.not_after {
                 return Learned::Refused;
             }
             self.remove(&peer);
         }
-        if self.sorted.binary_search_by(|contact| contact.id.cmp(&id)).is_ok() || !self.make_room(&id) {
+        if self.find(&id).is_ok() || !self.make_room(&id) {
             return Learned::Refused;
         }
         self.gone.remove(&peer);
-        self.insert(Contact {
-            id,
-            hint: hint.clone(),
-            verified: false,
-            dialled: None,
-            told: false,
-            met: false,
-            heard: None,
-        });
+        self.insert(Contact::new(share(Placed { id, hint: hint.clone() })));
         Learned::New
     }
 
     fn insert(&mut self, contact: Contact) {
-        if let Err(index) = self.sorted.binary_search_by(|known| known.id.cmp(&contact.id)) {
-            self.places.insert(contact.peer(), contact.id);
+        if let Err(index) = self.find(&contact.id()) {
+            self.by_peer.insert(contact.placed());
             self.sorted.insert(index, contact);
         }
+    }
+
+    /// Where a place is among all, or would be.
+    fn find(&self, id: &Key) -> Result<usize, usize> {
+        self.sorted.binary_search_by(|contact| contact.cmp_place(id))
     }
 
     /// Whether there is a place for a newcomer; at the bound by giving up one that is farther away.
@@ -195,12 +184,12 @@ impl Map {
         let buckets = self.buckets(&own);
         let crowded = buckets.iter().find(|(_, contacts)| contacts.len() > self.k);
         let farthest =
-            crowded.and_then(|(_, contacts)| contacts.iter().max_by_key(|far| far.id.distance(&own)));
+            crowded.and_then(|(_, contacts)| contacts.iter().max_by_key(|far| far.distance(&own)));
         let Some(farthest) = farthest else { return false };
         let bucket = id.distance(&own).bucket();
         let fellows =
             buckets.iter().find(|(number, _)| Some(*number) == bucket).map_or(0, |(_, all)| all.len());
-        if fellows >= self.k && id.distance(&own) > farthest.id.distance(&own) {
+        if fellows >= self.k && id.distance(&own) > farthest.distance(&own) {
             return false;
         }
         let farthest = farthest.peer();
@@ -212,10 +201,10 @@ impl Map {
     /// hearsay replaces it.
     pub(crate) fn listens(&mut self, peer: &PeerId, addresses: &[Address]) {
         let Some(contact) = self.contact_mut(peer) else { return };
-        contact.told = true;
-        if contact.hint.addresses != addresses {
-            contact.hint.addresses = addresses.to_vec();
-            contact.verified = false;
+        contact.own_mut().told = true;
+        if contact.hint().addresses != addresses {
+            contact.hint_mut().addresses = addresses.to_vec();
+            contact.own_mut().verified = false;
         }
     }
 
@@ -228,35 +217,38 @@ impl Map {
     /// The superpeer has said that it lives: it is back as we remember it, if it was gone.
     pub(crate) fn revive(&mut self, peer: &PeerId, network: &NetworkId, now: Instant) -> Learned {
         let Some(gone) = self.gone.remove(peer) else { return Learned::Known };
-        self.learn(gone.hint.certificate.node_id(network), &gone.hint, now)
+        let hint = &gone.placed.hint;
+        self.learn_shared(hint.certificate.node_id(network), hint, now, |_| gone.placed.clone())
     }
 
     /// The superpeer answered at one of these addresses, which we dialled. That verifies where it listens only if
     /// it has not named another since; whether it did.
     pub(crate) fn confirm(&mut self, peer: &PeerId, at: &[Address], now: Instant) -> bool {
         let Some(contact) = self.contact_mut(peer) else { return false };
-        contact.dialled = Some(now);
-        contact.verified |= contact.hint.addresses.iter().all(|address| at.contains(address));
-        contact.verified
+        let there = contact.hint().addresses.iter().all(|address| at.contains(address));
+        let own = contact.own_mut();
+        own.dialled = Some(now);
+        own.verified |= there;
+        own.verified
     }
 
     /// The superpeer has a link with us.
     pub(crate) fn meet(&mut self, peer: &PeerId) {
         if let Some(contact) = self.contact_mut(peer) {
-            contact.met = true;
+            contact.own_mut().met = true;
         }
     }
 
     /// The superpeer's last link has ended; something came from it last then, unless we closed it.
     pub(crate) fn heard_last(&mut self, peer: &PeerId, heard: Option<Instant>, now: Instant) {
         if let Some(contact) = self.contact_mut(peer) {
-            contact.heard = heard.map(|heard| (heard, now));
+            contact.own_mut().heard = heard.map(|heard| (heard, now));
         }
     }
 
     /// When something came from a superpeer last whose link has ended just now.
     pub(crate) fn heard(&self, peer: &PeerId, now: Instant) -> Option<Instant> {
-        let (heard, ended) = self.contact(peer)?.heard?;
+        let (heard, ended) = self.contact(peer)?.heard()?;
         (now.since(ended) < REDIALLED_WITHIN).then_some(heard)
     }
 
@@ -275,10 +267,10 @@ impl Map {
         {
             self.gone.remove(&first);
         }
-        let Contact { id, hint, verified, met, .. } = contact;
+        let (placed, verified, met) = (contact.placed().clone(), contact.verified(), contact.met());
         let (left, refused) = (cause == Cause::Left, cause == Cause::Refused);
         let (dead, hearsay) = (met && refused, false);
-        let gone = Gone { id, hint, since: now, tried: now, left, verified, met, dead, refused, hearsay };
+        let gone = Gone { placed, since: now, tried: now, left, verified, met, dead, refused, hearsay };
         self.gone.insert(*peer, gone);
     }
 
@@ -305,31 +297,30 @@ impl Map {
     /// The places and certificates of those that have failed us, or left, so lately that others may still name them.
     pub(crate) fn gone_lately(&self, now: Instant) -> impl Iterator<Item = (&Key, &NodeCertificate)> {
         let lately = self.gone.values().filter(move |gone| now.since(gone.tried) < KNOWN_GONE);
-        lately.map(|gone| (&gone.id, &gone.hint.certificate))
+        lately.map(|gone| (&gone.placed.id, &gone.placed.hint.certificate))
     }
 
     /// How many that were nearer to a key than a place are gone since then.
     pub(crate) fn gone_nearer(&self, key: &Key, place: &Key, since: Instant) -> usize {
         let own = place.distance(key);
         let gone = self.gone.values().filter(|gone| gone.since >= since);
-        gone.filter(|gone| gone.id.distance(key) < own).count()
+        gone.filter(|gone| gone.placed.id.distance(key) < own).count()
     }
 
     /// Where a superpeer listens, in the map or gone from it.
     pub(crate) fn addresses(&self, peer: &PeerId) -> Option<&[Address]> {
-        let hint = self.contact(peer).map(|contact| &contact.hint);
-        hint.or_else(|| Some(&self.gone.get(peer)?.hint)).map(|hint| hint.addresses.as_slice())
+        let hint = self.contact(peer).map(Contact::hint);
+        hint.or_else(|| Some(&self.gone.get(peer)?.placed.hint)).map(|hint| hint.addresses.as_slice())
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Contact> {
-        let id = self.places.remove(peer)?;
-        let index = self.sorted.binary_search_by(|contact| contact.id.cmp(&id)).ok()?;
+        let id = self.by_peer.remove(peer)?;
+        let index = self.find(&id).ok()?;
         Some(self.sorted.remove(index))
     }
 
     pub(crate) fn contact(&self, peer: &PeerId) -> Option<&Contact> {
-        let id = self.places.get(peer)?;
-        let index = self.sorted.binary_search_by(|contact| contact.id.cmp(id)).ok()?;
+        let index = self.find(self.by_peer.place(peer)?).ok()?;
         self.sorted.get(index)
     }
 
@@ -367,8 +358,8 @@ impl Map {
     /// How many there are in a range.
     pub(crate) fn count_in(&self, range: &Range) -> usize {
         let (first, last) = (range.prefix, range.last());
-        let start = self.sorted.partition_point(|contact| contact.id < first);
-        self.sorted.partition_point(|contact| contact.id <= last) - start
+        let start = self.sorted.partition_point(|contact| contact.cmp_place(&first).is_lt());
+        self.sorted.partition_point(|contact| contact.cmp_place(&last).is_le()) - start
     }
 
     /// The k-buckets that hold anybody, seen from `from`, far to near: bucket `b` holds the contacts
@@ -391,19 +382,14 @@ impl Map {
     }
 
     fn contact_mut(&mut self, peer: &PeerId) -> Option<&mut Contact> {
-        let id = self.places.get(peer)?;
-        let index = self.sorted.binary_search_by(|contact| contact.id.cmp(id)).ok()?;
+        let index = self.find(self.by_peer.place(peer)?).ok()?;
         self.sorted.get_mut(index)
     }
 }
 
-fn bit_of(key: &Key, bit: usize) -> bool {
-    key.as_bytes()[bit / 8] & (0x80 >> (bit % 8)) != 0
-}
-
 /// Splits a slice whose keys agree on all bits before `bit` into those without and with that bit.
 fn split(slice: &[Contact], bit: usize) -> (&[Contact], &[Contact]) {
-    slice.split_at(slice.partition_point(|contact| !bit_of(&contact.id, bit)))
+    slice.split_at(slice.partition_point(|contact| !contact.bit(bit)))
 }
 
 /// All keys of `slice` agree on the bits before `bit`: the half that shares the next bit with `key`
@@ -416,7 +402,7 @@ fn descend<'a>(slice: &'a [Contact], key: &Key, bit: usize, count: usize, found:
     if slice.len() <= SMALL || bit >= 256 {
         let start = found.len();
         found.extend(slice);
-        found[start..].sort_unstable_by_key(|contact| contact.id.distance(key));
+        found[start..].sort_unstable_by(|one, other| one.closer(other, key));
         found.truncate(count);
         return;
     }
@@ -464,10 +450,10 @@ mod tests {
         let map = filled(300);
         for number in 1_000..1_050 {
             let (key, _) = hint(number);
-            let mut sorted: Vec<Key> = map.iter().map(|contact| contact.id).collect();
+            let mut sorted: Vec<Key> = map.iter().map(|contact| contact.id()).collect();
             sorted.sort_by_key(|id| id.distance(&key));
             for count in [1, 7, 20, 300, 400] {
-                let found: Vec<Key> = map.closest(&key, count).iter().map(|contact| contact.id).collect();
+                let found: Vec<Key> = map.closest(&key, count).iter().map(|contact| contact.id()).collect();
                 assert_eq!(found, sorted[..count.min(300)]);
                 for own in &sorted {
                     assert_eq!(map.is_among(own, &key, count), found.contains(own), "{own} of {count}");
@@ -484,7 +470,7 @@ mod tests {
         let mut count = 0;
         for (bucket, contacts) in map.buckets(&own) {
             for contact in contacts {
-                assert_eq!(contact.id.distance(&own).bucket(), Some(bucket));
+                assert_eq!(contact.distance(&own).bucket(), Some(bucket));
                 count += 1;
             }
         }
@@ -524,7 +510,7 @@ mod tests {
         assert_eq!(map.learn(id, &hint, Instant::default()), Learned::New);
         map.bury(&peer, Instant::default(), Cause::Silent);
         assert_eq!(map.revive(&peer, &NETWORK, Instant::default()), Learned::New);
-        assert!(map.contact(&peer).is_some_and(|contact| contact.id == id && !contact.verified));
+        assert!(map.contact(&peer).is_some_and(|contact| contact.id() == id && !contact.verified()));
     }
 
     #[test]
@@ -553,7 +539,7 @@ mod tests {
                     ids.filter(|id| id.distance(&own).bucket() == Some(bucket)).count()
                 };
                 let (there, known) =
-                    (among(&mut all.iter().copied()), among(&mut map.iter().map(|contact| contact.id)));
+                    (among(&mut all.iter().copied()), among(&mut map.iter().map(|contact| contact.id())));
                 assert!(known >= there.min(20), "bucket {bucket} keeps {known} of {there}");
             }
         }

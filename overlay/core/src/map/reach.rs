@@ -107,9 +107,9 @@ impl Map {
 
     /// How many the `r` closest to a key are, with those that are awaited; and how many of them are awaited.
     fn storers_awaited(&self, key: &Key, r: usize, now: Instant) -> (usize, usize) {
-        let there = self.closest(key, r).into_iter().map(|contact| (contact.id.distance(key), 0));
+        let there = self.closest(key, r).into_iter().map(|contact| (contact.distance(key), 0));
         let awaited = self.gone.values().filter(|gone| self.is_awaited(gone, now));
-        let mut storers: Vec<_> = there.chain(awaited.map(|gone| (gone.id.distance(key), 1))).collect();
+        let mut storers: Vec<_> = there.chain(awaited.map(|gone| (gone.placed.id.distance(key), 1))).collect();
         storers.sort_unstable();
         storers.truncate(r);
         (storers.len(), storers.iter().map(|(_, awaited)| awaited).sum())
@@ -118,9 +118,9 @@ impl Map {
     /// Whether the `r` that were closest to `key` have all failed us lately, after we had met: what they
     /// held nobody else may know.
     fn has_lost_closest(&self, key: &Key, r: usize, now: Instant) -> bool {
-        let nearest = self.closest(key, 1).first().map(|contact| contact.id.distance(key));
+        let nearest = self.closest(key, 1).first().map(|contact| contact.distance(key));
         let lost = |gone: &&Gone| gone.is_lost(now) && (gone.met || self.vouched);
-        let nearer = |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.id.distance(key) < *nearest);
+        let nearer = |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.placed.id.distance(key) < *nearest);
         self.gone.values().filter(lost).filter(nearer).count() >= r
     }
 }
@@ -193,7 +193,7 @@ mod tests {
         // Of ten the three closest to a key fail one by one; then one of them comes back.
         let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
         let mut map = filled(10);
-        let closest: Vec<Hint> = map.closest(&key, 3).iter().map(|contact| contact.hint.clone()).collect();
+        let closest: Vec<Hint> = map.closest(&key, 3).iter().map(|contact| contact.hint().clone()).collect();
         for hint in &closest {
             assert!(!map.has_lost_closest(&key, 3, now));
             map.meet(&hint.peer());

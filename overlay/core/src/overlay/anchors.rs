@@ -43,7 +43,7 @@ impl Overlay {
 
     /// Those that work now, the best first.
     fn working(&self) -> Vec<PeerId> {
-        let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) else {
+        let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) else {
             let standbys = self.standby_status().into_iter().map(|standby| standby.peer);
             return self.attaching.parent().into_iter().chain(standbys).collect();
         };

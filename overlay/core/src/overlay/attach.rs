@@ -505,7 +505,7 @@ impl Overlay {
     pub(super) fn as_parent(&self, peer: PeerId) -> Parent {
         let contact = self.map.contact(&peer);
         let round_trip = self.links.round_trip(&peer).map(|known| known.smoothed);
-        let address = contact.and_then(|known| known.hint.addresses.first().copied());
+        let address = contact.and_then(|known| known.hint().addresses.first().copied());
         Parent { peer, address, round_trip }
     }
 }

@@ -372,18 +372,16 @@ impl Overlay {
     /// Other superpeers that we have a stream to, the least loaded first, each asker's in another order,
     /// not too many of one address group.
     pub(super) fn candidates_for(&self, peer: &PeerId) -> Vec<Hint> {
-        let linked = self.map.iter().filter(|contact| {
-            let other = contact.peer();
-            other != *peer && other != self.me && self.links.to(&other).is_some()
-        });
+        let others = self.links.peers().map(|(other, _)| other).filter(|other| *other != peer);
+        let linked = others.filter(|other| **other != self.me).filter_map(|other| self.map.contact(other));
         let load = |peer: &PeerId| self.links.greeting(peer).map_or(u8::MAX, |greeting| greeting.load);
         let order =
             |other: &PeerId| Key::from_bytes(*other.as_bytes()).distance(&Key::from_bytes(*peer.as_bytes()));
         let mut caps = Caps::new(self.network.scope);
         let mut linked = self.to_name(linked.collect());
         linked.sort_by_cached_key(|contact| (load(&contact.peer()), order(&contact.peer())));
-        linked.retain(|contact| caps.admit(&contact.hint.addresses));
-        linked.into_iter().take(8).map(|contact| contact.hint.clone()).collect()
+        linked.retain(|contact| caps.admit(&contact.hint().addresses));
+        linked.into_iter().take(8).map(|contact| contact.hint().clone()).collect()
     }
 
     /// The last link to a peer is gone, from which something came last then.

@@ -157,7 +157,7 @@ impl Overlay {
         Neighbour {
             peer,
             relation,
-            addresses: contact.map_or(Vec::new(), |contact| contact.hint.addresses.clone()),
+            addresses: contact.map_or(Vec::new(), |contact| contact.hint().addresses.clone()),
             linked: self.links.to(&peer).is_some(),
             round_trip: self.links.round_trip(&peer).map(|known| known.smoothed),
             agent: self.links.greeting(&peer).map_or(String::new(), |greeting| greeting.agent.clone()),
@@ -171,7 +171,7 @@ impl Overlay {
             self.links.unheard(&contact.peer(), now).is_some_and(|unheard| unheard <= within)
         });
         let found = self.to_name(alive.collect());
-        let mut found: Vec<Hint> = found.into_iter().map(|contact| contact.hint.clone()).collect();
+        let mut found: Vec<Hint> = found.into_iter().map(|contact| contact.hint().clone()).collect();
         for index in (1..found.len()).rev() {
             let other = self.pick(index + 1);
             found.swap(index, other);

@@ -58,8 +58,8 @@ impl Overlay {
     /// came to us and wait to be dialled back: else all newcomers would go to the same two or three. All of them, if
     /// there are neither.
     pub(super) fn to_name<'a>(&self, mut contacts: Vec<&'a Contact>) -> Vec<&'a Contact> {
-        let few = contacts.iter().filter(|contact| contact.verified).count() < CONTACTS_FEW;
-        let named = |contact: &&Contact| contact.verified || few && self.is_untried(&contact.peer());
+        let few = contacts.iter().filter(|contact| contact.verified()).count() < CONTACTS_FEW;
+        let named = |contact: &&Contact| contact.verified() || few && self.is_untried(&contact.peer());
         if contacts.iter().any(named) {
             contacts.retain(named);
         }
@@ -131,11 +131,11 @@ impl Overlay {
 
     fn has_contacts_enough(&self) -> bool {
         let linked = self.links.peers().filter_map(|(peer, _)| self.map.contact(peer));
-        linked.filter(|contact| contact.verified).take(CONTACTS_ENOUGH).count() == CONTACTS_ENOUGH
+        linked.filter(|contact| contact.verified()).take(CONTACTS_ENOUGH).count() == CONTACTS_ENOUGH
     }
 
     fn is_to_dial_back(&self, peer: &PeerId) -> bool {
-        let unverified = self.map.contact(peer).is_some_and(|contact| !contact.verified);
+        let unverified = self.map.contact(peer).is_some_and(|contact| !contact.verified());
         unverified && !self.contacts.tried.contains_key(peer) && !self.requests.is_dialling(peer)
     }
 

@@ -73,7 +73,7 @@ impl Overlay {
             drawn = drawn.saturating_sub(mean - children);
             found
         });
-        chosen.and_then(|(peer, _)| self.map.contact(peer)).map(|contact| contact.hint.clone())
+        chosen.and_then(|(peer, _)| self.map.contact(peer)).map(|contact| contact.hint().clone())
     }
 
     /// The parent names others that have room: one of them is asked, and is the parent if it agrees.

@@ -161,7 +161,7 @@ impl Overlay {
     /// A superpeer has entered the map: others have to know.
     pub(super) fn tell_of(&mut self, peer: PeerId) {
         let places = self.map.contact(&self.me).zip(self.map.contact(&peer));
-        if let Some(distance) = places.map(|(own, other)| own.id.distance(&other.id)) {
+        if let Some(distance) = places.map(|(own, other)| own.id().distance(&other.id())) {
             self.counters.news_dropped += u64::from(self.gossip.tell(peer, distance));
         }
     }
@@ -194,7 +194,7 @@ impl Overlay {
         while told.hints.len() < HINTS_PER_HELLO
             && let Some((index, news)) = self.gossip.news.next(to, |news| news.peer != *to)
         {
-            let Some(hint) = self.map.contact(&news.peer).map(|contact| contact.hint.clone()) else {
+            let Some(hint) = self.map.contact(&news.peer).map(|contact| contact.hint().clone()) else {
                 // It has failed us since.
                 self.gossip.news.waiting.remove(index);
                 continue;

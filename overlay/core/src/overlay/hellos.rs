@@ -136,7 +136,7 @@ impl Overlay {
         }
         skew.into_iter().for_each(|seconds| self.clock_told(seconds));
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
-        let (reach, mut back) = (self.map.reach(self.now.instant), false);
+        let (reach, mut back) = (self.reach_without(&teller), false);
         for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
             if teller != hint.peer() {
                 self.learn_news(teller, hint);

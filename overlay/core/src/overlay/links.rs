@@ -23,7 +23,7 @@ use crate::limits::{
     AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
     STORER_TIMEOUT_MIN,
 };
-use crate::map::Cause;
+use crate::map::{Cause, Reach};
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN};
 
@@ -134,7 +134,9 @@ impl Links {
 
     /// Whether a link to the peer exists that has not greeted yet.
     pub(super) fn is_greeting(&self, peer: &PeerId) -> bool {
-        self.links.values().any(|link| link.peer == *peer && link.greeting.is_none())
+        // Those that have none are told without a look at all others.
+        self.spending.has_link(peer)
+            && self.links.values().any(|link| link.peer == *peer && link.greeting.is_none())
     }
 
     fn choose(&mut self, peer: PeerId, link: LinkId) {
@@ -442,7 +444,7 @@ impl Overlay {
         }
         let mut back = false;
         // Judged before the first of those that come back counts as there.
-        let reach = self.map.reach(self.now.instant);
+        let reach = self.reach_without(&peer);
         if let (true, Some(hint)) = (superpeer, &open.hint) {
             back = self.map.forgive(&peer);
             if self.learn_from_itself(hint).is_some() {
@@ -467,6 +469,11 @@ impl Overlay {
         self.probe_up(&peer);
         self.attach_if_needed();
         self.begin_hellos(id);
+    }
+
+    /// What is left to us of the network while a superpeer is gone; of no interest of one that is not.
+    pub(super) fn reach_without(&self, peer: &PeerId) -> Reach {
+        if self.map.is_gone(peer) { self.map.reach(self.now.instant) } else { Reach::Most }
     }
 
     /// A superpeer has greeted: it is there, if it is one.
@@ -570,8 +577,9 @@ impl Overlay {
         self.links.spending.end(&peer, self.now.instant);
         if self.links.to(&peer) == Some(id) {
             self.links.chosen.remove(&peer);
-            let twin =
-                self.links.links.iter().find(|(_, other)| other.peer == peer && other.greeting.is_some());
+            let has_another = self.links.spending.has_link(&peer);
+            let mut links = self.links.links.iter().filter(|_| has_another);
+            let twin = links.find(|(_, other)| other.peer == peer && other.greeting.is_some());
             if let Some(twin) = twin.map(|(twin, _)| *twin) {
                 self.links.choose(peer, twin);
             }
@@ -660,14 +668,14 @@ impl Overlay {
     /// answered where we dialled it.
     pub(super) fn keep_contact(&mut self, peer: &PeerId) {
         let Some(contact) = self.map.contact(peer) else { return };
-        let write = Write::Contact { peer: *peer, bytes: contact.hint.to_bytes() };
+        let write = Write::Contact { peer: *peer, bytes: contact.hint().to_bytes() };
         let mut writes = alloc::vec![write];
         self.contacts_kept.insert(*peer);
         if self.contacts_kept.len() > HOST_CACHE_MAX {
             let others =
                 || self.contacts_kept.iter().filter(|kept| *kept != peer && !self.anchors.contains(kept));
             let dead = others().find(|kept| self.map.contact(kept).is_none());
-            let told = || others().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified));
+            let told = || others().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified()));
             let dead = dead.or_else(told).or_else(|| others().next());
             if let Some(dead) = dead.copied() {
                 self.contacts_kept.remove(&dead);

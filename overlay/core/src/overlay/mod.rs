@@ -220,6 +220,8 @@ pub struct Overlay {
     anchors: Vec<PeerId>,
     /// They have not been dialled yet.
     anchors_wait: bool,
+    /// When upkeep is to run.
+    upkeep_at: Vec<Instant>,
     /// Whom a superpeer keeps streams to, as of its last upkeep, and to how many.
     streams: BTreeSet<PeerId>,
     near: usize,
@@ -288,6 +290,7 @@ impl Overlay {
             contacts_kept: BTreeSet::new(),
             anchors: config.restored.anchors,
             anchors_wait: true,
+            upkeep_at: Vec::new(),
             streams: BTreeSet::new(),
             near: NEAR,
             warm: WARM,

@@ -95,7 +95,7 @@ impl Overlay {
         let (mut answered, mut others) = (Vec::new(), Vec::new());
         for contact in self.map.iter() {
             let peer = contact.peer();
-            let there = contact.verified || self.links.dialled(&peer) == Some(true);
+            let there = contact.verified() || self.links.dialled(&peer) == Some(true);
             if !is_met(&peer) && !self.cache.is_blamed(&peer) {
                 if there { &mut answered } else { &mut others }.push(peer);
             }
@@ -105,7 +105,7 @@ impl Overlay {
             while starts.len() < d && !pool.is_empty() {
                 let index = self.pick(pool.len());
                 let peer = pool.swap_remove(index);
-                let addresses = self.map.contact(&peer).map(|contact| &contact.hint.addresses);
+                let addresses = self.map.contact(&peer).map(|contact| &contact.hint().addresses);
                 if addresses.is_some_and(|addresses| run.paths.caps.admit(addresses)) {
                     starts.push(peer);
                 }

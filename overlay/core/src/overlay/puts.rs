@@ -306,7 +306,7 @@ impl Overlay {
         let own = self.own_hint();
         let certificate = |peer: &PeerId| match (&own, self.map.contact(peer)) {
             (Some(own), _) if own.peer() == *peer => Some(own.certificate.bytes().clone()),
-            (_, contact) => contact.map(|contact| contact.hint.certificate.bytes().clone()),
+            (_, contact) => contact.map(|contact| contact.hint().certificate.bytes().clone()),
         };
         let acknowledgements = run.acknowledgements.iter().filter_map(|(peer, signature)| {
             Some(Acknowledgement { certificate: Blob(certificate(peer)?), signature: *signature })

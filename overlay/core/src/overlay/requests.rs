@@ -194,7 +194,7 @@ impl Overlay {
         if addresses.is_empty() || peer == self.me {
             return Dialled::Nowhere;
         }
-        let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified);
+        let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified());
         if stranger && !(self.may_dial_stranger() && self.strangers.spend(1, self.now.instant)) {
             self.counters.dials_unverified_refused += 1;
             return Dialled::TooMany;

@@ -235,7 +235,7 @@ impl Overlay {
     pub(super) fn try_some(&mut self) {
         let now = self.now.instant;
         let due = |peer: &&PeerId| {
-            let dialled = self.map.contact(peer).and_then(|contact| contact.dialled);
+            let dialled = self.map.contact(peer).and_then(|contact| contact.dialled());
             self.map.may_try(peer, now) && dialled.is_none_or(|at| now.since(at) >= TRIAL_INTERVAL)
         };
         let due: Vec<PeerId> = self.rumours.trials.iter().filter(due).copied().collect();

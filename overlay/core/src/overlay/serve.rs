@@ -171,7 +171,7 @@ impl Overlay {
         let count = usize::from(closest.count).min(HINTS_PER_ANSWER_MAX);
         let all = self.map.closest(&closest.key, count);
         let farthest = all.last().filter(|_| all.len() == count);
-        let bucket = |contact: &&Contact| contact.id.distance(&closest.key).bucket();
+        let bucket = |contact: &&Contact| contact.distance(&closest.key).bucket();
         let shared = farthest.map(|contact| bucket(contact).map_or(u8::MAX, |bucket| u8::MAX - bucket));
         Message::Hints(Hints { hints: self.closest_hints(&closest.key, count, &closest.known), shared })
     }
@@ -179,8 +179,8 @@ impl Overlay {
     /// The closest to a key that the asker does not know.
     fn closest_hints(&self, key: &Key, count: usize, known: &Known) -> Vec<Hint> {
         let closest = self.map.closest(key, count.min(HINTS_PER_ANSWER_MAX)).into_iter();
-        let news = closest.filter(|contact| !known.has(&contact.id, &contact.hint.certificate));
-        news.map(|contact| contact.hint.clone()).collect()
+        let news = closest.filter(|contact| !known.has(&contact.id(), &contact.hint().certificate));
+        news.map(|contact| contact.hint().clone()).collect()
     }
 
     /// Whom we know around a key of which `count` are of use.
@@ -192,9 +192,9 @@ impl Overlay {
     pub(super) fn known_of(&self, key: &Key, around: &[&Contact]) -> Known {
         let mut known = Known::default();
         for contact in around {
-            known.add(&contact.id, &contact.hint.certificate);
+            known.add(&contact.id(), &contact.hint().certificate);
         }
-        let Some(farthest) = around.last().map(|contact| contact.id.distance(key)) else { return known };
+        let Some(farthest) = around.last().map(|contact| contact.distance(key)) else { return known };
         for (place, certificate) in self.map.gone_lately(self.now.instant) {
             if place.distance(key) <= farthest {
                 known.add(place, certificate);
@@ -315,7 +315,7 @@ impl Overlay {
 
     /// Whether we are among the `count` closest to a key that we know.
     pub(super) fn is_among(&self, key: &Key, count: usize) -> bool {
-        self.map.contact(&self.me).is_some_and(|own| self.map.is_among(&own.id, key, count))
+        self.map.contact(&self.me).is_some_and(|own| self.map.is_among(&own.id(), key, count))
     }
 
     /// Whether we are near enough to store a key: among the few times r closest that we know.

@@ -71,6 +71,11 @@ impl Spending {
         self.0.entry(peer).or_insert_with(new).links += 1;
     }
 
+    /// Whether a peer has any link.
+    pub(super) fn has_link(&self, peer: &PeerId) -> bool {
+        self.0.get(peer).is_some_and(|account| account.links > 0)
+    }
+
     /// Of a peer that has a link.
     pub(super) fn of(&mut self, peer: &PeerId) -> Option<&mut Allowance> {
         self.0.get_mut(peer).map(|account| &mut account.left)
@@ -88,7 +93,7 @@ impl Spending {
             self.0.remove(peer);
         }
         let idle = |account: &Account| account.links == 0;
-        if self.0.values().filter(|account| idle(account)).count() > SPENT_MAX {
+        if self.0.len() > SPENT_MAX && self.0.values().filter(|account| idle(account)).count() > SPENT_MAX {
             let others = self.0.iter().filter(|(other, account)| idle(account) && *other != peer);
             let first = others.min_by_key(|(_, account)| account.ended).map(|(other, _)| *other);
             first.map(|first| self.0.remove(&first));

@@ -193,7 +193,7 @@ impl Overlay {
         if self.network.scope == Scope::Local {
             return None;
         }
-        Group::of(self.map.contact(peer)?.hint.addresses.first()?, Width::Narrow)
+        Group::of(self.map.contact(peer)?.hint().addresses.first()?, Width::Narrow)
     }
 
     pub(super) fn ask_to_reserve(&mut self, peer: PeerId) {

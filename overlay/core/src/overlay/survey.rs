@@ -97,7 +97,7 @@ impl Overlay {
 
     /// One that was gone is back: perhaps it knows others that we lost.
     pub(super) fn survey_again(&mut self, teller: PeerId) {
-        if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) {
+        if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) {
             self.survey(teller, own, SURVEY_REQUESTS_MAX, true);
         }
     }

@@ -10,7 +10,8 @@
 //! nobody uses or speaks of is found out too. *Not here*: what others say (`gossip`, `rumours`),
 //! hand-over (`moving`).
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -31,7 +32,7 @@ use crate::map::{Cause, Contact, Learned, Reach};
 use crate::network::Scope;
 use crate::record::Record;
 use crate::time::Instant;
-use crate::wire::Hint;
+use crate::wire::{Hint, Placed};
 
 impl Overlay {
     /// Takes the role on; the same one again renews the certificate.
@@ -162,14 +163,18 @@ impl Overlay {
         if peer == self.me || !self.may_dial(hint) {
             return (None, Some(Learned::Refused));
         }
-        let known = self.map.contact(&peer);
-        if !known.is_some_and(|known| known.hint.certificate == hint.certificate)
-            && !self.is_certified(&hint.certificate)
-        {
+        let known = self.map.contact(&peer).filter(|known| known.hint().certificate == hint.certificate);
+        let known = known.map(Contact::id);
+        if known.is_none() && !self.is_certified(&hint.certificate) {
             return (None, None);
         }
-        let id = hint.certificate.node_id(&self.network.id);
-        let learned = self.map.learn(id, hint, self.now.instant);
+        let id = known.unwrap_or_else(|| hint.certificate.node_id(&self.network.id));
+        let pool = self.pool.as_deref();
+        let share = |placed: Placed| match pool {
+            Some(pool) => pool.share_placed(placed),
+            None => Arc::new(placed),
+        };
+        let learned = self.map.learn_shared(id, hint, self.now.instant, share);
         match learned {
             Learned::New => {
                 // What others say fills half of the host cache; the rest is for those that answered.
@@ -203,7 +208,7 @@ impl Overlay {
 
     /// A superpeer has failed us, or left: out of the map, and what it held may have to move.
     pub(super) fn superpeer_gone(&mut self, peer: &PeerId, cause: Cause) {
-        let place = self.map.contact(peer).map(|contact| contact.id);
+        let place = self.map.contact(peer).map(|contact| contact.id());
         if place.is_some() {
             let lost = Seen::Lost { kin: Kin::Superpeer, heard: self.last_seen(peer) };
             self.seen(*peer, if cause == Cause::Left { Seen::Left } else { lost });
@@ -263,15 +268,23 @@ impl Overlay {
 
     /// Upkeep runs at the end of this turn, once.
     pub(super) fn upkeep_again(&mut self) {
-        self.timers.insert((self.now.instant, Timer::Upkeep));
+        self.set_upkeep(Duration::ZERO);
+    }
+
+    fn set_upkeep(&mut self, after: Duration) {
+        let at = self.set_timer(after, Timer::Upkeep);
+        if !self.upkeep_at.contains(&at) {
+            self.upkeep_at.push(at);
+        }
     }
 
     /// Dials those of the closest and the warm ones that have no stream.
     pub(super) fn upkeep(&mut self) {
+        self.upkeep_at.retain(|at| self.timers.contains(&(*at, Timer::Upkeep)));
         if !self.is_superpeer() || self.attaching.is_leaving() {
             return;
         }
-        let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) else { return };
+        let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) else { return };
         self.more_to_dial = false;
         let wanted = self.wanted(&own);
         self.streams = wanted.iter().copied().collect();
@@ -279,7 +292,7 @@ impl Overlay {
             if self.links.to(&peer).is_some() || self.requests.is_dialling(&peer) {
                 continue;
             }
-            let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified);
+            let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified());
             if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_strangers()) {
                 self.more_to_dial = true;
                 break;
@@ -291,8 +304,10 @@ impl Overlay {
         self.survey_if_new(&own);
         self.hand_over();
         self.hear_vouchers();
-        self.timers.retain(|(_, timer)| *timer != Timer::Upkeep);
-        self.set_timer(UPKEEP_INTERVAL, Timer::Upkeep);
+        for at in core::mem::take(&mut self.upkeep_at) {
+            self.cancel(at, Timer::Upkeep);
+        }
+        self.set_upkeep(UPKEEP_INTERVAL);
     }
 
     /// A child that counts on more superpeers than answer dials some that it has no link to: those that
@@ -330,7 +345,7 @@ impl Overlay {
         self.probed = now;
         let unseen = self.map.iter().filter(|contact| {
             let peer = contact.peer();
-            let seen = contact.dialled.is_some_and(|at| now.since(at) < PROBE_INTERVAL);
+            let seen = contact.dialled().is_some_and(|at| now.since(at) < PROBE_INTERVAL);
             !seen && peer != self.me && self.links.to(&peer).is_none()
         });
         let unseen: Vec<PeerId> = unseen.map(crate::map::Contact::peer).collect();
@@ -352,27 +367,34 @@ impl Overlay {
         let mut chosen: BTreeSet<PeerId> = wanted.iter().copied().collect();
         let (mut caps, mut inbound) = (Caps::new(self.network.scope), 0);
         let inbound_max = self.warm - OUTBOUND_SLOTS.min(self.warm / 2);
+        let linked = self.linked_ranks();
         let mut buckets: Vec<(usize, Vec<Ranked<'_>>)> = Vec::new();
         for (_, contacts) in self.map.buckets(own) {
             let share = (contacts.len() * self.warm / all.max(1)).max(k);
-            let rank = |contact: &Contact| {
-                let peer = contact.peer();
-                let inbound = self.links.dialled(&peer) == Some(false);
-                let kept = self.streams.contains(&peer) && self.links.to(&peer).is_some();
-                (!kept, !inbound)
-            };
+            let rank = |contact: &Contact| linked.get(&contact.id()).copied().unwrap_or((true, true));
             let mut ranked: Vec<_> =
-                contacts.iter().map(|contact| (rank(contact), spread(own, &contact.id), contact)).collect();
-            ranked.sort_unstable_by_key(|(rank, spread, contact)| (*rank, *spread, contact.id));
+                contacts.iter().map(|contact| (rank(contact), spread(own, &contact.id()), contact)).collect();
+            // What comes after a bucket's share is put in order when it is needed: in large networks never.
+            if share < ranked.len() {
+                ranked.select_nth_unstable_by_key(share, order);
+            }
+            let first = share.min(ranked.len());
+            ranked[..first].sort_unstable_by_key(order);
             buckets.push((share, ranked));
         }
         for whole in [false, true] {
-            for (share, ranked) in &buckets {
+            for (share, ranked) in &mut buckets {
+                if chosen.len() >= self.near + self.warm {
+                    break;
+                }
+                if whole && *share < ranked.len() {
+                    ranked[*share..].sort_unstable_by_key(order);
+                }
                 let share = if whole { usize::MAX } else { *share };
                 for (rank, _, contact) in ranked.iter().take(share) {
                     let theirs = !rank.1;
                     let full = chosen.len() >= self.near + self.warm || (theirs && inbound >= inbound_max);
-                    if full || chosen.contains(&contact.peer()) || !caps.admit(&contact.hint.addresses) {
+                    if full || chosen.contains(&contact.peer()) || !caps.admit(&contact.hint().addresses) {
                         continue;
                     }
                     inbound += usize::from(theirs);
@@ -384,11 +406,21 @@ impl Overlay {
         wanted
     }
 
+    /// The ranks of those that have a link, by their places; all others have the last one.
+    fn linked_ranks(&self) -> BTreeMap<Key, (bool, bool)> {
+        let linked = self.links.peers().filter_map(|(peer, link)| {
+            let inbound = !self.links.get(*link)?.dialled;
+            let kept = self.streams.contains(peer);
+            Some((self.map.contact(peer)?.id(), (!kept, !inbound)))
+        });
+        linked.collect()
+    }
+
     /// One that we thought gone is there again: it may know others that we lost, has to be known to our
     /// neighbours, and either of us may hold what the other one has missed. `reach`: what was left to us
     /// without it.
     pub(super) fn met_again(&mut self, peer: PeerId, reach: Reach) {
-        let Some(place) = self.map.contact(&peer).map(|contact| contact.id) else { return };
+        let Some(place) = self.map.contact(&peer).map(|contact| contact.id()) else { return };
         if !self.is_superpeer() {
             return;
         }
@@ -413,7 +445,7 @@ impl Overlay {
 
     /// Looks ourselves up: the closest to us are our neighbours. And asks somebody for whoever we lack.
     pub(super) fn refresh(&mut self) {
-        if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id) {
+        if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) {
             let wait = self.jittered(REFRESH_INTERVAL);
             self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
             self.set_timer(wait, Timer::Refresh);
@@ -450,7 +482,7 @@ impl Overlay {
         let ended: Vec<PeerId> = self
             .map
             .iter()
-            .filter(|contact| over(&contact.hint.certificate) && contact.peer() != self.me)
+            .filter(|contact| over(&contact.hint().certificate) && contact.peer() != self.me)
             .map(crate::map::Contact::peer)
             .collect();
         for peer in ended {
@@ -485,6 +517,12 @@ impl Overlay {
 
 /// Whether it is neither chosen already nor linked by its own will, the last bits of its distance, who.
 type Ranked<'a> = ((bool, bool), u64, &'a Contact);
+
+/// In which order those of a bucket are chosen.
+fn order(ranked: &Ranked<'_>) -> ((bool, bool), u64, Key) {
+    let (rank, spread, contact) = ranked;
+    (*rank, *spread, contact.id())
+}
 
 /// The last bits of the distance.
 fn spread(own: &Key, id: &Key) -> u64 {

@@ -141,7 +141,7 @@ impl Overlay {
             if run.shut_out.contains(&peer) {
                 continue;
             }
-            run.walk.add(peer, &contact.id, 1);
+            run.walk.add(peer, &contact.id(), 1);
             if peer == self.me && !run.gave.iter().any(|(gave, _)| *gave == self.me) {
                 // Looked here already; as long as we take our range over that proves nothing.
                 if run.walk.goal == Goal::Value && self.is_syncing() {

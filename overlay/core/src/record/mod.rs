@@ -42,6 +42,7 @@ use crate::name::Username;
 use crate::network::Network;
 use crate::sign::Signature;
 use crate::time::Unix;
+use crate::wire::Placed;
 
 pub use build::{DeviceDraft, EpochDraft, sign_device, sign_epoch};
 pub use bundle::Bundle;
@@ -259,6 +260,11 @@ impl Record {
 
 /// Where equal records of many peers in one process become one.
 pub trait Pool: fmt::Debug + Send {
+    /// What is kept of a superpeer, one copy for all that know it.
+    fn share_placed(&self, placed: Placed) -> Arc<Placed> {
+        Arc::new(placed)
+    }
+
     /// This record, or one with the same bytes that is there already.
     fn share(&self, record: &Record) -> Record;
 }

@@ -12,7 +12,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use super::{WireError, infallible};
 use crate::api::Address;
 use crate::certificate::NodeCertificate;
-use crate::key::PeerId;
+use crate::key::{Key, PeerId};
 use crate::limits::{HINT_ADDRESSES_MAX, HINT_BYTES_MAX};
 
 /// A superpeer as it is told from peer to peer.
@@ -26,6 +26,15 @@ pub struct Hint {
     pub certificate: NodeCertificate,
     /// Where it listens: v4, v6 or both.
     pub addresses: Vec<Address>,
+}
+
+/// A superpeer's hint, and the place that its certificate gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Where in the key space.
+    pub id: Key,
+    /// What is told of it.
+    pub hint: Hint,
 }
 
 impl Hint {

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
-pub use self::hint::Hint;
+pub use self::hint::{Hint, Placed};
 pub use self::items::{ChainList, Item, ItemList};
 pub use self::known::{Known, Parts};
 pub use self::message::{

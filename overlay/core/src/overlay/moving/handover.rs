@@ -315,11 +315,16 @@ impl Overlay {
             // the r closest may be a newcomer too, and have left the key to us.
             let told = |peer: &PeerId| run.finished.contains(peer) || run.vain.contains(peer);
             let can = |peer: &PeerId| *peer != self.me && (told(peer) || !run.tried.contains(peer));
-            let closest = self.map.closest(&key, HAND_OVER_TRIES + r).into_iter();
-            let closest: Vec<PeerId> = closest.map(crate::map::Contact::peer).filter(can).collect();
-            let mut held = closest.iter().take(r.saturating_sub(1).max(1));
-            let covered = held.any(|peer| run.finished.contains(peer));
-            closest.iter().find(|peer| !told(peer)).copied().filter(|_| !covered)
+            let closest = |count| self.map.closest(&key, count).into_iter().map(crate::map::Contact::peer);
+            let holders = r.saturating_sub(1).max(1);
+            let covered = |peers: &mut dyn Iterator<Item = PeerId>| {
+                peers.filter(can).take(holders).any(|peer| run.finished.contains(&peer))
+            };
+            // Nearly always one of the few closest.
+            if covered(&mut closest(r)) || covered(&mut closest(HAND_OVER_TRIES + r)) {
+                return None;
+            }
+            closest(HAND_OVER_TRIES + r).find(|peer| can(peer) && !told(peer))
         })
     }
 

@@ -173,7 +173,7 @@ impl Overlay {
     }
 
     fn place(&self) -> Option<Key> {
-        Some(self.map.contact(&self.me)?.id)
+        Some(self.map.contact(&self.me)?.id())
     }
 
     /// Outside of this range a superpeer at `place` is not among the `nearest` closest to any key.

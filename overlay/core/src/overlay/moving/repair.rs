@@ -172,7 +172,7 @@ impl Overlay {
         let held = |place: &Key| {
             let items = self.store.items(&self.range_at(place, r), self.now.unix).into_iter();
             let theirs =
-                |item: &Item| self.map.closest(&item.key(), r).iter().any(|contact| contact.id == *place);
+                |item: &Item| self.map.closest(&item.key(), r).iter().any(|contact| contact.id() == *place);
             items.filter(theirs).collect::<Vec<_>>()
         };
         back.iter().flat_map(held).collect()
@@ -188,7 +188,7 @@ impl Overlay {
             let key = &item.key();
             let lost = places.iter().zip(&ranges).any(|(place, range)| {
                 // The last of the r closest now is there in place of the dead one, or there are fewer.
-                let last = range.contains(key).then(|| self.map.closest(key, r).pop().map(|last| last.id));
+                let last = range.contains(key).then(|| self.map.closest(key, r).pop().map(|last| last.id()));
                 last.is_some_and(|last| {
                     self.map.len() < self.network.parameters.r
                         || last.is_none_or(|last| place.distance(key) < last.distance(key))
@@ -215,7 +215,7 @@ impl Overlay {
             records.push(Counted { item, copies, needed, own, nearer: false });
             for contact in closest.into_iter().filter(|contact| contact.peer() != self.me) {
                 let check = asked.entry(contact.peer()).or_insert_with(|| Check {
-                    place: contact.id,
+                    place: contact.id(),
                     records: Vec::new(),
                     range: Range::around(&item.key(), 0),
                     ranges: Vec::new(),
