@@ -1,5 +1,7 @@
 //! What the overlay counts. Plain numbers; `overlay/host` exports them.
 
+use alloc::boxed::Box;
+
 /// Upper bounds of [`Times`], in microseconds.
 ///
 /// Source: a guess that spans a loopback's answer and the longest that a look-up may take.
@@ -19,39 +21,56 @@ pub const HOPS: [u64; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 pub const REQUESTS: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
 /// How often values fell where: up to each of some bounds (and above the one before), and above all.
+///
+/// It takes room once something has been counted: a child asks little.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spread<const N: usize>(Option<Box<Noted<N>>>);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spread<const N: usize> {
-    /// In the order of the bounds.
-    pub counts: [u64; N],
-    /// Above the last bound.
-    pub above: u64,
-    /// All values added up.
-    pub sum: u64,
+struct Noted<const N: usize> {
+    counts: [u64; N],
+    above: u64,
+    sum: u64,
 }
 
 /// Durations, by [`TIMES_MICROS`].
 pub type Times = Spread<{ TIMES_MICROS.len() }>;
 
-impl<const N: usize> Default for Spread<N> {
-    fn default() -> Self {
-        Self { counts: [0; N], above: 0, sum: 0 }
-    }
-}
-
 impl<const N: usize> Spread<N> {
+    const NONE: [u64; N] = [0; N];
+
     /// Counts a value.
     pub fn note(&mut self, bounds: &[u64; N], value: u64) {
-        self.sum = self.sum.saturating_add(value);
+        let noted = self.0.get_or_insert_with(|| Box::new(Noted { counts: Self::NONE, above: 0, sum: 0 }));
+        noted.sum = noted.sum.saturating_add(value);
         match bounds.iter().position(|bound| value <= *bound) {
-            Some(place) => self.counts[place] += 1,
-            None => self.above += 1,
+            Some(place) => noted.counts[place] += 1,
+            None => noted.above += 1,
         }
+    }
+
+    /// Values up to each bound, and above the one before.
+    #[must_use]
+    pub fn counts(&self) -> &[u64; N] {
+        self.0.as_ref().map_or(&Self::NONE, |noted| &noted.counts)
+    }
+
+    /// Values above the last bound.
+    #[must_use]
+    pub fn above(&self) -> u64 {
+        self.0.as_ref().map_or(0, |noted| noted.above)
+    }
+
+    /// All values together.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.0.as_ref().map_or(0, |noted| noted.sum)
     }
 
     /// How many values there were.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum::<u64>() + self.above
+        self.counts().iter().sum::<u64>() + self.above()
     }
 }
 

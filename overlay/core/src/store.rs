@@ -8,8 +8,11 @@
 //! them changes: a question costs what has changed since the last one. What has expired is held, and
 //! part of the hashes, until it is swept out. *Not here*: verification, signatures, disk.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::cmp::Ordering;
+use core::ops::Bound;
 
 use bytes::Bytes;
 
@@ -44,7 +47,7 @@ pub(crate) enum Kept {
 
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    slots: BTreeMap<Slot, Record>,
+    slots: BTreeSet<Filed>,
     bytes: usize,
     hashes: Hashes,
     /// Pairs of one version with two bodies, both signed by their writer; the oldest goes first.
@@ -65,7 +68,7 @@ impl Store {
     /// Whether there would be room for it: quotas, checked before its signature.
     pub(crate) fn has_room(&self, record: &Record) -> bool {
         let slot = record.slot();
-        if self.slots.contains_key(&slot) {
+        if self.at(&slot).is_some() {
             return true;
         }
         let devices = self.of(&slot.key).filter(|held| held.header().kind == Kind::Device).count();
@@ -75,7 +78,7 @@ impl Store {
 
     /// The held record of the same slot, if it is not older: then the new one needs no verification.
     pub(crate) fn not_older(&self, record: &Record) -> Option<Kept> {
-        let held = self.slots.get(&record.slot())?;
+        let held = self.at(&record.slot())?;
         match supersedes(record, held) {
             Verdict::Newer => None,
             Verdict::Same => Some(Kept::Held),
@@ -88,7 +91,7 @@ impl Store {
     /// Keeps a verified record.
     pub(crate) fn keep(&mut self, record: Record) -> Kept {
         let slot = record.slot();
-        if let Some(held) = self.slots.get(&slot) {
+        if let Some(held) = self.at(&slot) {
             match supersedes(&record, held) {
                 Verdict::Newer => {}
                 Verdict::Same => return Kept::Held,
@@ -113,8 +116,8 @@ impl Store {
         }
         self.hashes.changed(&slot.key);
         self.bytes += record.bytes().len();
-        if let Some(old) = self.slots.insert(slot, record) {
-            self.bytes -= old.bytes().len();
+        if let Some(old) = self.slots.replace(Filed::new(record)) {
+            self.bytes -= old.record.bytes().len();
         }
         Kept::Stored(revoked)
     }
@@ -157,10 +160,24 @@ impl Store {
         self.equivocations.len()
     }
 
+    fn at(&self, slot: &Slot) -> Option<&Record> {
+        self.slots.get::<dyn Slotted>(slot).map(|held| &held.record)
+    }
+
+    /// Whether this very record is held, byte for byte: then it has been verified.
+    pub(crate) fn holds(&self, record: &Record) -> bool {
+        self.at(&record.slot()).is_some_and(|held| held == record)
+    }
+
+    /// Whether a record is held under the same key with the same chain.
+    pub(crate) fn has_chain_of(&self, record: &Record) -> bool {
+        self.of(&record.header().key).any(|held| held.has_chain_of(record))
+    }
+
     pub(crate) fn forget(&mut self, slot: &Slot) {
-        if let Some(old) = self.slots.remove(slot) {
+        if let Some(old) = self.slots.take::<dyn Slotted>(slot) {
             self.hashes.changed(&slot.key);
-            self.bytes -= old.bytes().len();
+            self.bytes -= old.record.bytes().len();
         }
     }
 
@@ -172,7 +189,7 @@ impl Store {
     /// Drops what has expired.
     pub(crate) fn sweep(&mut self, now: Unix) -> Vec<Slot> {
         let dead: Vec<Slot> =
-            self.slots.iter().filter(|(_, record)| expired(record, now)).map(|(slot, _)| *slot).collect();
+            self.slots.iter().filter(|held| expired(&held.record, now)).map(|held| held.slot()).collect();
         for slot in &dead {
             self.forget(slot);
         }
@@ -285,16 +302,104 @@ impl Store {
     /// The slots of a key stand together: to look for both ends costs a look-up more than to look for one.
     fn of<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Record> + use<'a> {
         let (key, first) = (*key, Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) });
-        let slots = self.slots.range(first..).take_while(move |(slot, _)| slot.key == key);
-        slots.map(|(_, record)| record)
+        let slots =
+            self.slots.range::<dyn Slotted, _>((Bound::Included(&first as &dyn Slotted), Bound::Unbounded));
+        slots.map(|held| &held.record).take_while(move |record| record.header().key == key)
     }
 
     fn between(&self, first: &Key, last: &Key) -> impl Iterator<Item = &Record> + use<'_> {
         let first = Slot { key: *first, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
         let last = Slot { key: *last, kind: u8::MAX, writer: PublicKey::from_bytes([255; 32]) };
-        self.slots.range(first..=last).map(|(_, record)| record)
+        let bounds = (Bound::Included(&first as &dyn Slotted), Bound::Included(&last as &dyn Slotted));
+        self.slots.range::<dyn Slotted, _>(bounds).map(|held| &held.record)
     }
 }
+
+/// A record in its slot, which it tells itself: a store of many holds little beside them.
+#[derive(Debug)]
+struct Filed {
+    /// The key's first bits: most comparisons end there.
+    first: u64,
+    record: Record,
+}
+
+impl Filed {
+    fn new(record: Record) -> Self {
+        Self { first: record.header().key.first(), record }
+    }
+}
+
+/// What has a slot: a record that is filed, or a slot that is looked for.
+trait Slotted {
+    fn first(&self) -> u64;
+    fn slot(&self) -> Slot;
+}
+
+impl Slotted for Filed {
+    fn first(&self) -> u64 {
+        self.first
+    }
+
+    fn slot(&self) -> Slot {
+        self.record.slot()
+    }
+}
+
+impl Slotted for Slot {
+    fn first(&self) -> u64 {
+        self.key.first()
+    }
+
+    fn slot(&self) -> Slot {
+        *self
+    }
+}
+
+impl Ord for dyn Slotted + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.first().cmp(&other.first()).then_with(|| self.slot().cmp(&other.slot()))
+    }
+}
+
+impl PartialOrd for dyn Slotted + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn Slotted + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for dyn Slotted + '_ {}
+
+impl<'a> Borrow<dyn Slotted + 'a> for Filed {
+    fn borrow(&self) -> &(dyn Slotted + 'a) {
+        self
+    }
+}
+
+impl Ord for Filed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self as &dyn Slotted).cmp(other)
+    }
+}
+
+impl PartialOrd for Filed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Filed {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Filed {}
 
 /// Items of a range of which the hashes are not worth their bytes: an item takes 16, hashes 128. *Specification*
 /// (`wire.cddl`).

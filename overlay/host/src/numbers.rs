@@ -75,9 +75,9 @@ impl Numbers {
     /// there; the last bound for those above it. `None` if there were no look-ups.
     #[must_use]
     pub fn lookup_time(&self, earlier: &Self, quantile: f64) -> Option<Duration> {
-        let counts = self.times.counts.iter().zip(&earlier.times.counts);
+        let counts = self.times.counts().iter().zip(earlier.times.counts());
         let counts: Vec<u64> = counts.map(|(now, then)| now.saturating_sub(*then)).collect();
-        let all = counts.iter().sum::<u64>() + self.times.above.saturating_sub(earlier.times.above);
+        let all = counts.iter().sum::<u64>() + self.times.above().saturating_sub(earlier.times.above());
         if all == 0 {
             return None;
         }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use callbook_overlay::key::{Digest, PeerId};
 use callbook_overlay::record::{Pool, Record};
 use callbook_overlay::wire::Placed;
@@ -20,10 +21,33 @@ pub(crate) struct Records(Arc<Mutex<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     records: HashMap<Digest, Record>,
+    /// Which of them has its bytes there.
+    by_bytes: HashMap<(usize, usize), Digest>,
     /// What was heard last of each superpeer.
     superpeers: HashMap<PeerId, Arc<Placed>>,
     /// With so many it is looked which of them nobody holds any more.
     sweep_at: usize,
+}
+
+impl Records {
+    /// The record that bytes are, as it is in memory already, or read again.
+    ///
+    /// # Panics
+    /// If they are none: what is written down has been read before.
+    pub(crate) fn of(&self, bytes: &Bytes) -> Record {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = known.by_bytes.get(&place(bytes)).and_then(|digest| known.records.get(digest));
+        if let Some(held) = held.filter(|held| place(held.bytes()) == place(bytes)) {
+            return held.clone();
+        }
+        drop(known);
+        Record::parse(bytes).expect("what is written down is a record")
+    }
+}
+
+/// Where bytes are in memory: a record that is held keeps its own.
+fn place(bytes: &Bytes) -> (usize, usize) {
+    (bytes.as_ptr() as usize, bytes.len())
 }
 
 impl Pool for Records {
@@ -44,8 +68,11 @@ impl Pool for Records {
         }
         if known.records.len() >= known.sweep_at.max(SWEPT_FROM) {
             known.records.retain(|_, held| held.holders() > 1);
+            let Known { records, by_bytes, .. } = &mut *known;
+            by_bytes.retain(|_, digest| records.contains_key(digest));
             known.sweep_at = 2 * known.records.len();
         }
+        known.by_bytes.insert(place(record.bytes()), record.digest());
         known.records.insert(record.digest(), record.clone());
         record.clone()
     }

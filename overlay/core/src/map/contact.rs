@@ -179,7 +179,8 @@ mod tests {
             peer[31] = last;
             let life = Unix::from_secs(0)..Unix::from_secs(1_000);
             let login = SecretKey::from_seed([1; 32]);
-            let certificate = NodeCertificate::issue(PeerId::from_bytes(peer), [0; 16], life, &NETWORK, &login);
+            let certificate =
+                NodeCertificate::issue(PeerId::from_bytes(peer), [0; 16], life, &NETWORK, &login);
             let id = certificate.node_id(&NETWORK);
             Arc::new(Placed { id, hint: Hint { certificate, addresses: [].into() } })
         };

@@ -36,8 +36,8 @@ use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, REDIALLED_W
 use crate::time::Instant;
 use crate::wire::{Hint, Placed, Range};
 
-use contact::{ByPeer, bit_of};
 pub(crate) use contact::Contact;
+use contact::{ByPeer, bit_of};
 pub(crate) use reach::Reach;
 
 /// What [`Map::learn`] did.
@@ -183,8 +183,7 @@ impl Map {
         let Some(own) = self.own else { return false };
         let buckets = self.buckets(&own);
         let crowded = buckets.iter().find(|(_, contacts)| contacts.len() > self.k);
-        let farthest =
-            crowded.and_then(|(_, contacts)| contacts.iter().max_by_key(|far| far.distance(&own)));
+        let farthest = crowded.and_then(|(_, contacts)| contacts.iter().max_by_key(|far| far.distance(&own)));
         let Some(farthest) = farthest else { return false };
         let bucket = id.distance(&own).bucket();
         let fellows =

@@ -109,7 +109,8 @@ impl Map {
     fn storers_awaited(&self, key: &Key, r: usize, now: Instant) -> (usize, usize) {
         let there = self.closest(key, r).into_iter().map(|contact| (contact.distance(key), 0));
         let awaited = self.gone.values().filter(|gone| self.is_awaited(gone, now));
-        let mut storers: Vec<_> = there.chain(awaited.map(|gone| (gone.placed.id.distance(key), 1))).collect();
+        let mut storers: Vec<_> =
+            there.chain(awaited.map(|gone| (gone.placed.id.distance(key), 1))).collect();
         storers.sort_unstable();
         storers.truncate(r);
         (storers.len(), storers.iter().map(|(_, awaited)| awaited).sum())
@@ -120,7 +121,8 @@ impl Map {
     fn has_lost_closest(&self, key: &Key, r: usize, now: Instant) -> bool {
         let nearest = self.closest(key, 1).first().map(|contact| contact.distance(key));
         let lost = |gone: &&Gone| gone.is_lost(now) && (gone.met || self.vouched);
-        let nearer = |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.placed.id.distance(key) < *nearest);
+        let nearer =
+            |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.placed.id.distance(key) < *nearest);
         self.gone.values().filter(lost).filter(nearer).count() >= r
     }
 }

@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::requests::{Outcome, Purpose};
+use super::room::Room;
 use super::{Overlay, Timer};
 use crate::api::{Notice, Parent};
 use crate::cbor::Blob;
@@ -67,6 +68,11 @@ struct Probing {
 }
 
 impl Attaching {
+    pub(super) fn give_room_back(&mut self) {
+        self.asked.give_back();
+        self.passed_over.give_back();
+    }
+
     pub(super) fn parent(&self) -> Option<PeerId> {
         self.parent
     }

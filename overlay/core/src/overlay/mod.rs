@@ -39,6 +39,7 @@ mod publish;
 mod puts;
 mod requests;
 mod resolve;
+mod room;
 mod rumours;
 mod serve;
 mod spending;
@@ -71,7 +72,7 @@ use crate::limits::{
 };
 use crate::map::Map;
 use crate::network::{Limits, Network};
-use crate::record::{ChainCache, Pool, Record};
+use crate::record::{ChainCache, Pool, Record, verify_to_store};
 use crate::sign::{Signer, Verifier};
 use crate::store::{Seen, Store};
 use crate::time::{Instant, Now};
@@ -500,12 +501,24 @@ impl Overlay {
 
     /// Checks a record's chain and signature, unless this very record has passed before.
     fn verify(&mut self, record: &Record) -> Result<(), Invalid> {
-        if self.seen.contains(record) {
+        if self.seen.contains(record) || self.store.holds(record) {
             return Ok(());
         }
         self.counters.verifications += 1;
         crate::record::verify(record, &self.network, self.now.unix, &mut self.chains, &*self.verifier)?;
         self.seen.insert(record.clone());
+        Ok(())
+    }
+
+    /// As [`Self::verify`], of a record that is to be stored: the store remembers that it has passed, and its chain.
+    fn verify_to_store(&mut self, record: &Record) -> Result<(), Invalid> {
+        if self.seen.contains(record) {
+            return Ok(());
+        }
+        self.counters.verifications += 1;
+        let same = self.store.has_chain_of(record);
+        let (network, verifier) = (&self.network, &*self.verifier);
+        verify_to_store(record, same, (network, self.now.unix), &mut self.chains, verifier)?;
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 
 use super::puts::{Origin, acknowledged};
 use super::requests::{Outcome, Purpose};
+use super::room::Room;
 use super::serve::register_body;
 use super::{Overlay, Timer};
 use crate::api::{CommandId, Failure, Held, HeldStatus, Notice, Reply, Stored, Write};
@@ -62,6 +63,11 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
+    pub(super) fn give_room_back(&mut self) {
+        self.under_way.give_back();
+        self.queue.give_back();
+    }
+
     pub(super) fn new(sequences: Vec<(Key, PublicKey, u64)>, now: Unix) -> Self {
         let past = |seq: u64| seq.max(now.as_secs());
         let sequences = sequences.into_iter().map(|(key, device, seq)| ((key, device), past(seq))).collect();

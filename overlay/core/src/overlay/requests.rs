@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::room::Room;
 use super::{Overlay, Timer};
 use crate::api::{Address, Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
@@ -101,6 +102,13 @@ enum Dialled {
 }
 
 impl Requests {
+    pub(super) fn give_room_back(&mut self) {
+        self.pending.give_back();
+        self.dialling.give_back();
+        self.dialled_at.give_back();
+        self.strangers.give_back();
+    }
+
     pub(super) fn is_dialling(&self, peer: &PeerId) -> bool {
         self.dialling.contains(peer)
     }

@@ -17,6 +17,7 @@ use core::time::Duration;
 use super::look::{Asker, Found, Waiting};
 use super::newest::Newest;
 use super::requests::{Outcome, Purpose};
+use super::room::Room;
 use super::{Overlay, Timer, steps};
 use crate::api::{Answer, Asked, CommandId, Device, Failure, How, Reply, Resolution, Source, Step};
 use crate::cbor::Blob;
@@ -62,6 +63,13 @@ pub(super) struct Resolving {
     /// Who waits for a walk, by key and way.
     pub(super) waiting: BTreeMap<(Key, u8), Vec<Waiting>>,
     pub(super) newest: Newest,
+}
+
+impl Resolving {
+    pub(super) fn give_room_back(&mut self) {
+        self.local.give_back();
+        self.waiting.give_back();
+    }
 }
 
 impl Overlay {

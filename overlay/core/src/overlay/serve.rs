@@ -307,10 +307,15 @@ impl Overlay {
         if !self.store.has_room(record) || !self.in_region(&record.header().key) {
             return Kept::Full;
         }
-        if self.verify(record).is_err() {
+        if self.verify_to_store(record).is_err() {
             return Kept::Invalid;
         }
-        self.store.keep(record.clone())
+        let kept = self.store.keep(record.clone());
+        if !matches!(kept, Kept::Stored(_)) {
+            // It may come again.
+            self.seen.insert(record.clone());
+        }
+        kept
     }
 
     /// Whether we are among the `count` closest to a key that we know.

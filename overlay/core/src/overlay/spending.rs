@@ -5,6 +5,7 @@
 //! one goes whose link ended first. *Not here*: what each thing costs (`moving`, `watchers`), what becomes of
 //! who tells too much that is not true (`upkeep`).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use super::budget::Budget;
@@ -62,12 +63,12 @@ struct Account {
 
 /// What peers have left of it.
 #[derive(Debug, Default)]
-pub(super) struct Spending(BTreeMap<PeerId, Account>);
+pub(super) struct Spending(BTreeMap<PeerId, Box<Account>>);
 
 impl Spending {
     /// A peer has a new link.
     pub(super) fn begin(&mut self, peer: PeerId, now: Instant) {
-        let new = || Account { links: 0, ended: now, left: Allowance::full(now) };
+        let new = || Box::new(Account { links: 0, ended: now, left: Allowance::full(now) });
         self.0.entry(peer).or_insert_with(new).links += 1;
     }
 

@@ -21,6 +21,7 @@ use core::time::Duration;
 use rand_core::Rng as _;
 
 use super::requests::{Outcome, Purpose};
+use super::room::Room;
 use super::{Overlay, Timer};
 use crate::api::Parent;
 use crate::group::{Group, Width};
@@ -73,6 +74,12 @@ struct Sought {
 }
 
 impl Standbys {
+    pub(super) fn give_room_back(&mut self) {
+        self.asked.give_back();
+        self.passed_over.give_back();
+        self.failing_over.give_back();
+    }
+
     pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> {
         self.kept.iter().map(|kept| kept.peer)
     }

@@ -17,6 +17,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::room::Room;
 use super::walks::Owner;
 use super::{Overlay, Timer};
 use crate::api::{Effect, Kin, LinkId, Notice, Role, Seen, Write};
@@ -460,6 +461,7 @@ impl Overlay {
     /// Drops what has expired: records, bundles, certificates.
     pub(super) fn sweep(&mut self) {
         self.set_timer(SWEEP_INTERVAL, Timer::Sweep);
+        self.give_room_back();
         self.cache.sweep(self.now.instant);
         self.sweep_watchers();
         self.judge_skew();
@@ -495,6 +497,17 @@ impl Overlay {
             self.notice(Notice::CertificateExpired);
             self.act(Role::Child);
         }
+    }
+
+    /// What is empty most of the time takes no room meanwhile.
+    fn give_room_back(&mut self) {
+        self.walks.give_back();
+        self.puts.give_back();
+        self.requests.give_room_back();
+        self.attaching.give_room_back();
+        self.standbys.give_room_back();
+        self.resolving.give_room_back();
+        self.publishing.give_room_back();
     }
 
     /// Out of the host cache go those that have been gone for a day, or whose certificate has expired;

@@ -50,6 +50,7 @@ pub use kind::{Kind, Rules, Writer};
 pub use payload::{DevicePayload, Entry, EntryKind, EpochPayload};
 pub use short::ChainName;
 pub(crate) use short::Short;
+pub(crate) use verify::verify_to_store;
 pub use verify::{ChainCache, Verified, verify};
 
 const VERSION: u8 = 1;

@@ -36,6 +36,12 @@ impl Record {
         [a, b, c, d, e, f, g, h]
     }
 
+    /// Whether another one has the same chain, byte for byte.
+    #[must_use]
+    pub(crate) fn has_chain_of(&self, other: &Self) -> bool {
+        self.0.chain_whole.of(&self.0.bytes) == other.0.chain_whole.of(&other.0.bytes)
+    }
+
     /// As it travels to who holds its chain.
     #[must_use]
     pub fn short(&self) -> Bytes {

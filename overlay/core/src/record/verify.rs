@@ -49,10 +49,36 @@ pub fn verify(
     cache: &mut ChainCache,
     verifier: &dyn Verifier,
 ) -> Result<Verified, Invalid> {
-    let verified = match record.certificate() {
+    let chain = match record.certificate() {
         Some(certificate) => device_chain(record, certificate, network, cache, verifier)?,
         None => login_chain(record, network, cache, verifier)?,
     };
+    verify_under(chain, record, network, now, verifier)
+}
+
+/// As [`verify`], of a record that is to be stored: what is stored is what remembers its chain. `same`: a record
+/// with that chain has been verified before.
+pub(crate) fn verify_to_store(
+    record: &Record,
+    same: bool,
+    (network, now): (&Network, Unix),
+    cache: &mut ChainCache,
+    verifier: &dyn Verifier,
+) -> Result<Verified, Invalid> {
+    let chain = match record.certificate() {
+        Some(certificate) => stored_chain(record, certificate, same, network, cache, verifier)?,
+        None => login_chain(record, network, cache, verifier)?,
+    };
+    verify_under(chain, record, network, now, verifier)
+}
+
+fn verify_under(
+    verified: Chain,
+    record: &Record,
+    network: &Network,
+    now: Unix,
+    verifier: &dyn Verifier,
+) -> Result<Verified, Invalid> {
     let Chain { login, device, .. } = &verified;
     valid_at(login, now, Subject::LoginCertificate)?;
     valid_at(device, now, Subject::DeviceCertificate)?;
@@ -87,13 +113,7 @@ fn device_chain(
     cache: &mut ChainCache,
     verifier: &dyn Verifier,
 ) -> Result<Chain, Invalid> {
-    if certificate.name != record.header().key {
-        return Err(Invalid::Name);
-    }
-    if certificate.epoch != record.header().epoch {
-        return Err(Invalid::Epoch);
-    }
-    let device = certificate.not_before..certificate.not_after;
+    let device = fits(record, certificate)?;
     let whole = record.0.chain_whole.of(&record.0.bytes);
     let name = *blake3::keyed_hash(network.id.as_bytes(), whole).as_bytes();
     if let Some(login) = cache.recall(&name) {
@@ -106,6 +126,35 @@ fn device_chain(
     let login = login.not_before..login.not_after;
     cache.remember(name, login.clone());
     Ok(Chain { writer: certificate.device, login, device })
+}
+
+/// The certificate is for the record's name and epoch; its life.
+fn fits(record: &Record, certificate: &DeviceCertificate) -> Result<Range<Unix>, Invalid> {
+    if certificate.name != record.header().key {
+        return Err(Invalid::Name);
+    }
+    if certificate.epoch != record.header().epoch {
+        return Err(Invalid::Epoch);
+    }
+    Ok(certificate.not_before..certificate.not_after)
+}
+
+fn stored_chain(
+    record: &Record,
+    certificate: &DeviceCertificate,
+    same: bool,
+    network: &Network,
+    cache: &mut ChainCache,
+    verifier: &dyn Verifier,
+) -> Result<Chain, Invalid> {
+    let device = fits(record, certificate)?;
+    let mut chain = record.chain();
+    let (Some(login), Some(bytes)) = (chain.next(), chain.next()) else { return Err(Invalid::Chain) };
+    let login = cache.login(login, network, verifier)?;
+    if !same {
+        DeviceCertificate::verify(bytes, &login.key, &network.id, verifier)?;
+    }
+    Ok(Chain { writer: certificate.device, login: login.not_before..login.not_after, device })
 }
 
 fn login_chain(

@@ -64,7 +64,7 @@ fn plain<const N: usize>(spread: &Spread<N>, bounds: &[u64; N]) -> Value {
 fn scaled<const N: usize>(spread: &Spread<N>, bounds: &[u64; N], unit: f64) -> Value {
     // Exact up to 285 years.
     let scale = |value: u64| value as f64 / unit;
-    let within = bounds.iter().zip(spread.counts).map(|(bound, count)| (scale(*bound), count));
-    let buckets = within.chain([(f64::INFINITY, spread.above)]).collect();
-    Value::Bars(Bars { sum: scale(spread.sum), buckets })
+    let within = bounds.iter().zip(spread.counts()).map(|(bound, count)| (scale(*bound), *count));
+    let buckets = within.chain([(f64::INFINITY, spread.above())]).collect();
+    Value::Bars(Bars { sum: scale(spread.sum()), buckets })
 }

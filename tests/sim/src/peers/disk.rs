@@ -4,7 +4,7 @@
 //! those of the last moment: in their order, none before one that stays. While a disk is full nothing is
 //! committed, and what was written waits. *Not here*: how long it takes, what waits for it (`world`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
@@ -12,12 +12,13 @@ use callbook_overlay::key::{Digest, Key, PeerId, PublicKey};
 use callbook_overlay::record::Record;
 use callbook_overlay::time::Unix;
 
+use crate::pool::Records;
 use crate::time::Micros;
 
 /// One peer's disk.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    records: BTreeMap<Slot, Bytes>,
+    records: Shelf,
     sequences: Vec<(Key, PublicKey, u64)>,
     contacts: VecDeque<(PeerId, Bytes)>,
     anchors: Vec<PeerId>,
@@ -28,9 +29,48 @@ pub(crate) struct Disk {
     fresh: VecDeque<(Micros, Write)>,
 }
 
+/// Records by their slots. They are kept as read: what many disks hold is once in memory.
+#[derive(Debug, Default)]
+struct Shelf(Vec<Record>);
+
+impl Shelf {
+    fn find(&self, slot: &Slot) -> Result<usize, usize> {
+        let first = |key: &Key| key.as_bytes().first_chunk::<8>().copied();
+        self.0.binary_search_by(|record| {
+            let (key, wanted) = (&record.header().key, &slot.key);
+            first(key).cmp(&first(wanted)).then_with(|| record.slot().cmp(slot))
+        })
+    }
+
+    fn put(&mut self, record: Record) {
+        match self.find(&record.slot()) {
+            Ok(index) => self.0[index] = record,
+            Err(index) => self.0.insert(index, record),
+        }
+    }
+
+    fn forget(&mut self, slot: &Slot) {
+        if let Ok(index) = self.find(slot) {
+            self.0.remove(index);
+        }
+    }
+
+    fn of(&self, key: &Key) -> impl Iterator<Item = &Record> {
+        let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
+        let from = self.find(&first).unwrap_or_else(|index| index);
+        self.0[from..].iter().take_while(move |record| record.header().key == *key)
+    }
+
+    fn bytes(&self) -> Vec<Bytes> {
+        self.0.iter().map(|record| record.bytes().clone()).collect()
+    }
+}
+
 /// How a disk behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Habits {
+    /// Where records are found that others have.
+    pub(crate) pool: Records,
     /// How long a write that is not durable may wait for its commit.
     pub(crate) commit: Micros,
     /// So many superpeers of the host cache are kept; the oldest go first.
@@ -38,7 +78,7 @@ pub(crate) struct Habits {
 }
 
 impl Disk {
-    pub(crate) fn write(&mut self, now: Micros, writes: Vec<Write>, durable: bool, habits: Habits) {
+    pub(crate) fn write(&mut self, now: Micros, writes: Vec<Write>, durable: bool, habits: &Habits) {
         if self.fresh.is_empty() && (durable || habits.commit == 0) {
             return writes.into_iter().for_each(|write| self.apply(write, habits));
         }
@@ -52,7 +92,7 @@ impl Disk {
     }
 
     /// Everything that was written before `time` is safe.
-    pub(crate) fn commit_until(&mut self, time: Micros, habits: Habits) {
+    pub(crate) fn commit_until(&mut self, time: Micros, habits: &Habits) {
         while let Some((_, write)) = self.fresh.pop_front_if(|(at, _)| *at <= time) {
             self.apply(write, habits);
         }
@@ -71,7 +111,7 @@ impl Disk {
     }
 
     /// A crash: the first `kept` of what was not committed is there, the rest is lost.
-    pub(crate) fn crash(&mut self, kept: usize, habits: Habits) {
+    pub(crate) fn crash(&mut self, kept: usize, habits: &Habits) {
         self.fresh.truncate(kept);
         self.commit_until(Micros::MAX, habits);
         self.fresh.shrink_to_fit();
@@ -95,9 +135,7 @@ impl Disk {
             | Write::ForgetProof(_)
             | Write::ForgetNewest(_) => None,
         });
-        let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
-        let held = || self.records.range(first..).take_while(|(slot, _)| here(slot));
-        fresh.unwrap_or_else(|| held().filter_map(|(_, bytes)| number_in(bytes)).max())
+        fresh.unwrap_or_else(|| self.records.of(key).map(|record| record.header().seq).max())
     }
 
     /// The number of the last own record.
@@ -108,7 +146,7 @@ impl Disk {
     /// What the next run begins with.
     pub(crate) fn restored(&self) -> Restored {
         Restored {
-            records: self.records.values().cloned().collect(),
+            records: self.records.bytes(),
             sequences: self.sequences.clone(),
             contacts: self.contacts.iter().map(|(_, bytes)| bytes.clone()).collect(),
             anchors: self.anchors.clone(),
@@ -118,14 +156,10 @@ impl Disk {
         }
     }
 
-    fn apply(&mut self, write: Write, habits: Habits) {
+    fn apply(&mut self, write: Write, habits: &Habits) {
         match write {
-            Write::Record { slot, bytes } => {
-                self.records.insert(slot, bytes);
-            }
-            Write::Forget(slot) => {
-                self.records.remove(&slot);
-            }
+            Write::Record { bytes, .. } => self.records.put(habits.pool.of(&bytes)),
+            Write::Forget(slot) => self.records.forget(&slot),
             Write::Sequence { key, device, seq } => self.number(key, device, seq),
             Write::Contact { peer, bytes } => {
                 self.contacts.retain(|(known, _)| *known != peer);
@@ -182,20 +216,20 @@ mod tests {
     #[test]
     fn a_crash_loses_the_last_writes_and_a_durable_one_takes_all_before_it_along() {
         // Goal: the order of commits. Method: numbers, some durable; crash at once and later.
-        let habits = Habits { commit: 200, contacts: 4 };
+        let habits = Habits { pool: Records::default(), commit: 200, contacts: 4 };
         let (key, device) = (Key::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let number = |seq| vec![Write::Sequence { key, device, seq }];
         let newest = |disk: &Disk| disk.restored().sequences.first().map(|(_, _, seq)| *seq);
         let mut disk = Disk::default();
-        disk.write(0, number(1), false, habits);
-        disk.write(10, number(2), true, habits);
-        disk.write(20, number(3), false, habits);
-        disk.write(30, number(4), false, habits);
+        disk.write(0, number(1), false, &habits);
+        disk.write(10, number(2), true, &habits);
+        disk.write(20, number(3), false, &habits);
+        disk.write(30, number(4), false, &habits);
         assert_eq!((newest(&disk), disk.uncommitted()), (Some(2), 2));
-        disk.crash(1, habits);
+        disk.crash(1, &habits);
         assert_eq!((newest(&disk), disk.uncommitted()), (Some(3), 0));
-        disk.write(40, number(5), false, habits);
-        disk.write(300, number(6), false, habits);
+        disk.write(40, number(5), false, &habits);
+        disk.write(300, number(6), false, &habits);
         assert_eq!(newest(&disk), Some(5));
     }
 }

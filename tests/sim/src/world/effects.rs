@@ -85,7 +85,7 @@ impl World {
         if peer.full {
             disk.wait(now, writes);
         } else {
-            disk.write(now, writes, durable, habits);
+            disk.write(now, writes, durable, &habits);
         }
         !(peer.full && durable)
     }
@@ -108,7 +108,7 @@ impl World {
             return;
         }
         if let Some(disk) = peer.disk.as_deref_mut() {
-            disk.commit_until(Micros::MAX, habits);
+            disk.commit_until(Micros::MAX, &habits);
         }
         // Commands could not be answered until now.
         for slot in self.peers[number as usize].open.clone() {
@@ -119,7 +119,7 @@ impl World {
     }
 
     pub(super) fn habits(&self) -> Habits {
-        Habits { commit: self.settings.commit, contacts: self.settings.host_cache }
+        Habits { pool: self.pool.clone(), commit: self.settings.commit, contacts: self.settings.host_cache }
     }
 
     fn send(&mut self, peer: u32, link: LinkId, frame: Frame) {

@@ -252,11 +252,11 @@ impl World {
         let (habits, safe) = (self.habits(), self.now.saturating_sub(self.settings.commit));
         let peer = &mut self.peers[number as usize];
         let Some(disk) = peer.disk.as_deref_mut().filter(|_| !peer.full) else { return };
-        disk.commit_until(safe, habits);
+        disk.commit_until(safe, &habits);
         let open = disk.uncommitted() as u64;
         if open > 0 {
             let kept = self.chance.faults.between(0, open) as usize;
-            disk.crash(kept, habits);
+            disk.crash(kept, &habits);
         }
     }
 
@@ -271,7 +271,7 @@ impl World {
             self.sampling.session(self.now - peer.started);
         }
         if let Some(disk) = peer.disk.as_deref_mut() {
-            if peer.full { disk.crash(0, habits) } else { disk.commit_until(Micros::MAX, habits) }
+            if peer.full { disk.crash(0, &habits) } else { disk.commit_until(Micros::MAX, &habits) }
         }
         self.parked.remove(&number);
         peer.overlay = None;

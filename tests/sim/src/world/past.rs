@@ -124,7 +124,7 @@ impl World {
         let sequence = Write::Sequence { key: header.key, device: record.slot().writer, seq: FIRST };
         let (now, habits) = (self.now, self.habits());
         let peer = &mut self.peers[number as usize];
-        peer.disk.get_or_insert_default().write(now, vec![sequence], true, habits);
+        peer.disk.get_or_insert_default().write(now, vec![sequence], true, &habits);
         let ends: Micros = header.not_after.as_secs().saturating_sub(START_UNIX) * SECOND;
         let version = peer.version;
         self.oracle.acknowledged(number, version, 0, ends);

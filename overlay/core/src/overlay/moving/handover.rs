@@ -15,6 +15,7 @@
 //! have been gone with it. Source: DESIGN §4, *Repair* and *Merging*. *Not here*: what a syncing superpeer
 //! answers (`serve`), what those who are back lack (`repair`).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -101,7 +102,7 @@ impl Overlay {
     /// We have become a superpeer.
     pub(in crate::overlay) fn begin_hand_over(&mut self) {
         self.moving.since.get_or_insert(self.now.instant);
-        self.moving.hand_over = Some(HandOver {
+        self.moving.hand_over = Some(Box::new(HandOver {
             began: self.now.instant,
             ready: false,
             synced: false,
@@ -113,7 +114,7 @@ impl Overlay {
             again: 0,
             vain: BTreeSet::new(),
             source: None,
-        });
+        }));
     }
 
     /// One that was gone is back, perhaps with half of the network: what it holds is compared with what
@@ -235,8 +236,8 @@ impl Overlay {
 
     /// Goes on with the next source, or is done.
     pub(in crate::overlay) fn hand_over(&mut self) {
-        let idle = |run: &&HandOver| run.ready && run.source.is_none();
-        if !self.moving.hand_over.as_ref().is_some_and(|run| idle(&run)) {
+        let idle = |run: &HandOver| run.ready && run.source.is_none();
+        if !self.moving.hand_over.as_ref().is_some_and(|run| idle(run)) {
             return;
         }
         self.compare_again();

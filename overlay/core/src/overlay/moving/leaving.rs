@@ -7,6 +7,7 @@
 //! Meanwhile it serves as before, but takes no new children; what it is given to store goes on to the
 //! next storer too. A child says goodbye and is gone.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -47,7 +48,7 @@ impl Overlay {
             None => {}
         }
         let commands = alloc::vec![command];
-        self.moving.leaving = Some(Leaving { commands, stays: false, gone: false });
+        self.moving.leaving = Some(Box::new(Leaving { commands, stays: false, gone: false }));
         self.end_own_affairs();
         if !self.is_superpeer() {
             return self.depart();
@@ -65,13 +66,13 @@ impl Overlay {
             };
         }
         let commands = alloc::vec![command];
-        self.moving.leaving = Some(Leaving { commands, stays: true, gone: false });
+        self.moving.leaving = Some(Box::new(Leaving { commands, stays: true, gone: false }));
         self.push_all();
     }
 
     /// There are superpeers enough without us.
     pub(in crate::overlay) fn step_down_unasked(&mut self) {
-        self.moving.leaving = Some(Leaving { commands: Vec::new(), stays: true, gone: false });
+        self.moving.leaving = Some(Box::new(Leaving { commands: Vec::new(), stays: true, gone: false }));
         self.push_all();
     }
 

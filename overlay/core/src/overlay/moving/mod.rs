@@ -20,6 +20,7 @@ mod promises;
 mod push;
 mod repair;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -49,7 +50,7 @@ pub(super) enum Asked<'a> {
 /// What is on the move.
 #[derive(Debug, Default)]
 pub(super) struct Moving {
-    hand_over: Option<HandOver>,
+    hand_over: Option<Box<HandOver>>,
     /// Since when we have been a superpeer.
     since: Option<Instant>,
     /// For how long the network had been there then.
@@ -62,13 +63,13 @@ pub(super) struct Moving {
     changed: Changed,
     /// When the timer for the next repair is set.
     repairs_at: Option<Instant>,
-    repair: Option<Repair>,
+    repair: Option<Box<Repair>>,
     /// Who is gone since copies were counted last, and how many that may be before any record can have too
     /// few of them.
     worn: BTreeMap<PeerId, Key>,
     spare: usize,
     pushes: BTreeMap<u64, Push>,
-    leaving: Option<Leaving>,
+    leaving: Option<Box<Leaving>>,
 }
 
 impl Overlay {

@@ -15,6 +15,7 @@
 //!
 //! Source: DETAILS *Records*, *Repair after a death*; DESIGN §4, *Merging*. *Not here*: offering (`push`).
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -132,7 +133,7 @@ impl Overlay {
         let (records, asked) = self.questions(items, missed);
         let peers: Vec<PeerId> = asked.keys().copied().collect();
         let (id, began) = (self.number(), self.now.instant);
-        self.moving.repair = Some(Repair { id, began, records, asked, lacking: BTreeMap::new() });
+        self.moving.repair = Some(Box::new(Repair { id, began, records, asked, lacking: BTreeMap::new() }));
         for peer in peers {
             self.check_on(peer);
         }
@@ -268,8 +269,8 @@ impl Overlay {
     /// Counts what a peer holds of the range that it was asked for.
     fn count(&mut self, peer: &PeerId, digests: &Digests) {
         let Some(repair) = &mut self.moving.repair else { return };
-        let Some(check) = repair.asked.get_mut(peer) else { return };
-        let Repair { records, .. } = repair;
+        let Repair { records, asked, .. } = &mut **repair;
+        let Some(check) = asked.get_mut(peer) else { return };
         if digests.parts.is_empty() {
             let range = check.range;
             for index in inside(check, &range, records) {
