@@ -90,7 +90,7 @@ impl Contact {
     }
 
     /// Compares the place with another.
-    pub(super) fn cmp_place(&self, id: &Key) -> Ordering {
+    pub(crate) fn cmp_place(&self, id: &Key) -> Ordering {
         self.first.cmp(&id.first()).then_with(|| self.placed.id.cmp(id))
     }
 

@@ -323,6 +323,11 @@ impl Map {
         self.sorted.get(index)
     }
 
+    /// Where a superpeer of the map stands.
+    pub(crate) fn place(&self, peer: &PeerId) -> Option<&Key> {
+        self.by_peer.place(peer)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Contact> {
         self.sorted.iter()
     }

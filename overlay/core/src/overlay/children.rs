@@ -29,6 +29,12 @@ use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
 use crate::wire::{Attach, Attached, AttachmentBody, Hint, Leave, Message, Reason, Voucher};
 
+/// Other superpeers that are named to a child. *Guess*.
+const CANDIDATES_NAMED: usize = 8;
+
+/// So many are put in order to find those. *Guess*: address groups may pass some over.
+const CANDIDATES_SORTED: usize = 4 * CANDIDATES_NAMED;
+
 /// A place that is kept.
 #[derive(Debug, Clone, Copy)]
 struct Reservation {
@@ -372,16 +378,32 @@ impl Overlay {
     /// Other superpeers that we have a stream to, the least loaded first, each asker's in another order,
     /// not too many of one address group.
     pub(super) fn candidates_for(&self, peer: &PeerId) -> Vec<Hint> {
-        let others = self.links.peers().map(|(other, _)| other).filter(|other| *other != peer);
-        let linked = others.filter(|other| **other != self.me).filter_map(|other| self.map.contact(other));
-        let load = |peer: &PeerId| self.links.greeting(peer).map_or(u8::MAX, |greeting| greeting.load);
         let order =
             |other: &PeerId| Key::from_bytes(*other.as_bytes()).distance(&Key::from_bytes(*peer.as_bytes()));
+        let others = self.links.peers().filter(|(other, _)| *other != peer && **other != self.me);
+        let linked = others.filter_map(|(other, link)| {
+            let contact = self.map.contact(other)?;
+            let greeting = self.links.get(*link).and_then(|link| link.greeting.as_ref());
+            Some(((greeting.map_or(u8::MAX, |greeting| greeting.load), order(other)), contact))
+        });
+        let mut linked = self.to_name(linked.collect(), |(_, contact)| contact);
         let mut caps = Caps::new(self.network.scope);
-        let mut linked = self.to_name(linked.collect());
-        linked.sort_by_cached_key(|contact| (load(&contact.peer()), order(&contact.peer())));
-        linked.retain(|contact| caps.admit(&contact.hint().addresses));
-        linked.into_iter().take(8).map(|contact| contact.hint().clone()).collect()
+        let mut named = Vec::new();
+        // As a rule those that come first are enough: the others need not be put in order.
+        let first = CANDIDATES_SORTED.min(linked.len());
+        if first < linked.len() {
+            linked.select_nth_unstable_by_key(first, |(rank, _)| *rank);
+        }
+        let (some, rest) = linked.split_at_mut(first);
+        for part in [some, rest] {
+            if named.len() < CANDIDATES_NAMED {
+                part.sort_unstable_by_key(|(rank, _)| *rank);
+                let wanted = CANDIDATES_NAMED - named.len();
+                let admitted = part.iter().filter(|(_, contact)| caps.admit(&contact.hint().addresses));
+                named.extend(admitted.take(wanted).map(|(_, contact)| contact.hint().clone()));
+            }
+        }
+        named
     }
 
     /// The last link to a peer is gone, from which something came last then.

@@ -170,7 +170,7 @@ impl Overlay {
         let alive = self.map.iter().filter(|contact| {
             self.links.unheard(&contact.peer(), now).is_some_and(|unheard| unheard <= within)
         });
-        let found = self.to_name(alive.collect());
+        let found = self.to_name(alive.collect::<Vec<_>>(), |contact| contact);
         let mut found: Vec<Hint> = found.into_iter().map(|contact| contact.hint().clone()).collect();
         for index in (1..found.len()).rev() {
             let other = self.pick(index + 1);

@@ -57,9 +57,10 @@ impl Overlay {
     /// Of these those that we vouch for. While they are few, as in the first seconds of a network, also those that
     /// came to us and wait to be dialled back: else all newcomers would go to the same two or three. All of them, if
     /// there are neither.
-    pub(super) fn to_name<'a>(&self, mut contacts: Vec<&'a Contact>) -> Vec<&'a Contact> {
-        let few = contacts.iter().filter(|contact| contact.verified()).count() < CONTACTS_FEW;
-        let named = |contact: &&Contact| contact.verified() || few && self.is_untried(&contact.peer());
+    pub(super) fn to_name<T>(&self, mut contacts: Vec<T>, of: impl Fn(&T) -> &Contact) -> Vec<T> {
+        let few = contacts.iter().filter(|contact| of(contact).verified()).take(CONTACTS_FEW).count()
+            < CONTACTS_FEW;
+        let named = |contact: &T| of(contact).verified() || few && self.is_untried(&of(contact).peer());
         if contacts.iter().any(named) {
             contacts.retain(named);
         }

@@ -44,7 +44,8 @@ impl Overlay {
         let mut others = self.children_of_others();
         others.retain(|(_, children)| *children < mean);
         let known = others.iter().filter_map(|(peer, _)| self.map.contact(peer)).collect();
-        let named: BTreeSet<PeerId> = self.to_name(known).into_iter().map(Contact::peer).collect();
+        let named: BTreeSet<PeerId> =
+            self.to_name(known, |contact| contact).into_iter().map(Contact::peer).collect();
         others.retain(|(peer, _)| named.contains(peer));
         if others.is_empty() {
             return;

@@ -10,7 +10,7 @@
 //! nobody uses or speaks of is found out too. *Not here*: what others say (`gossip`, `rumours`),
 //! hand-over (`moving`).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -372,7 +372,10 @@ impl Overlay {
         let mut buckets: Vec<(usize, Vec<Ranked<'_>>)> = Vec::new();
         for (_, contacts) in self.map.buckets(own) {
             let share = (contacts.len() * self.warm / all.max(1)).max(k);
-            let rank = |contact: &Contact| linked.get(&contact.id()).copied().unwrap_or((true, true));
+            let rank = |contact: &Contact| {
+                let found = linked.binary_search_by(|(place, _)| contact.cmp_place(place).reverse());
+                found.map_or((true, true), |index| linked[index].1)
+            };
             let mut ranked: Vec<_> =
                 contacts.iter().map(|contact| (rank(contact), spread(own, &contact.id()), contact)).collect();
             // What comes after a bucket's share is put in order when it is needed: in large networks never.
@@ -407,14 +410,16 @@ impl Overlay {
         wanted
     }
 
-    /// The ranks of those that have a link, by their places; all others have the last one.
-    fn linked_ranks(&self) -> BTreeMap<Key, (bool, bool)> {
+    /// The ranks of those that have a link, sorted by their places; all others have the last one.
+    fn linked_ranks(&self) -> Vec<(Key, (bool, bool))> {
         let linked = self.links.peers().filter_map(|(peer, link)| {
             let inbound = !self.links.get(*link)?.dialled;
             let kept = self.streams.contains(peer);
-            Some((self.map.contact(peer)?.id(), (!kept, !inbound)))
+            Some((*self.map.place(peer)?, (!kept, !inbound)))
         });
-        linked.collect()
+        let mut linked: Vec<_> = linked.collect();
+        linked.sort_unstable();
+        linked
     }
 
     /// One that we thought gone is there again: it may know others that we lost, has to be known to our
