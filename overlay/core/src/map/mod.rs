@@ -536,7 +536,7 @@ mod tests {
             assert_eq!((map.len(), child.len()), (BOUND, BOUND));
             assert!(map.dropped > 0 && child.dropped == 0);
             all.sort_by_key(|id| id.distance(&own));
-            let kept = |id: &Key| map.iter().any(|contact| contact.id == *id);
+            let kept = |id: &Key| map.iter().any(|contact| contact.id() == *id);
             assert!(all[..20].iter().all(kept), "the closest are there");
             for bucket in 240..=255 {
                 let among = |ids: &mut dyn Iterator<Item = Key>| {

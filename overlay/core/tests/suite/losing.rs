@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use callbook_overlay::api::{Failure, Held, Kin, Parallelism, Reply, Seen};
-use callbook_overlay::certificate::DEVICE_LIFE;
+use callbook_overlay::certificate::{DEVICE_LIFE, NodeCertificate};
 use callbook_overlay::key::PeerId;
+use callbook_overlay::sign::SecretKey;
 use callbook_overlay::time::Instant;
-use callbook_overlay::wire::Message;
+use callbook_overlay::wire::{Hint, Message};
 
 use crate::network::network;
 use crate::world::World;
@@ -231,14 +232,17 @@ fn a_forged_certificate_of_ones_own_makes_nobody_a_superpeer() {
     for seed in 0..SEEDS {
         let mut world = grown(seed, 3);
         let (child, peer) = (3, world.peer(3));
-        let mut forged = world.hint(0).expect("a superpeer");
-        forged.certificate.node = peer;
+        let good = world.hint(0).expect("a superpeer");
+        let life = good.certificate.not_before..good.certificate.not_after;
+        let (network, nobody) = (world.authority.network.id, SecretKey::from_seed([77; 32]));
+        let certificate = NodeCertificate::issue(peer, [7; 16], life, &network, &nobody);
+        let forged = Hint { certificate, ..good.clone() };
         world.seen.clear();
         let told: Rc<Cell<usize>> = Rc::default();
         let count = Rc::clone(&told);
         world.tamper = Some(Box::new(move |from, _, mut frame| {
             if let (Message::Hello(hello), true) = (&mut frame.message, from == child) {
-                hello.gossip = vec![forged.clone()];
+                hello.gossip = vec![forged.clone(), good.clone()];
                 count.set(count.get() + 1);
             }
             Some(frame)
