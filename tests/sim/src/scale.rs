@@ -19,7 +19,7 @@ const REGISTERED: u32 = 100;
 const SCHEMA_VERSION: u32 = 1;
 
 /// Figures of a run that are followed, as a run calls them.
-const FOLLOWED: [&str; 10] = [
+const FOLLOWED: [&str; 11] = [
     "superpeers there",
     "children there",
     "sent by a superpeer",
@@ -28,6 +28,7 @@ const FOLLOWED: [&str; 10] = [
     "look-up of a child p99",
     "hops in the overlay",
     "memory of a superpeer",
+    "memory of a copy of a record",
     "memory of a child and of its parent for it",
     "microseconds a turn",
 ];

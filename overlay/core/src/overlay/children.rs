@@ -6,7 +6,7 @@
 //! nothing is a guest, unless it has shown a certificate when no guest had a place (it lost its parent with
 //! many others, say). *Not here*: standbys, presence.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -50,10 +50,15 @@ struct Child {
     word: Attach,
     /// It has shown that it has an account.
     vouched: bool,
-    records: BTreeMap<Slot, Record>,
+    /// By their slots: one, as a rule.
+    records: Vec<Record>,
 }
 
 impl Child {
+    fn find(&self, slot: &Slot) -> Result<usize, usize> {
+        self.records.binary_search_by(|record| record.slot().cmp(slot))
+    }
+
     fn is_guest(&self) -> bool {
         self.records.is_empty() && !self.vouched
     }
@@ -63,7 +68,7 @@ impl Child {
 pub(super) struct Children {
     children: BTreeMap<PeerId, Child>,
     /// Which children registered records under a key.
-    by_key: BTreeMap<Key, BTreeSet<PeerId>>,
+    by_key: BTreeMap<Key, Vec<PeerId>>,
     guests: usize,
     /// Who has a place to fall back to, and until when.
     reservations: BTreeMap<PeerId, Reservation>,
@@ -143,7 +148,7 @@ impl Children {
             child.word = word;
             return Some(core::mem::replace(&mut child.until, until));
         }
-        self.children.insert(peer, Child { since, until, word, vouched, records: BTreeMap::new() });
+        self.children.insert(peer, Child { since, until, word, vouched, records: Vec::new() });
         self.guests += usize::from(!vouched);
         None
     }
@@ -151,15 +156,15 @@ impl Children {
     fn remove(&mut self, peer: &PeerId) {
         let Some(child) = self.children.remove(peer) else { return };
         self.guests -= usize::from(child.is_guest());
-        for slot in child.records.keys() {
-            self.unlist(&slot.key, peer);
+        for record in &child.records {
+            self.unlist(&record.header().key, peer);
         }
     }
 
     /// Whether the child may register a record in this slot.
     pub(super) fn has_room(&self, peer: &PeerId, slot: &Slot, lab: bool) -> bool {
         self.children.get(peer).is_some_and(|child| {
-            lab || child.records.len() < RECORDS_PER_CHILD_MAX || child.records.contains_key(slot)
+            lab || child.records.len() < RECORDS_PER_CHILD_MAX || child.find(slot).is_ok()
         })
     }
 
@@ -167,15 +172,25 @@ impl Children {
         if let Some(child) = self.children.get_mut(&peer) {
             let slot = record.slot();
             self.guests -= usize::from(child.is_guest());
-            child.records.insert(slot, record);
-            self.by_key.entry(slot.key).or_default().insert(peer);
+            match child.find(&slot) {
+                Ok(index) => child.records[index] = record,
+                Err(index) => {
+                    child.records.reserve_exact(1);
+                    child.records.insert(index, record);
+                }
+            }
+            let peers = self.by_key.entry(slot.key).or_default();
+            if let Err(index) = peers.binary_search(&peer) {
+                peers.reserve_exact(1);
+                peers.insert(index, peer);
+            }
         }
     }
 
     /// Another child that registered this slot.
     pub(super) fn other_in(&self, slot: &Slot, peer: &PeerId) -> Option<PeerId> {
         let holds = |other: &&PeerId| {
-            other != &peer && self.children.get(other).is_some_and(|child| child.records.contains_key(slot))
+            other != &peer && self.children.get(other).is_some_and(|child| child.find(slot).is_ok())
         };
         self.by_key.get(&slot.key)?.iter().find(holds).copied()
     }
@@ -184,12 +199,12 @@ impl Children {
     pub(super) fn withdraw(&mut self, peer: &PeerId, key: &Key, digest: &Digest) -> bool {
         let Some(child) = self.children.get_mut(peer) else { return false };
         let count = child.records.len();
-        child.records.retain(|slot, record| slot.key != *key || record.digest() != *digest);
+        child.records.retain(|record| record.header().key != *key || record.digest() != *digest);
         if child.records.len() == count {
             return false;
         }
         self.guests += usize::from(child.is_guest());
-        if !child.records.keys().any(|slot| slot.key == *key) {
+        if !child.records.iter().any(|record| record.header().key == *key) {
             self.unlist(key, peer);
         }
         true
@@ -213,12 +228,12 @@ impl Children {
         let peers = self.by_key.get(key).into_iter().flatten();
         peers
             .filter_map(|peer| self.children.get(peer))
-            .flat_map(move |child| child.records.values().filter(move |record| record.header().key == *key))
+            .flat_map(move |child| child.records.iter().filter(move |record| record.header().key == *key))
     }
 
     fn unlist(&mut self, key: &Key, peer: &PeerId) {
         if let Some(peers) = self.by_key.get_mut(key) {
-            peers.remove(peer);
+            peers.retain(|other| other != peer);
             if peers.is_empty() {
                 self.by_key.remove(key);
             }

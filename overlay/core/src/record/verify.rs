@@ -10,6 +10,7 @@
 //! *Not here*: form, size and expiry of the record itself (`mod.rs`), the payload of a device record.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::mem;
 use core::ops::Range;
 
@@ -184,7 +185,8 @@ pub struct ChainCache {
     /// The life of the login certificate of each chain; that of the device certificate is in the record.
     young: BTreeMap<Name, Range<Unix>>,
     old: BTreeMap<Name, Range<Unix>>,
-    logins: BTreeMap<Name, LoginCertificate>,
+    /// By their names: one or two, as a rule.
+    logins: Vec<(Name, LoginCertificate)>,
 }
 
 impl ChainCache {
@@ -211,14 +213,16 @@ impl ChainCache {
         verifier: &dyn Verifier,
     ) -> Result<LoginCertificate, Invalid> {
         let name = *blake3::keyed_hash(network.id.as_bytes(), bytes).as_bytes();
-        if let Some(known) = self.logins.get(&name) {
-            return Ok(*known);
-        }
+        let place = match self.logins.binary_search_by_key(&name, |(name, _)| *name) {
+            Ok(index) => return Ok(self.logins[index].1),
+            Err(place) => place,
+        };
         let certificate = LoginCertificate::verify(bytes, network, verifier)?;
-        self.logins.insert(name, certificate);
+        self.logins.reserve_exact(1);
+        self.logins.insert(place, (name, certificate));
         if self.logins.len() > LOGINS_CACHED_MAX {
-            let first = self.logins.iter().min_by_key(|(_, login)| login.not_after).map(|(name, _)| *name);
-            first.map(|name| self.logins.remove(&name));
+            let first = self.logins.iter().enumerate().min_by_key(|(_, (_, login))| login.not_after);
+            first.map(|(index, _)| index).map(|index| self.logins.remove(index));
         }
         Ok(certificate)
     }

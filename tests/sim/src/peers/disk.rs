@@ -197,7 +197,11 @@ impl Disk {
                 assert!(*last < seq, "a sequence number never goes down");
                 *last = seq;
             }
-            None => self.sequences.push((key, device, seq)),
+            None => {
+                // Everybody has one, also of those who never come: no room for more.
+                self.sequences.reserve_exact(1);
+                self.sequences.push((key, device, seq));
+            }
         }
     }
 }

@@ -16,10 +16,11 @@ const KINDS: usize = 8;
 pub struct Cost {
     /// Seconds of real time.
     pub seconds: f64,
-    /// Bytes in memory before the first peer, with all superpeers, and with all peers.
-    pub memory: [u64; 3],
-    /// Superpeers and children that ran at the latter two moments.
-    pub peers: [u64; 2],
+    /// Bytes in memory before the first peer, with all superpeers, with the records of before the run, and with all
+    /// peers.
+    pub memory: [u64; 4],
+    /// Superpeers that ran, copies that were stored, and children that ran at the latter three moments.
+    pub peers: [u64; 3],
 }
 
 /// All that is worth telling of a run.
@@ -171,10 +172,12 @@ fn program(world: &World, cost: &Cost, all: &mut Vec<Figure>) {
     let turn = 1e6 * seconds / world.turns().max(1) as f64;
     all.push(Figure::number("microseconds a turn", turn, "µs"));
     let per = |bytes: u64, before: u64, count: u64| bytes.saturating_sub(before) as f64 / count.max(1) as f64;
-    let [none, superpeers, everybody] = cost.memory;
+    let [none, superpeers, past, everybody] = cost.memory;
     all.push(Figure::number("memory of a superpeer", per(superpeers, none, cost.peers[0]) / 1_024.0, "KiB"));
+    let copy = per(past, superpeers, cost.peers[1]);
+    all.push(Figure::number("memory of a copy of a record", copy, "B"));
     let what = "memory of a child and of its parent for it";
-    all.push(Figure::number(what, per(everybody, superpeers, cost.peers[1]) / 1_024.0, "KiB"));
+    all.push(Figure::number(what, per(everybody, past, cost.peers[2]) / 1_024.0, "KiB"));
     all.push(Figure::number("memory at most", memory::peak() as f64 / 1_048_576.0, "MiB"));
 }
 

@@ -89,7 +89,7 @@ impl Stage {
     /// A network in which everybody has joined and users have begun.
     #[must_use]
     pub fn open(plan: Plan) -> Self {
-        let mut cost = Cost { memory: [memory::resident(); 3], ..Cost::default() };
+        let mut cost = Cost { memory: [memory::resident(); 4], ..Cost::default() };
         let mut world = World::new(plan.settings.clone());
         if let Some(changes) = plan.settings.changes.clone() {
             return Self::follow(plan, world, changes);
@@ -105,17 +105,19 @@ impl Stage {
         cost.peers[0] = world.running(Kind::Superpeer).len() as u64;
         children.iter().for_each(|peer| world.begin(*peer, CHILDREN_JOIN));
         world.remember_the_absent();
+        cost.memory[2] = memory::resident();
+        cost.peers[1] = u64::from(world.names().0) * cost.peers[0].min(world.settings.parameters.r as u64);
         let mut stage = Self { world, plan, cost, began, remarks: Vec::new() };
         stage.run_for(CHILDREN_JOIN + 30 * SECOND);
-        stage.cost.memory[2] = memory::resident();
-        stage.cost.peers[1] = stage.world.running(Kind::Child).len() as u64;
+        stage.cost.memory[3] = memory::resident();
+        stage.cost.peers[2] = stage.world.running(Kind::Child).len() as u64;
         stage.world.open_for_users();
         stage
     }
 
     /// A network whose peers come and go as a file says; who is there longest are superpeers.
     fn follow(plan: Plan, mut world: World, changes: Arc<[Change]>) -> Self {
-        let cost = Cost { memory: [memory::resident(); 3], ..Cost::default() };
+        let cost = Cost { memory: [memory::resident(); 4], ..Cost::default() };
         let longest = trace::longest(&changes, plan.superpeers as usize - 1);
         for peer in 0..plan.peers - 1 {
             world.add(if longest.contains(&peer) { Kind::Superpeer } else { Kind::Child });
