@@ -289,7 +289,7 @@ impl Overlay {
             more_to_dial: false,
             contacts: Contacts::default(),
             contacts_kept: BTreeSet::new(),
-            anchors: config.restored.anchors,
+            anchors: config.restored.anchors.into_iter().take(ANCHORS).collect(),
             anchors_wait: true,
             upkeep_at: Vec::new(),
             streams: BTreeSet::new(),
@@ -306,7 +306,6 @@ impl Overlay {
         overlay.restore_newest(config.restored.newest);
         overlay.restore_proofs(config.restored.proofs);
         overlay.restore_met(config.restored.met);
-        overlay.anchors.truncate(ANCHORS);
         overlay.set_timer(SWEEP_INTERVAL, Timer::Sweep);
         overlay.set_timer(ANCHORS_INTERVAL, Timer::Anchors);
         overlay.act(config.role);

@@ -67,7 +67,7 @@ pub(crate) fn verify_to_store(
     verifier: &dyn Verifier,
 ) -> Result<Verified, Invalid> {
     let chain = match record.certificate() {
-        Some(certificate) => stored_chain(record, certificate, same, network, cache, verifier)?,
+        Some(_) => stored_chain(record, same, network, cache, verifier)?,
         None => login_chain(record, network, cache, verifier)?,
     };
     verify_under(chain, record, network, now, verifier)
@@ -142,12 +142,12 @@ fn fits(record: &Record, certificate: &DeviceCertificate) -> Result<Range<Unix>,
 
 fn stored_chain(
     record: &Record,
-    certificate: &DeviceCertificate,
     same: bool,
     network: &Network,
     cache: &mut ChainCache,
     verifier: &dyn Verifier,
 ) -> Result<Chain, Invalid> {
+    let certificate = record.certificate().ok_or(Invalid::Chain)?;
     let device = fits(record, certificate)?;
     let mut chain = record.chain();
     let (Some(login), Some(bytes)) = (chain.next(), chain.next()) else { return Err(Invalid::Chain) };

@@ -216,6 +216,7 @@ mod tests {
     use callbook_overlay::key::{Key, PublicKey};
 
     use super::{Disk, Habits};
+    use crate::pool::Records;
 
     #[test]
     fn a_crash_loses_the_last_writes_and_a_durable_one_takes_all_before_it_along() {
