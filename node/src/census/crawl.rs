@@ -231,6 +231,7 @@ impl Crawler<'_> {
             hint: None,
             children: None,
             network_age: None,
+            alive: None,
         };
         self.send(link, 0, Message::Open(open));
     }

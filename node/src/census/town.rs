@@ -105,6 +105,7 @@ impl Town {
             hint: Some(self.superpeers[peer].0.clone()),
             children: Some(3),
             network_age: None,
+            alive: None,
         }
     }
 

@@ -131,6 +131,10 @@ pub const NEAR: usize = 20;
 /// Further superpeers to which a stream is kept. *Specification* (DESIGN §4).
 pub const WARM: usize = 128;
 
+/// A superpeer opens half of them itself when it joins, and one more in this time; the others are for those who open
+/// theirs to it. *Guess*: all after half an hour where nobody comes.
+pub const WARM_DIAL_EVERY: Duration = Duration::from_secs(30);
+
 /// Dials under way for upkeep at once. *Guess*: keeps a joining superpeer from a burst.
 pub const UPKEEP_DIALS: usize = 16;
 
@@ -139,6 +143,12 @@ pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often a superpeer looks itself up for neighbours that it doesn't know. *Guess*.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it does so at the most when it has been there for long: each time α and one more are asked. *Guess*.
+pub const SEEK_INTERVAL_MAX: Duration = Duration::from_secs(600);
+
+/// Until then a superpeer looks itself up after its age divided by this. *Guess*: ten minutes after forty.
+pub const SEEK_STRETCH: u32 = 4;
 
 /// How long a hint can't bring back a superpeer that failed us. *Guess*.
 pub const GONE_FOR: Duration = Duration::from_secs(30);
@@ -228,11 +238,23 @@ pub const KNOWN_GONE: Duration = Duration::from_secs(60);
 /// Other superpeers that a hello to a child names. *Guess*: as many as it keeps, a parent and two standbys.
 pub const HINTS_FOR_CHILDREN: usize = 3;
 
-/// News in one hello to a superpeer. *Guess*: a hello stays under a kilobyte.
-pub const HINTS_PER_HELLO: usize = 4;
+/// Superpeers that one field names, all in all. *Guess*: half a kilobyte.
+pub const BRIEFS_MAX: usize = 64;
 
-/// How often a superpeer passes the same news on. *Guess*: well above the two that an epidemic needs.
+/// News in one hello to a superpeer, and those of them that are asked for and answered at once. *Guess*: the answer is as
+/// large as one with [`HINTS_PER_ANSWER_MAX`].
+pub const NEWS_PER_HELLO_MAX: usize = 20;
+
+/// From so many neighbours that know something already, by us or as they told us, it is news no more. *Guess*: twice as
+/// many as an epidemic needs, that tells and is told.
 pub const NEWS_TIMES: u8 = 6;
+
+/// After a hello with news no other goes out only for news before this. *Guess*: in a second enough of them go out anyway
+/// where there are many neighbours.
+pub const GOSSIP_PAUSE: Duration = Duration::from_secs(1);
+
+/// A hello tells our clock again after this, if it was not set meanwhile. *Guess*.
+pub const CLOCK_TOLD_EVERY: Duration = Duration::from_secs(600);
 
 /// News that wait to be told. *Guess*.
 pub const NEWS_MAX: usize = 1_024;
@@ -256,6 +278,30 @@ pub const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(40);
 /// seconds for the first three minutes, forty from thirteen minutes on.
 pub const HELLO_STRETCH: u32 = 20;
 
+/// The same, on an old link between a superpeer and one of its [`NEAR`] closest. *Guess*: twenty of them say hello at
+/// different times, so one notices an end after six seconds.
+pub const HELLO_NEAR_MAX: Duration = Duration::from_secs(120);
+
+/// Between them the interval is the link's age divided by this. *Guess*: two minutes after eight.
+pub const HELLO_STRETCH_NEAR: u32 = 4;
+
+/// Silence after which a hello goes out to any other superpeer, on a young link. *Guess*.
+pub const HELLO_FAR_MIN: Duration = Duration::from_secs(120);
+
+/// The same, on an old link; between them the interval is the link's age. *Guess*: who is close to it notices an end
+/// and tells of it; this finds out what they did not.
+pub const HELLO_FAR_MAX: Duration = Duration::from_secs(600);
+
+/// The login server's interval is no longer than that: whom it names it has heard within five minutes.
+/// *Specification* (DESIGN §7), less a minute.
+pub const HELLO_SEEDS_MAX: Duration = Duration::from_secs(240);
+
+/// A hello that a superpeer has not answered is said again after this. *Guess*: above [`REQUEST_TIMEOUT`].
+pub const UNANSWERED_AGAIN: Duration = Duration::from_secs(5);
+
+/// For so long a superpeer may leave hellos without an answer. *Guess*: three of them.
+pub const UNANSWERED_FOR: Duration = Duration::from_secs(15);
+
 /// The load of who has as many children as it takes, or more. *Specification* (`wire.cddl`).
 pub const LOAD_MAX: u8 = 254;
 
@@ -274,11 +320,11 @@ pub const LOAD_STEP_FROM: u8 = 16;
 /// unnecessary. *Guess*: above nearly every round trip.
 pub const HELLO_YIELD: Duration = Duration::from_secs(1);
 
-/// A hello tells a superpeer our own hint again after this, and a child others than it was told before,
-/// if there are. *Guess*: six hellos.
+/// A hello tells a child others than it was told before after this, if there are. *Guess*: six hellos.
 pub const INTRODUCE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A hello tells a child the same others again after this. *Guess*: the life of an attachment.
+/// A hello tells a child the same others again after this, and a superpeer our own hint: it may have given us up.
+/// *Guess*: the life of an attachment.
 pub const INTRODUCE_AGAIN: Duration = Duration::from_secs(600);
 
 /// Silence after which a link is dead, on a young link. *Specification* (DESIGN §4).
@@ -354,8 +400,8 @@ pub const RUMOURS_MAX: usize = 256;
 /// Bytes of a statement in a hello, for the budget. *Measured* by encoding one: 111.
 pub const STATEMENT_BYTES: u64 = 111;
 
-/// Bytes of a suspect in a hello, for the budget: a byte string of 32. *Specification* (RFC 8949).
-pub const SUSPECT_BYTES: u64 = 34;
+/// Bytes of a suspect, or of news, in a hello, for the budget. *Specification* (`wire.cddl`).
+pub const BRIEF_BYTES: u64 = 8;
 
 /// An older statement counts no more. *Guess*: an epidemic ends within minutes.
 pub const STATEMENT_LIFE_SECS: u64 = 3_600;
@@ -423,9 +469,8 @@ pub const OUTBOUND_SLOTS: usize = 8;
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 
 /// One of those is tried so often. *Guess*: who has not heard by gossip of a death, or of a goodbye, finds it out
-/// so. It costs a connection, 18 KB (*measured*): above the number of streams that a superpeer keeps it is a
-/// quarter of what it sends, so this has to be longer once gossip is known to miss nobody.
-pub const PROBE_EVERY: Duration = REDIAL_INTERVAL;
+/// so. It costs a connection, 2 KB (*measured*).
+pub const PROBE_EVERY: Duration = Duration::from_secs(120);
 
 /// For so long a storer may say that it is taking its range over, and look-ups that lack its word wait and ask
 /// again. *Guess*: as long as a newcomer pulls ([`HAND_OVER_WINDOW`]).

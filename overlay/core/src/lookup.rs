@@ -401,7 +401,9 @@ mod tests {
             let mut walk = walk(Goal::Value, 20, 26);
             (1..=unready).for_each(|number| assert!(walk.unready(&peer(number)) && walk.widen_by_one() > 20));
             (unready + 1..unready + 7).for_each(|number| walk.failed(&peer(number)));
-            (unready + 7..=unready + 20).for_each(|number| drop(walk.denied(&peer(number))));
+            for number in unready + 7..=unready + 20 {
+                walk.denied(&peer(number));
+            }
             assert_eq!(walk.verdict(), verdict, "{unready}");
         }
         // A majority of all, without the unready, is more than those that need not deny, replaced or not.

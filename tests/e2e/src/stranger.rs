@@ -10,7 +10,7 @@ use bytes::Bytes;
 use callbook_net::{Event, Neighbours};
 use callbook_overlay::network::Network as Facts;
 use callbook_overlay::sign::SecretKey;
-use callbook_overlay::wire::{Frame, Hello, Hint, Message, Open};
+use callbook_overlay::wire::{Briefs, Frame, Hello, Hint, Message, Open};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
@@ -89,6 +89,7 @@ pub fn open(facts: &Facts, hint: Option<Hint>) -> Open {
         hint,
         children: None,
         network_age: None,
+        alive: None,
     }
 }
 
@@ -102,7 +103,8 @@ pub fn hello(facts: &Facts) -> Hello {
         unix_time: now().as_secs(),
         gossip: Vec::new(),
         statements: Vec::new(),
-        suspects: Vec::new(),
+        news: Briefs::default(),
+        suspects: Briefs::default(),
         interval: 10,
     }
 }

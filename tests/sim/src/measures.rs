@@ -383,6 +383,7 @@ pub fn kind_word(kind: usize) -> &'static str {
         17 => "working",
         18 => "promote",
         19 => "elsewhere",
+        20 => "who",
         130 => "hello back",
         131 => "hints",
         132 => "got",
@@ -396,6 +397,7 @@ pub fn kind_word(kind: usize) -> &'static str {
         142 => "digests",
         143 => "pulled",
         144 => "wanted",
+        148 => "named",
         255 => "refused",
         _ => "other",
     }
@@ -410,6 +412,8 @@ pub fn is_for_look_ups(kind: usize) -> bool {
         "open"
             | "hello"
             | "hello back"
+            | "who"
+            | "named"
             | "closest"
             | "hints"
             | "get"

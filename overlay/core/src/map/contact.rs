@@ -34,6 +34,8 @@ pub(super) struct Own {
     pub(super) told: bool,
     /// It has had a link with us since we started.
     pub(super) met: bool,
+    /// It was gone, and is back by its own word: it has not connected since.
+    pub(super) back: bool,
     /// When something came from it last, and when its link ended, if it has none any more.
     pub(super) heard: Option<(Instant, Instant)>,
 }
@@ -85,6 +87,11 @@ impl Contact {
         self.own.as_ref()?.heard
     }
 
+    /// Whether it was back by its own word; from now on it is by more than that.
+    pub(super) fn take_back(&mut self) -> bool {
+        self.own.as_mut().is_some_and(|own| core::mem::take(&mut own.back))
+    }
+
     pub(super) fn own_mut(&mut self) -> &mut Own {
         self.own.get_or_insert_default()
     }
@@ -131,6 +138,11 @@ impl ByPeer {
             }
             alloc::collections::btree_map::Entry::Occupied(_) => self.others.push(placed.clone()),
         }
+    }
+
+    /// One whose first bits are these.
+    pub(super) fn find(&self, first: u64) -> Option<PeerId> {
+        self.first.get(&first).map(|placed| placed.hint.peer())
     }
 
     /// Where a superpeer stands.

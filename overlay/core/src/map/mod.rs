@@ -28,13 +28,14 @@ mod reach;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::api::Address;
 use crate::certificate::NodeCertificate;
 use crate::key::{Key, NetworkId, PeerId};
 use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, REDIALLED_WITHIN, RETRY_GONE};
 use crate::time::Instant;
-use crate::wire::{Hint, Placed, Range};
+use crate::wire::{Brief, Hint, Placed, Range};
 
 pub(crate) use contact::Contact;
 use contact::{ByPeer, bit_of};
@@ -210,14 +211,20 @@ impl Map {
     /// The superpeer has connected or answered: whatever was held against it is forgotten. Returns
     /// whether something was.
     pub(crate) fn forgive(&mut self, peer: &PeerId) -> bool {
-        self.gone.remove(peer).is_some()
+        let back = self.contact_mut(peer).is_some_and(|contact| contact.take_back());
+        self.gone.remove(peer).is_some() || back
     }
 
     /// The superpeer has said that it lives: it is back as we remember it, if it was gone.
     pub(crate) fn revive(&mut self, peer: &PeerId, network: &NetworkId, now: Instant) -> Learned {
         let Some(gone) = self.gone.remove(peer) else { return Learned::Known };
         let hint = &gone.placed.hint;
-        self.learn_shared(hint.certificate.node_id(network), hint, now, |_| gone.placed.clone())
+        let learned =
+            self.learn_shared(hint.certificate.node_id(network), hint, now, |_| gone.placed.clone());
+        if let Some(contact) = self.contact_mut(peer) {
+            contact.own_mut().back = true;
+        }
+        learned
     }
 
     /// The superpeer answered at one of these addresses, which we dialled. That verifies where it listens only if
@@ -286,6 +293,21 @@ impl Map {
     /// Whether it is remembered as gone.
     pub(crate) fn is_gone(&self, peer: &PeerId) -> bool {
         self.gone.contains_key(peer)
+    }
+
+    /// Whom a name in gossip means.
+    pub(crate) fn named(&self, brief: &Brief) -> Option<PeerId> {
+        self.by_peer.find(brief.first())
+    }
+
+    /// The same, of those that are gone.
+    pub(crate) fn named_gone(&self, brief: &Brief) -> Option<PeerId> {
+        self.gone.range(brief.range()).next().map(|(peer, _)| *peer)
+    }
+
+    /// For how long it has been gone, if it is.
+    pub(crate) fn gone_for(&self, peer: &PeerId, now: Instant) -> Option<Duration> {
+        self.gone.get(peer).map(|gone| now.since(gone.since))
     }
 
     /// Those that failed us and are due for another try.

@@ -123,7 +123,7 @@ impl Overlay {
         if self.may_dial_strangers() {
             let peer = open[self.pick(open.len())];
             self.contacts.tried.insert(peer, now);
-            if !self.links.is_greeting(&peer) && self.dial_to_see(peer) {
+            if !self.links.is_greeting(&peer) && self.dial(peer) {
                 self.contacts.dialling.insert(peer);
             }
         }

@@ -2,32 +2,36 @@
 //!
 //! Three things travel, in this order: *statements* that superpeers signed about themselves (leaving,
 //! alive), *suspects* that failed somebody, and *news*, superpeers that have entered the map and have
-//! been heard of from themselves or as somebody's news. Each goes to a few neighbours, to each once; who
-//! learns something by it passes it on. What does not fit into the budget waits; when too much waits, of
+//! been heard of from themselves or as somebody's news. Each goes to a few neighbours, to each once, and to none of those
+//! who told it; who learns something by it passes it on. Suspects and news are only named: who does not know a
+//! superpeer that is news asks for it, and if it had been lost for its word that it lives. What does not fit into the budget waits; when too much waits, of
 //! statements and suspects the oldest makes room, of news the one that is farthest from us.
 //!
 //! Source: Gupta et al., *One Hop Lookups* (paper), without its hierarchy; SWIM §4 (paper) for suspects;
 //! times and budget DESIGN §4. *Not here*: what is believed (`rumours`).
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use super::Overlay;
 use super::budget::Budget;
+use super::requests::{Outcome, Purpose};
 use crate::key::{Distance, PeerId};
 use crate::limits::{
-    GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, HINTS_PER_HELLO, NEWS_MAX, NEWS_TIMES, RUMOURS_MAX,
-    STATEMENT_BYTES, STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX, SUSPECT_BYTES, SUSPECTS_PER_HELLO_MAX,
+    BRIEF_BYTES, GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, GOSSIP_PAUSE, NEWS_MAX, NEWS_PER_HELLO_MAX,
+    NEWS_TIMES, REQUEST_TIMEOUT, RUMOURS_MAX, STATEMENT_BYTES, STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX,
+    SUSPECTS_PER_HELLO_MAX,
 };
+use crate::map::Contact;
 use crate::time::Instant;
-use crate::wire::{Hint, Statement};
+use crate::wire::{Brief, Briefs, Message, Named, Statement, Who};
 
 /// What one hello carries.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) statements: Vec<Statement>,
-    pub(super) suspects: Vec<PeerId>,
-    pub(super) hints: Vec<Hint>,
+    pub(super) suspects: Vec<Brief>,
+    pub(super) news: Vec<Brief>,
 }
 
 #[derive(Debug)]
@@ -37,7 +41,13 @@ pub(super) struct Gossip {
     news: Queue<News>,
     /// Linked superpeers that somebody else suspects: they are told so, since they can deny it.
     accused: BTreeSet<PeerId>,
+    /// The words of superpeers that have started lately, for those who ask.
+    alive: BTreeMap<PeerId, Statement>,
+    /// What was asked for, and when.
+    asked: BTreeMap<Brief, Instant>,
     budget: Budget,
+    /// When something was told last.
+    told: Option<Instant>,
 }
 
 /// A superpeer that is new, and how far it is from us.
@@ -73,10 +83,12 @@ impl<T: Clone> Queue<T> {
         found.map(|(index, (thing, _))| (index, thing.clone()))
     }
 
-    /// The one at `index` has been told to one more; after enough of them it is over.
+    /// The one at `index` is known to one more; after enough of them it is over.
     fn told(&mut self, index: usize, to: PeerId) {
         if let Some((thing, mut told)) = self.waiting.remove(index) {
-            told.push(to);
+            if !told.contains(&to) {
+                told.push(to);
+            }
             if told.len() < usize::from(NEWS_TIMES) {
                 self.waiting.push_back((thing, told));
             }
@@ -91,7 +103,10 @@ impl Gossip {
             suspects: Queue::new(RUMOURS_MAX),
             news: Queue::new(NEWS_MAX),
             accused: BTreeSet::new(),
+            alive: BTreeMap::new(),
+            asked: BTreeMap::new(),
             budget: Budget::full(GOSSIP_BYTES_PER_SEC, GOSSIP_BURST_BYTES, now),
+            told: None,
         }
     }
 
@@ -119,6 +134,41 @@ impl Gossip {
         self.suspects.add(peer);
     }
 
+    /// A superpeer that has started lately says that it lives.
+    pub(super) fn lives(&mut self, statement: Statement) {
+        self.alive.insert(statement.peer, statement);
+        if self.alive.len() > RUMOURS_MAX
+            && let Some(oldest) = self.alive.values().min_by_key(|statement| statement.unix_time)
+        {
+            let oldest = oldest.peer;
+            self.alive.remove(&oldest);
+        }
+    }
+
+    /// `teller` knows the news of a superpeer itself.
+    fn knows(&mut self, teller: &PeerId, peer: &PeerId) {
+        if let Some(index) = self.news.waiting.iter().position(|(news, _)| news.peer == *peer) {
+            self.news.told(index, *teller);
+        }
+    }
+
+    /// And that it is suspected.
+    pub(super) fn suspects_too(&mut self, teller: &PeerId, peer: &PeerId) {
+        if let Some(index) = self.suspects.waiting.iter().position(|(suspect, _)| suspect == peer) {
+            self.suspects.told(index, *teller);
+        }
+    }
+
+    /// Whether a name is to be asked for: not if it has been just now.
+    fn asks(&mut self, brief: Brief, now: Instant) -> bool {
+        self.asked.retain(|_, at| now.since(*at) < REQUEST_TIMEOUT);
+        let asks = self.asked.len() < RUMOURS_MAX && !self.asked.contains_key(&brief);
+        if asks {
+            self.asked.insert(brief, now);
+        }
+        asks
+    }
+
     /// A superpeer lives after all.
     pub(super) fn acquit(&mut self, peer: &PeerId) {
         self.suspects.waiting.retain(|(known, _)| known != peer);
@@ -129,6 +179,13 @@ impl Gossip {
         if self.accused.len() < RUMOURS_MAX {
             self.accused.insert(peer);
         }
+    }
+
+    /// Whether there is something to tell `to` for which a hello is worth it: not if something was told just now, and
+    /// there will be another.
+    pub(super) fn is_due_for(&self, to: &PeerId, now: Instant) -> bool {
+        let lately = self.told.is_some_and(|told| now.since(told) < GOSSIP_PAUSE);
+        self.accused.contains(to) || !lately && self.has_for(to)
     }
 
     /// Whether there is something to tell `to`.
@@ -150,12 +207,63 @@ impl Overlay {
     pub(super) fn gossip_for(&mut self, to: &PeerId) -> Told {
         let mut told = Told::default();
         if self.gossip.accused.remove(to) {
-            told.suspects.push(*to);
+            told.suspects.push(Brief::of(to));
         }
         self.tell_statements(to, &mut told);
         self.tell_suspects(to, &mut told);
         self.tell_news(to, &mut told);
+        if !(told.statements.is_empty() && told.suspects.is_empty() && told.news.is_empty()) {
+            self.gossip.told = Some(self.now.instant);
+        }
         told
+    }
+
+    /// Superpeers are named as news: those that we don't know, or have lost, are asked for.
+    pub(super) fn news_heard(&mut self, teller: PeerId, news: &Briefs) {
+        let (now, mut of) = (self.now.instant, Vec::new());
+        for brief in news.0.iter().take(NEWS_PER_HELLO_MAX) {
+            if let Some(peer) = self.map.named(brief) {
+                self.gossip.knows(&teller, &peer);
+            } else if *brief != Brief::of(&self.me)
+                && self.map.named_gone(brief).is_none_or(|peer| self.map.may_try(&peer, now))
+                && self.gossip.asks(*brief, now)
+            {
+                of.push(*brief);
+            }
+        }
+        if !of.is_empty() && self.links.to(&teller).is_some() {
+            self.ask(teller, Message::Who(Who { of: Briefs(of) }), Purpose::Who, REQUEST_TIMEOUT);
+        }
+    }
+
+    /// Those of them that are in our map.
+    pub(super) fn serve_who(&self, who: &Who) -> Message {
+        let oldest = self.now.unix.as_secs().saturating_sub(STATEMENT_LIFE_SECS);
+        let of = who.of.0.iter().take(NEWS_PER_HELLO_MAX);
+        let known: Vec<&Contact> =
+            of.filter_map(|brief| self.map.named(brief)).filter_map(|peer| self.map.contact(&peer)).collect();
+        let alive = known.iter().filter_map(|contact| self.gossip.alive.get(&contact.peer()));
+        let statements = alive.filter(|statement| statement.unix_time >= oldest).cloned().collect();
+        Message::Named(Named {
+            hints: known.iter().map(|contact| contact.hint().clone()).collect(),
+            statements,
+        })
+    }
+
+    pub(super) fn who_heard(&mut self, teller: PeerId, outcome: Outcome) {
+        let (Outcome::Answer(Message::Named(named)), true) = (outcome, self.is_superpeer()) else { return };
+        // Who was lost is back by its own word; who was not known has to be before that is heard.
+        let statements = || named.statements.iter().take(NEWS_PER_HELLO_MAX);
+        for statement in statements().filter(|statement| statement.alive) {
+            self.alive_heard(teller, statement);
+        }
+        for hint in named.hints.iter().take(NEWS_PER_HELLO_MAX) {
+            self.learn_news(teller, hint);
+            self.gossip.knows(&teller, &hint.peer());
+        }
+        for statement in statements().filter(|statement| statement.alive) {
+            self.alive_heard(teller, statement);
+        }
     }
 
     /// A superpeer has entered the map: others have to know.
@@ -183,27 +291,27 @@ impl Overlay {
         let gossip = &mut self.gossip;
         while told.suspects.len() < SUSPECTS_PER_HELLO_MAX
             && let Some((index, peer)) = gossip.suspects.next(to, |_| true)
-            && gossip.budget.spend(SUSPECT_BYTES, self.now.instant)
+            && gossip.budget.spend(BRIEF_BYTES, self.now.instant)
         {
             gossip.suspects.told(index, *to);
-            told.suspects.push(peer);
+            told.suspects.push(Brief::of(&peer));
         }
     }
 
     fn tell_news(&mut self, to: &PeerId, told: &mut Told) {
-        while told.hints.len() < HINTS_PER_HELLO
+        while told.news.len() < NEWS_PER_HELLO_MAX
             && let Some((index, news)) = self.gossip.news.next(to, |news| news.peer != *to)
         {
-            let Some(hint) = self.map.contact(&news.peer).map(|contact| contact.hint().clone()) else {
+            if self.map.contact(&news.peer).is_none() {
                 // It has failed us since.
                 self.gossip.news.waiting.remove(index);
                 continue;
-            };
-            if !self.gossip.budget.spend(hint.to_bytes().len() as u64, self.now.instant) {
+            }
+            if !self.gossip.budget.spend(BRIEF_BYTES, self.now.instant) {
                 break;
             }
             self.gossip.news.told(index, *to);
-            told.hints.push(hint);
+            told.news.push(Brief::of(&news.peer));
         }
     }
 }

@@ -4,10 +4,13 @@
 //!  quiet for an interval ──Hello──▶ answered by a hello: heard, measured
 //!  unheard for the dead time ─────▶ ended
 //! ```
-//! A young link is more likely to end than an old one, so the interval grows with its age, from 10 to 40
-//! seconds. Each hello tells the interval that its sender keeps from then on, and the other side's dead
-//! time follows from it: never less than 40 seconds, or three intervals. Who dialled is the first to say
-//! it. News don't wait for that: a link to a superpeer carries a hello every ten seconds as long as there is
+//! A young link is more likely to end than an old one, so the interval grows with its age: from 10 to 40
+//! seconds between a parent and its child, to two minutes between a superpeer and its closest, to ten between
+//! it and others. Each hello tells the interval that its sender keeps from then on, and the other side's dead
+//! time follows from it: never less than 40 seconds, or three intervals. Between superpeers a hello without an answer
+//! is said again every five seconds, and after the third the link is dead: with so many neighbours one of
+//! them notices an end within seconds, and the others hear of it and ask for themselves. Who dialled is the first
+//! to say it. News don't wait for that: a link to a superpeer carries a hello every ten seconds as long as there is
 //! something to tell, be it how many children we have: on a busy link there would be no other.
 //!
 //! Source: DESIGN §4 *Hello*; that sessions which have lasted last longer, Saroiu et al. (paper). *Not
@@ -23,22 +26,69 @@ use super::{Overlay, Timer};
 use crate::api::{Hellos, Kin, LinkId, Seen};
 use crate::key::PeerId;
 use crate::limits::{
-    DEAD_AFTER, HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLO_STRETCH, HELLO_YIELD, HELLOS_MISSED,
-    HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, OPEN_TIMEOUT, REQUEST_TIMEOUT,
-    TAKES_NONE,
+    CLOCK_TOLD_EVERY, DEAD_AFTER, GOSSIP_PAUSE, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
+    HELLO_INTERVAL_MAX, HELLO_NEAR_MAX, HELLO_SEEDS_MAX, HELLO_STRETCH, HELLO_STRETCH_NEAR, HELLO_YIELD,
+    HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, OPEN_TIMEOUT,
+    REQUEST_TIMEOUT, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
 };
-use crate::wire::{Hello, Message};
+use crate::time::{Instant, Now};
+use crate::wire::{Briefs, Hello, Message};
 
-impl Link {
-    /// The other side is dead when it has not been heard for so long.
-    pub(super) fn dead_after(&self) -> Duration {
-        (self.their_interval * HELLOS_MISSED).max(DEAD_AFTER)
+/// What the other side of a link was told of us last.
+#[derive(Debug)]
+pub(super) struct Said {
+    /// When we last said hello.
+    at: Instant,
+    load: u8,
+    clock: Now,
+    /// Of `network.toml`.
+    version: u64,
+    /// When we said the first of those hellos that may be without an answer.
+    asked: Option<Instant>,
+}
+
+impl Said {
+    pub(super) const fn by_open(now: Now, load: u8, version: u64) -> Self {
+        Self { at: now.instant, load, clock: now, version, asked: None }
     }
 }
 
-/// The interval that fits a link of this age.
-fn stretched(age: Duration) -> Duration {
-    (age / HELLO_STRETCH).clamp(HELLO_INTERVAL, HELLO_INTERVAL_MAX)
+impl Link {
+    /// The other side is dead when it has not been heard for so long: for three intervals, and no less than
+    /// [`DEAD_AFTER`]; or when it has left hellos without an answer.
+    pub(super) fn dead_after(&self) -> Duration {
+        let dead_after = (self.their_interval * HELLOS_MISSED).max(DEAD_AFTER);
+        let unanswered = self.unanswered().map(|asked| asked.since(self.heard) + UNANSWERED_FOR);
+        unanswered.map_or(dead_after, |unanswered| unanswered.min(dead_after))
+    }
+
+    /// When the first hello went out that it has not answered, if it is a superpeer's as ours.
+    fn unanswered(&self) -> Option<Instant> {
+        self.said.asked.filter(|asked| *asked >= self.heard)
+    }
+
+    /// A hello goes out that asks for an answer.
+    fn asks(&mut self, now: Instant) {
+        self.said.asked = self.unanswered().or(Some(now));
+    }
+}
+
+/// The interval that fits a link of this age, to a superpeer of some kind or to anybody else.
+fn stretched(age: Duration, fellow: Option<Fellow>) -> Duration {
+    match fellow {
+        None => (age / HELLO_STRETCH).clamp(HELLO_INTERVAL, HELLO_INTERVAL_MAX),
+        Some(Fellow::Near) => (age / HELLO_STRETCH_NEAR).clamp(HELLO_INTERVAL, HELLO_NEAR_MAX),
+        Some(Fellow::Far) => age.clamp(HELLO_FAR_MIN, HELLO_FAR_MAX),
+    }
+}
+
+/// What a superpeer is to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fellow {
+    /// One of the closest: it is for each of them to notice the other's end, and to tell of it.
+    Near,
+    /// Any other: of its end those tell that are close to it.
+    Far,
 }
 
 impl Overlay {
@@ -68,12 +118,20 @@ impl Overlay {
         // Gossip goes with hellos, and who has how many children, so there are some on a busy link too.
         let may_gossip =
             self.is_superpeer() && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
-        let news = self.gossip.has_for(&peer) || is_another(link.told_load, self.load());
-        let gossips = may_gossip && now.since(link.said) >= HELLO_INTERVAL && news;
-        let says = gossips || (quiet >= interval && hellos);
+        let waits = self.gossip.has_for(&peer);
+        let news = waits && self.gossip.is_due_for(&peer, now) || is_another(link.said.load, self.load());
+        let may_say = now.since(link.said.at) >= HELLO_INTERVAL;
+        let gossips = may_gossip && news && may_say;
+        let unanswered = link.unanswered().is_some();
+        let due = quiet >= interval || unanswered && now.since(link.said.at) >= UNANSWERED_AGAIN;
+        let says = gossips || due && hellos;
         let mut wait = if says { interval } else { interval.saturating_sub(quiet) };
         if may_gossip || !needed {
-            wait = wait.min(HELLO_INTERVAL);
+            wait = wait.min(if unanswered || says { UNANSWERED_AGAIN } else { HELLO_INTERVAL });
+        }
+        if may_gossip && waits && may_say && !says {
+            // Something else was told just now. Where there are many links the next of them has its turn.
+            wait = wait.min(GOSSIP_PAUSE * u32::try_from(self.links.len()).unwrap_or(u32::MAX).div_ceil(8));
         }
         let wait = wait.min(dead_after.saturating_sub(silent)).max(Duration::from_secs(1));
         if says {
@@ -85,8 +143,33 @@ impl Overlay {
     pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
         let hello = self.hello(id);
         if self.links.to(&peer) == Some(id) {
+            let asks = self.hellos != Hellos::Classic && self.fellow(id).is_some();
+            let now = self.now.instant;
+            if let Some(link) = self.links.get_mut(id).filter(|_| asks) {
+                link.asks(now);
+            }
             self.ask(peer, Message::Hello(hello), Purpose::Hello, REQUEST_TIMEOUT);
         }
+    }
+
+    /// Another superpeer has left a question without an answer: whether it is there shows a hello, if there is a link,
+    /// and none has been left without an answer yet.
+    pub(super) fn doubt(&mut self, peer: PeerId) {
+        if let Some(id) = self.links.to(&peer)
+            && self.fellow(id).is_some()
+            && self.links.get(id).is_some_and(|link| link.unanswered().is_none())
+        {
+            self.say_hello(id, peer);
+        }
+    }
+
+    /// What the other side of a link is to us, if both are superpeers.
+    fn fellow(&self, id: LinkId) -> Option<Fellow> {
+        let link = self.links.get(id).filter(|_| self.is_superpeer())?;
+        let place = self.map.contact(&link.peer).map(|contact| contact.id())?;
+        let own = self.map.contact(&self.me)?.id();
+        let near = self.map.is_among(&place, &own, self.near + 1);
+        link.greeting.as_ref()?.superpeer.then_some(if near { Fellow::Near } else { Fellow::Far })
     }
 
     /// What a hello on this link says now; starts counting its frames anew.
@@ -100,22 +183,44 @@ impl Overlay {
                 Some(true) | None => told = self.gossip_for(&peer),
             }
         }
-        gossip.append(&mut told.hints);
         let load = self.load();
         let (heard, interval) = self.begin_interval(id, load);
-        let (network_version, unix_time) = (self.network.version, self.now.unix.as_secs());
-        let Told { statements, suspects, .. } = told;
-        Hello { load, heard, network_version, unix_time, gossip, statements, suspects, interval }
+        let (network_version, unix_time) = self.told_anew(id);
+        let Told { statements, suspects, news } = told;
+        let (news, suspects) = (Briefs(news), Briefs(suspects));
+        Hello { load, heard, network_version, unix_time, gossip, statements, interval, news, suspects }
+    }
+
+    /// The version of our `network.toml` and our clock, or 0 where the other side of a link knows them: if we told
+    /// the same version, and our clock has gone as time has since we told it, not long ago.
+    fn told_anew(&mut self, id: LinkId) -> (u64, u64) {
+        let (now, version) = (self.now, self.network.version);
+        let Some(link) = self.links.get_mut(id) else { return (version, now.unix.as_secs()) };
+        let told_version = core::mem::replace(&mut link.said.version, version);
+        let passed = now.instant.since(link.said.clock.instant).as_secs();
+        let went = now.unix.as_secs().wrapping_sub(link.said.clock.unix.as_secs());
+        let known = passed < CLOCK_TOLD_EVERY.as_secs() && went.abs_diff(passed) <= 1;
+        if !known {
+            link.said.clock = now;
+        }
+        let unix_time = if known { 0 } else { now.unix.as_secs() };
+        (if told_version == version { 0 } else { version }, unix_time)
     }
 
     /// A hello goes out: the frames that were heard since the last one, and the interval, in seconds, that
     /// we keep from now on.
-    fn begin_interval(&mut self, id: LinkId, load: u8) -> (u8, u8) {
+    fn begin_interval(&mut self, id: LinkId, load: u8) -> (u8, u16) {
         let (now, classic) = (self.now.instant, self.hellos == Hellos::Classic);
+        // Who gives seeds has to have heard those that it names.
+        let max = if self.reluctant { HELLO_SEEDS_MAX } else { HELLO_FAR_MAX };
+        let fellow = self.fellow(id);
         let Some(link) = self.links.get_mut(id) else { return (0, seconds(HELLO_INTERVAL)) };
-        (link.said, link.told_load) = (now, load);
-        link.interval = if classic { HELLO_INTERVAL } else { stretched(now.since(link.since)) };
-        (core::mem::take(&mut link.frames), seconds(link.interval))
+        (link.said.at, link.said.load) = (now, load);
+        let interval = stretched(now.since(link.since), fellow).min(max);
+        link.interval = if classic { HELLO_INTERVAL } else { interval };
+        // Ten seconds go without saying.
+        let interval = Some(link.interval).filter(|interval| *interval > HELLO_INTERVAL);
+        (core::mem::take(&mut link.frames), interval.map_or(0, seconds))
     }
 
     /// How full we are, as neighbours are told.
@@ -132,7 +237,7 @@ impl Overlay {
         let skew = self.links.told_again(id, hello, self.now);
         if let Some(link) = self.links.get_mut(id) {
             let interval = Duration::from_secs(u64::from(hello.interval));
-            link.their_interval = interval.clamp(HELLO_INTERVAL, HELLO_INTERVAL_MAX);
+            link.their_interval = interval.clamp(HELLO_INTERVAL, HELLO_FAR_MAX);
         }
         skew.into_iter().for_each(|seconds| self.clock_told(seconds));
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
@@ -162,8 +267,8 @@ fn is_another(told: u8, load: u8) -> bool {
     told.abs_diff(load) > told.max(LOAD_STEP_FROM) / LOAD_STEP
 }
 
-fn seconds(interval: Duration) -> u8 {
-    u8::try_from(interval.as_secs()).unwrap_or(u8::MAX)
+fn seconds(interval: Duration) -> u16 {
+    u16::try_from(interval.as_secs()).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
@@ -171,10 +276,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interval_grows_from_ten_seconds_to_forty_in_the_first_quarter_of_an_hour() {
-        // Ages around both ends.
-        let at = |minutes: u64| stretched(Duration::from_secs(60 * minutes)).as_secs();
-        assert_eq!([0, 3, 5, 10, 14, 10_000].map(at), [10, 10, 15, 30, 40, 40]);
+    fn an_interval_grows_with_the_age_of_its_link_to_what_fits_its_kind() {
+        // Ages in minutes around both ends, of each kind.
+        let of = |kind| {
+            [0, 3, 5, 10, 14, 10_000].map(|age| stretched(Duration::from_secs(60 * age), kind).as_secs())
+        };
+        assert_eq!(of(None), [10, 10, 15, 30, 40, 40]);
+        assert_eq!(of(Some(Fellow::Near)), [10, 45, 75, 120, 120, 120]);
+        assert_eq!(of(Some(Fellow::Far)), [120, 180, 300, 600, 600, 600]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Overlay {
         let link = self.links.get_mut(id)?;
         let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
         let told = link.introduced.own;
-        if told.is_some_and(|told| !superpeer || now.since(told) < INTRODUCE_INTERVAL) {
+        if told.is_some_and(|told| !superpeer || now.since(told) < INTRODUCE_AGAIN) {
             return None;
         }
         link.introduced.own = Some(now);

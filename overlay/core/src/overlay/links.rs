@@ -14,6 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::hellos::Said;
 use super::introductions::Introduced;
 use super::spending::{Allowance, Spending};
 use super::{Overlay, Timer};
@@ -41,9 +42,8 @@ pub(super) struct Link {
     pub(super) heard: Instant,
     pub(super) sent: Instant,
     pub(super) used: Instant,
-    /// When we last said hello on it, and the load that its peer was told last.
-    pub(super) said: Instant,
-    pub(super) told_load: u8,
+    /// What its peer was told of us last.
+    pub(super) said: Said,
     /// When its peer was last knocked at beside it, or it took the place of one on which nothing came.
     knocked: Option<Instant>,
     /// Whom it has been told of.
@@ -147,8 +147,11 @@ impl Links {
     /// The other side has told its wall clock and load again: how far ours is from it.
     pub(super) fn told_again(&mut self, link: LinkId, hello: &Hello, now: Now) -> Option<i64> {
         let greeting = self.links.get_mut(&link)?.greeting.as_mut()?;
-        (greeting.told, greeting.skew) = (now, skew(now, hello.unix_time));
         greeting.load = hello.load;
+        if hello.unix_time == 0 {
+            return None;
+        }
+        (greeting.told, greeting.skew) = (now, skew(now, hello.unix_time));
         Some(greeting.skew)
     }
 
@@ -359,8 +362,7 @@ impl Overlay {
             heard: now,
             sent: now,
             used: now,
-            said: now,
-            told_load: load,
+            said: Said::by_open(self.now, load, self.network.version),
             introduced: Introduced::by_open(now),
             interval: HELLO_INTERVAL,
             their_interval: HELLO_INTERVAL,
@@ -388,6 +390,7 @@ impl Overlay {
             hint: self.own_hint(),
             children,
             network_age: age.map(|age| u32::try_from(age).unwrap_or(u32::MAX)),
+            alive: self.back().map(Box::new),
         };
         self.send(id, 0, Message::Open(open));
         self.set_timer(OPEN_TIMEOUT, Timer::Link(id));
@@ -457,6 +460,9 @@ impl Overlay {
         }
         self.clock_told(skew);
         self.choose(id, peer);
+        if let Some(alive) = open.alive.filter(|alive| alive.peer == peer && alive.alive) {
+            self.alive_heard(peer, &alive);
+        }
         if let Some(link) = self.links.to(&peer) {
             self.flush(&peer, link);
         }

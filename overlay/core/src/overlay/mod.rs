@@ -423,7 +423,7 @@ impl Overlay {
             Timer::Reservation(peer) => self.reservation_due(&peer),
             Timer::Publish(key) => self.publish_due(&key),
             Timer::Upkeep => self.upkeep(),
-            Timer::Refresh => self.refresh(),
+            Timer::Refresh => self.refresh_due(),
             Timer::Watch(key) => self.watch_due(&key),
             Timer::Poll(key) => self.poll_due(&key),
             Timer::Sweep => self.sweep(),

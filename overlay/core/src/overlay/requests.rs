@@ -47,6 +47,8 @@ pub(super) enum Purpose {
     Survey,
     /// A storer gets what it lacked in a look-up.
     Mend,
+    /// Superpeers that somebody named.
+    Who,
 }
 
 /// How a request ended.
@@ -138,9 +140,12 @@ impl Requests {
     }
 }
 
-/// Between superpeers QUIC comes first, TCP for children. Source: DETAILS *Links* (specification).
+/// Where somebody waits QUIC comes first between superpeers, TCP for children. Source: DETAILS *Links* (specification).
 const SUPERPEER_DIALS: &[Transport] = &[Transport::Quic, Transport::Tcp];
-const CHILD_DIALS: &[Transport] = &[Transport::Tcp, Transport::Quic];
+const CHILD_DIALS: &[Transport] = UNHURRIED_DIALS;
+
+/// Where nobody waits. Source: baselines.md (*measured*: 1,895 bytes over TCP, 18,611 over QUIC).
+const UNHURRIED_DIALS: &[Transport] = &[Transport::Tcp, Transport::Quic];
 
 impl Overlay {
     /// Asks `peer`; the end comes to `purpose`.
@@ -170,20 +175,24 @@ impl Overlay {
         }
     }
 
-    /// Starts a dial unless one is under way; whether it has begun.
+    /// Starts a dial for which nobody waits unless one is under way; whether it has begun. Over TCP first: for a ninth of
+    /// the bytes, and when the other side's process ends its host says so.
     pub(super) fn dial(&mut self, peer: PeerId) -> bool {
-        self.try_dial(peer) == Dialled::Begun
+        self.dial_by(peer, UNHURRIED_DIALS) == Dialled::Begun
     }
 
-    /// As [`Self::dial`], only to see whether the peer listens there: TCP tells it for a ninth of the bytes.
-    pub(super) fn dial_to_see(&mut self, peer: PeerId) -> bool {
-        self.dial_by(peer, CHILD_DIALS) == Dialled::Begun
+    /// As [`Self::dial`], of one that is gone, and may be back: over TCP alone, which costs little in vain.
+    pub(super) fn dial_gone(&mut self, peer: PeerId) -> bool {
+        self.dial_by(peer, &[Transport::Tcp]) == Dialled::Begun
     }
 
     /// Nothing at all has come from a superpeer for as long as a look-up waits for it. If its process has
     /// ended, its host says so over TCP, long before the link is known to be dead.
     fn knock(&mut self, peer: PeerId) {
         let known = self.is_superpeer() && self.map.contact(&peer).is_some();
+        if known {
+            self.doubt(peer);
+        }
         if known && self.links.knocks(&peer, self.now.instant) {
             // Over QUIC nothing would be heard, for seconds.
             self.dial_by(peer, &[Transport::Tcp]);
@@ -332,7 +341,7 @@ impl Overlay {
         }
         if let Some(link) = self.links.to(peer) {
             self.flush(peer, link);
-        } else if self.requests.has_any(peer) && !self.dial(*peer) {
+        } else if self.requests.has_any(peer) && self.try_dial(*peer) != Dialled::Begun {
             let waiting: Vec<_> = self.requests.of(peer).collect();
             self.requests.unsendable.extend(waiting);
         }
@@ -404,6 +413,7 @@ impl Overlay {
             Purpose::Moving(id) => self.moving_heard(id, peer, outcome),
             Purpose::Survey => self.survey_heard(peer, outcome),
             Purpose::Mend => self.mend_heard(&outcome),
+            Purpose::Who => self.who_heard(peer, outcome),
             // Its round trip has been measured; silence is the link timer's business.
             Purpose::Hello => self.probe_told(&peer, true),
         }

@@ -4,7 +4,7 @@
 //!  suspect X ──▶ heard from X lately? ──yes──▶ tell X, that it can deny it
 //!                  └─no─▶ try X ──it fails us──▶ gone, told on as a suspect
 //!                           └─ it answers ─▶ nothing
-//!  X lives (signed) ──▶ was it gone? back into the map, and tried
+//!  X lives (signed) ──▶ was it gone? back into the map, and tried if few are left to us
 //!  X leaves (signed) ─▶ out of the map, unless it has greeted us since
 //! ```
 //! Only a superpeer's own signature, or our own failure to reach it, takes it out of the map; hearsay is
@@ -27,16 +27,18 @@ use crate::limits::{
     STATEMENTS_PER_HELLO_MAX, STATEMENTS_PER_PEER_MAX, STATEMENTS_REMEMBERED, STATEMENTS_WINDOW,
     SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
 };
-use crate::map::{Cause, Learned};
+use crate::map::{Cause, Learned, Reach};
 use crate::sign::{Tag, to_sign};
 use crate::time::Instant;
-use crate::wire::{Hello, Statement};
+use crate::wire::{Brief, Hello, Statement};
 
 #[derive(Debug)]
 pub(super) struct Rumours {
     stated: BTreeMap<PeerId, Stated>,
     /// When we last said that we live.
     denied: Option<Instant>,
+    /// Our own word, when we started again, that we live.
+    back: Option<Statement>,
     /// Superpeers to be tried.
     trials: BTreeSet<PeerId>,
     budget: Budget,
@@ -57,7 +59,7 @@ struct Stated {
 impl Rumours {
     pub(super) fn new(now: Instant) -> Self {
         let budget = Budget::full(TRIALS_PER_SEC, TRIALS_BURST, now);
-        Self { stated: BTreeMap::new(), denied: None, trials: BTreeSet::new(), budget }
+        Self { stated: BTreeMap::new(), denied: None, back: None, trials: BTreeSet::new(), budget }
     }
 
     /// Whether a peer has stated nothing as new as this.
@@ -102,13 +104,18 @@ impl Overlay {
         for statement in hello.statements.iter().take(STATEMENTS_PER_HELLO_MAX) {
             self.statement_heard(link, statement);
         }
-        for suspect in hello.suspects.iter().take(SUSPECTS_PER_HELLO_MAX) {
-            self.suspect_heard(link, suspect);
+        let own = Brief::of(&self.me);
+        for suspect in hello.suspects.0.iter().take(SUSPECTS_PER_HELLO_MAX) {
+            let peer = if *suspect == own { Some(self.me) } else { self.map.named(suspect) };
+            peer.into_iter().for_each(|peer| self.suspect_heard(link, &peer));
+        }
+        if let Some(teller) = self.links.get(link).map(|link| link.peer) {
+            self.news_heard(teller, &hello.news);
         }
     }
 
     fn statement_heard(&mut self, link: LinkId, statement: &Statement) {
-        let Statement { peer, unix_time, alive, signature } = statement;
+        let Statement { peer, unix_time, alive, .. } = statement;
         if *peer == self.me {
             if !alive {
                 // We left, and are back.
@@ -116,27 +123,77 @@ impl Overlay {
             }
             return;
         }
-        let known = self.map.contact(peer).is_some() || self.map.is_gone(peer);
-        if !known || !self.is_timely(*unix_time) || !self.rumours.is_news(peer, *unix_time) {
+        if !self.believes(link, statement) {
             return;
         }
-        if self.rumours.is_fickle(peer, *alive, self.now.instant) {
-            self.counters.statements_refused += 1;
-            return;
-        }
-        let message = statement_message(&self.network.id, peer, *unix_time, *alive);
-        self.counters.verifications += 1;
-        if !self.verifier.verify(&peer.as_public_key(), &message, signature) {
-            return self.bad_hint(link);
-        }
-        self.counters.statements_heard += 1;
-        self.rumours.stated(*peer, (*unix_time, *alive), self.now.instant);
         self.gossip.state(statement.clone());
         if *alive {
             self.is_alive(*peer);
         } else if !self.links.has_greeted_since(peer, *unix_time) && self.map.contact(peer).is_some() {
             self.superpeer_gone(peer, Cause::Left);
             self.hurry();
+            if self.links.to(peer).is_some() {
+                // It may want to deny it.
+                self.gossip.accuse(*peer);
+            }
+        }
+    }
+
+    /// Whether a statement is new, and of whom it says that it is.
+    fn believes(&mut self, link: LinkId, statement: &Statement) -> bool {
+        let Statement { peer, unix_time, alive, signature } = statement;
+        let known = self.map.contact(peer).is_some() || self.map.is_gone(peer);
+        if !known || !self.is_timely(*unix_time) || !self.rumours.is_news(peer, *unix_time) {
+            return false;
+        }
+        if self.rumours.is_fickle(peer, *alive, self.now.instant) {
+            self.counters.statements_refused += 1;
+            return false;
+        }
+        let message = statement_message(&self.network.id, peer, *unix_time, *alive);
+        self.counters.verifications += 1;
+        if !self.verifier.verify(&peer.as_public_key(), &message, signature) {
+            self.bad_hint(link);
+            return false;
+        }
+        self.counters.statements_heard += 1;
+        self.rumours.stated(*peer, (*unix_time, *alive), self.now.instant);
+        true
+    }
+
+    /// We have started again: perhaps somebody has thought us dead, or remembers that we left. Those who have a link
+    /// with us are told as it begins, and tell it to those who ask.
+    pub(super) fn say_back(&mut self) {
+        let statement = self.statement(true);
+        self.gossip.lives(statement.clone());
+        self.rumours.back = Some(statement);
+    }
+
+    /// What says so in a greeting.
+    pub(super) fn back(&self) -> Option<Statement> {
+        let back = self.rumours.back.as_ref().filter(|back| self.is_timely(back.unix_time));
+        back.filter(|_| self.is_superpeer()).cloned()
+    }
+
+    /// What a superpeer says so of itself, told by somebody who was asked or by itself.
+    pub(super) fn alive_heard(&mut self, teller: PeerId, statement: &Statement) {
+        let Some(link) = self.links.to(&teller) else { return };
+        let now = self.now;
+        let gone = self
+            .map
+            .gone_for(&statement.peer, now.instant)
+            .map(|gone| now.unix.as_secs().saturating_sub(gone.as_secs()));
+        // What it said before we lost it says nothing of now.
+        if gone.is_some_and(|gone| statement.unix_time < gone) {
+            return;
+        }
+        if self.believes(link, statement) {
+            self.gossip.lives(statement.clone());
+            let known = self.map.contact(&statement.peer).is_some();
+            self.is_alive(statement.peer);
+            if !known {
+                self.tell_of(statement.peer);
+            }
         }
     }
 
@@ -180,10 +237,17 @@ impl Overlay {
     fn is_alive(&mut self, peer: PeerId) {
         self.gossip.acquit(&peer);
         let reach = self.map.reach(self.now.instant);
-        if self.map.revive(&peer, &self.network.id, self.now.instant) == Learned::New {
+        if self.map.revive(&peer, &self.network.id, self.now.instant) != Learned::New {
+            return;
+        }
+        if reach < Reach::Most {
             self.try_soon(peer);
-            // When it connects nothing is left that shows that it was gone.
             self.met_again(peer, reach);
+        } else if let Some(place) = self.map.contact(&peer).map(|contact| contact.id()) {
+            // One of many that restart: that it was gone counts when it connects, which needs no hurry.
+            self.rumours.trials.remove(&peer);
+            self.place_changed(peer, place);
+            self.upkeep_again();
         }
     }
 
@@ -198,6 +262,9 @@ impl Overlay {
         }
         if self.map.contact(peer).is_none() {
             return;
+        }
+        if let Some(teller) = self.links.get(link).map(|link| link.peer) {
+            self.gossip.suspects_too(&teller, peer);
         }
         let now = self.now.instant;
         if self.links.unheard(peer, now).is_some_and(|unheard| unheard < HELLO_INTERVAL) {
@@ -218,10 +285,16 @@ impl Overlay {
         }
         self.rumours.denied = Some(now);
         self.counters.refutations += 1;
-        let (peer, unix_time, alive) = (self.me, self.now.unix.as_secs(), true);
-        let signature = self.node.sign(&statement_message(&self.network.id, &peer, unix_time, alive));
-        self.gossip.state(Statement { peer, unix_time, alive, signature });
+        let statement = self.statement(true);
+        self.gossip.state(statement);
         true
+    }
+
+    /// A statement of ours.
+    fn statement(&self, alive: bool) -> Statement {
+        let (peer, unix_time) = (self.me, self.now.unix.as_secs());
+        let signature = self.node.sign(&statement_message(&self.network.id, &peer, unix_time, alive));
+        Statement { peer, unix_time, alive, signature }
     }
 
     /// Hearsay says that a superpeer is not what we think: upkeep looks.
@@ -244,7 +317,7 @@ impl Overlay {
                 if !self.may_dial_stranger() || !self.rumours.budget.spend(1, now) {
                     return;
                 }
-                self.dial(peer);
+                self.dial_gone(peer);
             }
             self.rumours.trials.remove(&peer);
         }

@@ -69,6 +69,7 @@ impl Overlay {
             Message::Digest(compare) => self.serve_moving(link, &peer, &Asked::Digest(&compare)),
             Message::Pull(items) => self.serve_moving(link, &peer, &Asked::Pull(&items)),
             Message::Offer(items) => self.serve_moving(link, &peer, &Asked::Offer(&items)),
+            Message::Who(who) => self.serve_who(&who),
             // That it came is all it says.
             Message::Working(_) => return,
             Message::Reject(reject) => return self.serve_reject(peer, &reject),

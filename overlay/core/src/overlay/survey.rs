@@ -24,6 +24,7 @@ use crate::limits::{
     HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, SURVEY_REQUESTS_MAX, SURVEY_TELLERS, SURVEYS_MAX,
 };
 use crate::map::Contact;
+use crate::time::Instant;
 use crate::wire::{Closest, Message};
 
 /// A part of the key space: the keys that share the first `bits` bits with `key`.
@@ -67,32 +68,37 @@ impl Survey {
 #[derive(Debug, Default)]
 pub(super) struct Surveys {
     of: BTreeMap<PeerId, Survey>,
-    /// We have just become a superpeer.
-    newcomer: bool,
+    /// We have become a superpeer, and are to learn the map from so many more.
+    tellers: usize,
+    /// Who has been asked for it.
+    told: Vec<PeerId>,
+    /// When we became one, and when we looked for neighbours last; none if that is due.
+    pub(super) joined: Instant,
+    pub(super) sought: Option<Instant>,
 }
 
 impl Overlay {
     /// We have become a superpeer: the map is to be learnt.
     pub(super) fn survey_soon(&mut self) {
-        self.surveys.newcomer = true;
+        (self.surveys.tellers, self.surveys.told) = (SURVEY_TELLERS, Vec::new());
     }
 
-    /// A newcomer asks its nearest two, once it has links.
+    /// A newcomer asks its nearest two, once it has links: one after the other, so that the second tells what the first
+    /// did not.
     pub(super) fn survey_if_new(&mut self, own: &Key) {
-        if !self.surveys.newcomer {
+        if self.surveys.tellers == 0
+            || self.surveys.told.iter().any(|teller| self.surveys.of.contains_key(teller))
+        {
             return;
         }
         let closest = self.map.closest(own, NEAR + 1);
         let peers = closest.iter().map(|contact| contact.peer()).filter(|peer| *peer != self.me);
-        let linked = peers.filter(|peer| self.links.to(peer).is_some());
-        let tellers: Vec<PeerId> = linked.take(SURVEY_TELLERS).collect();
-        if tellers.is_empty() {
-            return;
-        }
-        self.surveys.newcomer = false;
-        for teller in tellers {
-            self.survey(teller, *own, SURVEY_REQUESTS_MAX / SURVEY_TELLERS, false);
-        }
+        let mut linked =
+            peers.filter(|peer| self.links.to(peer).is_some() && !self.surveys.told.contains(peer));
+        let Some(teller) = linked.next() else { return };
+        self.surveys.tellers -= 1;
+        self.surveys.told.push(teller);
+        self.survey(teller, *own, SURVEY_REQUESTS_MAX / SURVEY_TELLERS, false);
     }
 
     /// One that was gone is back: perhaps it knows others that we lost.

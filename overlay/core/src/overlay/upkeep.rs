@@ -26,7 +26,8 @@ use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
-    REFRESH_INTERVAL, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
+    REFRESH_INTERVAL, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS,
+    UPKEEP_INTERVAL, WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
@@ -59,10 +60,10 @@ impl Overlay {
                 self.detach();
                 self.notice(Notice::Joined(id));
                 if !self.contacts_kept.is_empty() {
-                    // Perhaps somebody has thought us dead, or remembers that we left.
-                    self.say_alive();
+                    self.say_back();
                 }
                 self.survey_soon();
+                self.surveys.joined = self.now.instant;
                 self.begin_balancing();
                 self.begin_hand_over();
                 self.refresh();
@@ -289,10 +290,20 @@ impl Overlay {
         self.more_to_dial = false;
         let wanted = self.wanted(&own);
         self.streams = wanted.iter().copied().collect();
-        for peer in wanted {
+        // As many streams as a superpeer opens others open to it: who opened all would have twice as many.
+        let age = self.now.instant.since(self.surveys.joined).as_secs();
+        let ours = |peer: &&PeerId| self.links.dialled(peer) == Some(true) || self.requests.is_dialling(peer);
+        let mut ours = wanted.iter().filter(ours).count();
+        let dialled = usize::try_from(age / WARM_DIAL_EVERY.as_secs()).unwrap_or(usize::MAX);
+        let dialled = (self.warm / 2).saturating_add(dialled);
+        for (place, peer) in wanted.into_iter().enumerate() {
             if self.links.to(&peer).is_some() || self.requests.is_dialling(&peer) {
                 continue;
             }
+            if place >= self.near && ours >= self.near + dialled {
+                break;
+            }
+            ours += 1;
             let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified());
             if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_strangers()) {
                 self.more_to_dial = true;
@@ -337,7 +348,7 @@ impl Overlay {
         let gone: Vec<PeerId> = self.map.buried(now).collect();
         if !gone.is_empty() && self.may_dial_strangers() {
             let index = self.pick(gone.len());
-            self.dial(gone[index]);
+            self.dial_gone(gone[index]);
         }
         // A dial that succeeds costs a connection.
         if now.since(self.probed) < PROBE_EVERY {
@@ -431,9 +442,13 @@ impl Overlay {
             return;
         }
         self.gossip.acquit(&peer);
-        self.survey_again(peer);
-        self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
-        self.set_timer(Duration::from_secs(1), Timer::Refresh);
+        // Who has just started knows of nobody whom we lost.
+        if !self.links.is_anew(&peer) {
+            self.survey_again(peer);
+            self.surveys.sought = None;
+            self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
+            self.set_timer(Duration::from_secs(1), Timer::Refresh);
+        }
         if reach < Reach::Most {
             // We were on our own: what they hold may be newer.
             self.hand_over_again();
@@ -451,16 +466,30 @@ impl Overlay {
 
     /// Looks ourselves up: the closest to us are our neighbours. And asks somebody for whoever we lack.
     pub(super) fn refresh(&mut self) {
-        if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) {
-            let wait = self.jittered(REFRESH_INTERVAL);
-            self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
-            self.set_timer(wait, Timer::Refresh);
+        self.surveys.sought = None;
+        self.refresh_due();
+    }
+
+    /// As [`Self::refresh`]; the longer we have been there the more seldom, for who comes near tells us so.
+    pub(super) fn refresh_due(&mut self) {
+        let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) else { return };
+        let now = self.now.instant;
+        let wait = self.jittered(REFRESH_INTERVAL);
+        self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
+        self.set_timer(wait, Timer::Refresh);
+        let age = now.since(self.surveys.joined);
+        // Who takes its range over, or has lost many, has to know who is there.
+        let quiet = !self.is_syncing() && !self.takes_over() && self.map.reach(now) == Reach::Most;
+        let longest = if quiet { SEEK_INTERVAL_MAX } else { REFRESH_INTERVAL / 2 };
+        let pause = (age / SEEK_STRETCH).clamp(REFRESH_INTERVAL / 2, longest);
+        if self.surveys.sought.is_none_or(|at| now.since(at) >= pause) {
+            self.surveys.sought = Some(now);
             self.neighbours_sought();
             self.start_walk(own, Goal::Nodes, Owner::Refresh);
             self.survey_somebody();
-            self.compare_with_neighbour();
-            self.publish_wider();
         }
+        self.compare_with_neighbour();
+        self.publish_wider();
     }
 
     /// Drops what has expired: records, bundles, certificates.

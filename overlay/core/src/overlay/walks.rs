@@ -459,12 +459,12 @@ impl Overlay {
     }
 
     /// Once α have told whom they know around a key, those that we have a stream to need not be asked before a
-    /// record is put to them: that they are there we know, and whom else they know the α know too. A storer of the
+    /// record is put to them, nor to find neighbours: that they are there we know, and whom else they know the α know too. A storer of the
     /// key is one of the α itself; the walk asks all that are left once α have answered, so not one later.
     fn pass_over_linked(&self, run: &mut WalkRun) {
         let now = self.now.instant;
         let told = run.walk.answered().len();
-        if matches!(run.owner, Owner::Put(_)) && told >= self.network.parameters.alpha {
+        if matches!(run.owner, Owner::Put(_) | Owner::Refresh) && told >= self.network.parameters.alpha {
             run.walk.pass_over(|peer| self.links.alive(peer, now).is_some());
         }
     }

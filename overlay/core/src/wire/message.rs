@@ -3,12 +3,13 @@
 //! Unknown fields are skipped, so a later version may add some. What is signed travels as a [`Blob`]
 //! and is never encoded again.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 
-use super::{ChainList, Hint, Item, ItemList, Known, Parts};
+use super::{Briefs, ChainList, Hint, Item, ItemList, Known, Parts};
 use crate::cbor::{Blob, Source};
 use crate::key::{Digest, Key, PeerId};
 use crate::sign::Signature;
@@ -50,6 +51,9 @@ pub struct Open {
     /// For how many seconds a superpeer knows that the network has been there: itself, or those who told it so.
     #[n(10)]
     pub network_age: Option<u32>,
+    /// A superpeer that has just started: that it lives, for those who think it gone.
+    #[n(11)]
+    pub alive: Option<Box<Statement>>,
 }
 
 impl Open {
@@ -66,30 +70,69 @@ impl Open {
 pub struct Hello {
     /// 0–254, in 255ths of `children_max`; 255 takes none.
     #[n(0)]
+    #[cbor(default, skip_if = "is_zero")]
     pub load: u8,
     /// Frames received from the other side since the last hello to it, at most 255.
     #[n(1)]
+    #[cbor(default, skip_if = "is_zero")]
     pub heard: u8,
-    /// Version of the sender's `network.toml`.
+    /// Version of the sender's `network.toml`; 0 if it is as told before.
     #[n(2)]
+    #[cbor(default, skip_if = "is_zero")]
     pub network_version: u64,
-    /// The sender's wall clock, in seconds.
+    /// The sender's wall clock, in seconds; 0 if it has gone on since it was told.
     #[n(3)]
+    #[cbor(default, skip_if = "is_zero")]
     pub unix_time: u64,
-    /// Superpeers that the sender thinks are news; its own hint after it has joined.
+    /// The sender's own hint, and other superpeers that a child may turn to.
     #[n(4)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
     pub gossip: Vec<Hint>,
     /// What superpeers signed about themselves.
     #[n(5)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
     pub statements: Vec<Statement>,
-    /// Superpeers that failed the sender, or whose failure it heard of.
-    #[n(6)]
-    pub suspects: Vec<PeerId>,
     /// So many seconds of quiet the sender lets pass before its next hello, from now on; 10 if it says
     /// less, or nothing.
     #[n(7)]
-    #[cbor(default)]
-    pub interval: u8,
+    #[cbor(default, skip_if = "is_zero")]
+    pub interval: u16,
+    /// Superpeers that the sender thinks are news.
+    #[n(8)]
+    #[cbor(default, skip_if = "Briefs::is_empty")]
+    pub news: Briefs,
+    /// Superpeers that failed the sender, or whose failure it heard of.
+    #[n(9)]
+    #[cbor(default, skip_if = "Briefs::is_empty")]
+    pub suspects: Briefs,
+}
+
+/// What a reader takes it for if it is missing.
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
+}
+
+/// Asks for superpeers that were news in a hello.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Who {
+    /// Which.
+    #[n(0)]
+    pub of: Briefs,
+}
+
+/// Those of them that are in the sender's map.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Named {
+    /// Where they are.
+    #[n(0)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub hints: Vec<Hint>,
+    /// That they live, of those that have said so lately.
+    #[n(1)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub statements: Vec<Statement>,
 }
 
 /// A superpeer's own word that it leaves, or that it is alive after all.

@@ -6,6 +6,7 @@
 //!
 //! *Not here*: what a message means, and anything that needs a key or a clock.
 
+mod brief;
 mod hint;
 mod items;
 mod known;
@@ -16,13 +17,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
+pub use self::brief::{Brief, Briefs};
 pub use self::hint::{Hint, Placed};
 pub use self::items::{ChainList, Item, ItemList};
 pub use self::known::{Known, Parts};
 pub use self::message::{
     Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Elsewhere, Get, Got, Hello, Hints,
-    Items, Leave, Open, PresenceAsk, PresenceTold, Promote, Pulled, Put, PutDone, PutResult, Range, Refused,
-    Register, Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Working,
+    Items, Leave, Named, Open, PresenceAsk, PresenceTold, Promote, Pulled, Put, PutDone, PutResult, Range,
+    Refused, Register, Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Who,
+    Working,
 };
 pub use crate::limits::FRAME_BYTES_MAX;
 
@@ -161,6 +164,8 @@ messages! {
     Promote(Promote) = 18,
     /// No answer; from a parent to its child.
     Elsewhere(Elsewhere) = 19,
+    /// Answered by [`Message::Named`].
+    Who(Who) = 20,
     /// Answers a hello.
     HelloBack(Hello) = 2 + ANSWER,
     /// Answers closest.
@@ -187,6 +192,8 @@ messages! {
     Pulled(Pulled) = 15 + ANSWER,
     /// Answers offer: which of the items are wanted.
     Wanted(Items) = 16 + ANSWER,
+    /// Answers who.
+    Named(Named) = 20 + ANSWER,
     /// Answers anything.
     Refused(Refused) = REFUSED,
 }

@@ -113,7 +113,7 @@ fn a_superpeer_is_knocked_at_once_in_ten_seconds() {
         world.tamper =
             Some(Box::new(|from, to, frame| (from.min(to) != 0 || from.max(to) != 3).then_some(frame)));
         let (peer, mut knocks) = (world.peer(3), Vec::new());
-        for _ in 0..300 {
+        for _ in 0..145 {
             let before = world.dials.len();
             let username = Username::parse(&name).expect("a name");
             world.tell(0, Command::Resolve { username, how: How { fresh: true, ..How::default() } });

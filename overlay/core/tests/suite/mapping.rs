@@ -2,7 +2,7 @@
 //!
 //! *Not here*: what they store (`moving`), their children.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use callbook_overlay::limits::{
 };
 use callbook_overlay::network::Scope;
 use callbook_overlay::sign::{SecretKey, Signer, Tag, to_sign};
-use callbook_overlay::wire::{Frame, Hello, Hint, Message, Statement};
+use callbook_overlay::wire::{Brief, Briefs, Frame, Hello, Hint, Message, Statement};
 
 use crate::world::{Authority, Tamper, World};
 
@@ -120,7 +120,7 @@ fn one_that_leaves_is_gone_from_all_maps_until_it_comes_back() {
             if control {
                 world.tamper = in_hellos(|_, _, hello| {
                     hello.statements.clear();
-                    hello.suspects.clear();
+                    hello.suspects = Briefs::default();
                 });
             }
             assert!(matches!(world.ask(LEAVER, Command::Leave), Reply::Done));
@@ -151,7 +151,7 @@ fn a_superpeer_that_is_slandered_stays() {
         let (victim, lie) = (world.peer(VICTIM), statement(&world, VICTIM, false, &node_key(LIAR)));
         world.tamper = in_hellos(move |from, _, hello| {
             if from == LIAR {
-                hello.suspects = vec![victim];
+                hello.suspects = Briefs(vec![Brief::of(&victim)]);
                 hello.statements = vec![lie.clone()];
             }
         });
@@ -216,18 +216,14 @@ fn a_dead_superpeer_disappears_everywhere_and_does_not_come_back() {
     const STALE: usize = 5;
     for seed in 0..SEEDS {
         let mut world = superpeers(seed, 30, FEW);
-        let hint = Rc::new(RefCell::new(None));
-        let (seen, dead) = (Rc::clone(&hint), world.peer(DEAD));
+        let (dead, hint) = (world.peer(DEAD), world.hint(DEAD).expect("a superpeer"));
         world.tamper = in_hellos(move |from, _, hello| {
-            let mut seen = seen.borrow_mut();
-            if from == DEAD && seen.is_none() {
-                *seen = hello.gossip.iter().find(|hint| hint.peer() == dead).cloned();
-            } else if from == STALE {
-                hello.gossip.extend(seen.clone());
+            if from == STALE {
+                hello.gossip.push(hint.clone());
+                hello.news.0.push(Brief::of(&dead));
             }
         });
         world.run_for(seconds(30));
-        assert!(hint.borrow().is_some());
         if seed.is_multiple_of(2) {
             world.crash(DEAD)
         } else {
@@ -373,7 +369,8 @@ fn made_up(authority: &Authority, from: u64, count: u64) -> Frame {
         unix_time: 1_800_000_000,
         gossip: gossip.collect(),
         statements: Vec::new(),
-        suspects: Vec::new(),
+        news: Briefs::default(),
+        suspects: Briefs::default(),
         interval: 10,
     };
     Frame { id: 1, message: Message::Hello(hello) }

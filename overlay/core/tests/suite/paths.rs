@@ -49,6 +49,10 @@ fn forget(message: &mut Message, hidden: &BTreeSet<PeerId>) {
     match message {
         Message::Hints(hints) => others(&mut hints.hints),
         Message::Got(got) => others(&mut got.closer),
+        Message::Named(named) => {
+            others(&mut named.hints);
+            named.statements.retain(|statement| !hidden.contains(&statement.peer));
+        }
         Message::Refused(refused) => others(&mut refused.candidates),
         Message::Hello(hello) | Message::HelloBack(hello) => {
             others(&mut hello.gossip);

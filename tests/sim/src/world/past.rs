@@ -80,6 +80,7 @@ impl World {
             hint: None,
             children: None,
             network_age: None,
+            alive: None,
         };
         self.input(
             peer,
