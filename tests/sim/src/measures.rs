@@ -156,7 +156,7 @@ struct There {
 }
 
 /// What has been measured so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Measures {
     /// Since when it counts; `None` before.
     pub since: Option<Micros>,
@@ -189,29 +189,6 @@ pub struct Measures {
     /// Answers over time since the run began, one step each.
     pub line: Vec<Tally>,
     there: [There; 2],
-}
-
-impl Default for Measures {
-    fn default() -> Self {
-        Self {
-            since: None,
-            groups: Default::default(),
-            sources: [0; 5],
-            hops: [0; 8],
-            attached: Vec::new(),
-            registered: 0,
-            registrations_failed: 0,
-            older: 0,
-            detached: 0,
-            started: 0,
-            stopped: 0,
-            vanished: 0,
-            dials: 0,
-            sent: Default::default(),
-            line: Vec::new(),
-            there: [There::default(); 2],
-        }
-    }
 }
 
 /// What is sent beside messages and connections.
