@@ -299,6 +299,10 @@ pub const HELLO_SEEDS_MAX: Duration = Duration::from_secs(240);
 /// A hello that a superpeer has not answered is said again after this. *Guess*: above [`REQUEST_TIMEOUT`].
 pub const UNANSWERED_AGAIN: Duration = Duration::from_secs(5);
 
+/// When a superpeer leaves something without an answer so many others, unheard for a while, are asked whether they are
+/// there. *Guess*: more than two, so that the word spreads if half of them are beyond a cut.
+pub const DOUBT_OTHERS: usize = 3;
+
 /// For so long a superpeer may leave hellos without an answer. *Guess*: three of them.
 pub const UNANSWERED_FOR: Duration = Duration::from_secs(15);
 

@@ -39,10 +39,15 @@ pub(crate) enum Reach {
 impl Map {
     /// How much of the network is left to us.
     pub(crate) fn reach(&self, now: Instant) -> Reach {
-        let missing = self.missing(now);
+        self.reach_without(0, now)
+    }
+
+    /// The same, if so many of those that are there were missing, too.
+    fn reach_without(&self, doubted: usize, now: Instant) -> Reach {
+        let missing = self.missing(now) + doubted;
         // One of two is rather dead, unless we have never met: then neither can tell who was to start first.
         let awaited = || self.gone.values().any(|gone| self.is_awaited(gone, now));
-        match missing.cmp(&self.sorted.len()) {
+        match missing.cmp(&self.sorted.len().saturating_sub(doubted)) {
             core::cmp::Ordering::Greater => Reach::Few,
             core::cmp::Ordering::Equal if missing > 1 || awaited() => Reach::Half,
             core::cmp::Ordering::Equal | core::cmp::Ordering::Less => Reach::Most,
@@ -71,17 +76,20 @@ impl Map {
     }
 
     /// Whether a name is absent that `denials` of the `r` closest to its key deny, and none of them holds; so many of
-    /// them need not deny.
+    /// them need not deny, and so many of all that we know have left us without an answer.
     pub(crate) fn may_deny(
         &self,
         key: &Key,
         (denials, spared, r): (usize, usize, usize),
+        doubted: usize,
         now: Instant,
     ) -> bool {
         let (storers, awaited) = self.storers_awaited(key, r, now);
         let denials = denials.min(storers - awaited);
         let storers = storers.saturating_sub(spared);
-        self.reach(now) == Reach::Most && denials * 3 > storers * 2 && !self.has_lost_closest(key, r, now)
+        self.reach_without(doubted, now) == Reach::Most
+            && denials * 3 > storers * 2
+            && !self.has_lost_closest(key, r, now)
     }
 
     /// We have taken our range over from one who had been there before: whom we remember and who is refused is
@@ -244,10 +252,10 @@ mod tests {
             map
         };
         let mut map = refused(false);
-        assert!(!map.may_deny(&key, (3, 0, 3), now) && map.may_deny(&key, (9, 0, 10), now));
-        assert!(map.may_deny(&key, (3, 0, 3), now + CUT_OFF_FOR), "it is soon forgotten");
-        assert!(refused(true).may_deny(&key, (3, 0, 3), now));
+        assert!(!map.may_deny(&key, (3, 0, 3), 0, now) && map.may_deny(&key, (9, 0, 10), 0, now));
+        assert!(map.may_deny(&key, (3, 0, 3), 0, now + CUT_OFF_FOR), "it is soon forgotten");
+        assert!(refused(true).may_deny(&key, (3, 0, 3), 0, now));
         map.vouch();
-        assert!(map.may_deny(&key, (3, 0, 3), now) && !map.may_deny(&key, (2, 0, 3), now));
+        assert!(map.may_deny(&key, (3, 0, 3), 0, now) && !map.may_deny(&key, (2, 0, 3), 0, now));
     }
 }

@@ -26,7 +26,7 @@ use super::{Overlay, Timer};
 use crate::api::{Hellos, Kin, LinkId, Seen};
 use crate::key::PeerId;
 use crate::limits::{
-    CLOCK_TOLD_EVERY, DEAD_AFTER, GOSSIP_PAUSE, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
+    CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_OTHERS, GOSSIP_PAUSE, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
     HELLO_INTERVAL_MAX, HELLO_NEAR_MAX, HELLO_SEEDS_MAX, HELLO_STRETCH, HELLO_STRETCH_NEAR, HELLO_YIELD,
     HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, OPEN_TIMEOUT,
     REQUEST_TIMEOUT, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
@@ -65,6 +65,11 @@ impl Link {
     /// When the first hello went out that it has not answered, if it is a superpeer's as ours.
     fn unanswered(&self) -> Option<Instant> {
         self.said.asked.filter(|asked| *asked >= self.heard)
+    }
+
+    /// Whether nothing has come for so long that a hello is worth its bytes, and none is on its way.
+    fn is_unheard(&self, now: Instant) -> bool {
+        self.unanswered().is_none() && now.since(self.heard) >= HELLO_INTERVAL
     }
 
     /// A hello goes out that asks for an answer.
@@ -153,7 +158,7 @@ impl Overlay {
     }
 
     /// Another superpeer has left a question without an answer: whether it is there shows a hello, if there is a link,
-    /// and none has been left without an answer yet.
+    /// and none has been left without an answer yet. Some others are asked beside it.
     pub(super) fn doubt(&mut self, peer: PeerId) {
         if let Some(id) = self.links.to(&peer)
             && self.fellow(id).is_some()
@@ -161,6 +166,33 @@ impl Overlay {
         {
             self.say_hello(id, peer);
         }
+        // If it is we who are cut off, others are silent too, and each of them that is asked makes us ask more.
+        let now = self.now.instant;
+        let mut unheard: Vec<(LinkId, PeerId)> = self
+            .fellows()
+            .filter(|(_, link)| link.is_unheard(now))
+            .map(|(id, link)| (id, link.peer))
+            .collect();
+        for _ in 0..DOUBT_OTHERS.min(unheard.len()) {
+            let index = self.pick(unheard.len());
+            let (id, other) = unheard.swap_remove(index);
+            self.say_hello(id, other);
+        }
+    }
+
+    /// How many superpeers have left a hello without an answer for as long as a request takes: each may be dead, or
+    /// beyond a cut.
+    pub(super) fn doubted(&self) -> usize {
+        let now = self.now.instant;
+        let since = |link: &Link| link.unanswered().map(|asked| now.since(asked));
+        self.fellows().filter(|(_, link)| since(link) >= Some(REQUEST_TIMEOUT)).count()
+    }
+
+    /// Links with other superpeers.
+    fn fellows(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        let superpeers = self.map.iter().map(crate::map::Contact::peer);
+        let links = superpeers.filter_map(|peer| self.links.to(&peer));
+        links.filter_map(|id| Some((id, self.links.get(id)?)))
     }
 
     /// What the other side of a link is to us, if both are superpeers.

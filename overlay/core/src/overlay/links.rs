@@ -24,7 +24,7 @@ use crate::limits::{
     AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
     STORER_TIMEOUT_MIN,
 };
-use crate::map::{Cause, Reach};
+use crate::map::Reach;
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN};
 
@@ -606,34 +606,6 @@ impl Overlay {
             self.map.heard_last(&peer, heard, self.now.instant);
             self.watchers_gone(&peer);
         }
-    }
-
-    pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
-        self.counters.dials_failed += 1;
-        self.requests.take_dialled_at(peer);
-        self.contacts.dial_ended(peer);
-        if let Some(link) = self.links.to(peer) {
-            // A dial that is older than the link may have gone to where the peer was before.
-            if end == DialEnd::Silent || !self.links.is_knocked_in_vain(peer) {
-                return self.dial_over(peer);
-            }
-            // Nothing comes on it, and nobody is there any more: it only was not told to end.
-            self.close(link);
-            if self.links.to(peer).is_some() {
-                return self.dial_over(peer);
-            }
-        }
-        self.unreachable(peer, end);
-    }
-
-    fn unreachable(&mut self, peer: &PeerId, end: DialEnd) {
-        let cause = match end {
-            DialEnd::Refused => Cause::Refused,
-            DialEnd::Silent => Cause::Silent,
-        };
-        self.superpeer_gone(peer, cause);
-        self.dial_ended(peer);
-        self.probe_told(peer, false);
     }
 
     /// A superpeer keeps the streams that it should have, its children's, and those that another

@@ -10,9 +10,10 @@ use core::time::Duration;
 
 use super::room::Room;
 use super::{Overlay, Timer};
-use crate::api::{Address, Effect, LinkId, Transport};
+use crate::api::{Address, DialEnd, Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
 use crate::limits::{IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
+use crate::map::Cause;
 use crate::time::Instant;
 use crate::wire::{Frame, Message, Reason, Refused};
 
@@ -229,6 +230,35 @@ impl Overlay {
     /// those whom they make us knock at.
     pub(super) fn may_dial_stranger(&mut self) -> bool {
         self.requests.strangers.len() < UNVERIFIED_DIALS_MAX && self.strangers.has(1, self.now.instant)
+    }
+
+    /// A dial has failed. What waited for it goes on without the peer, unless there is a link all the same.
+    pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
+        self.counters.dials_failed += 1;
+        self.requests.take_dialled_at(peer);
+        self.contacts.dial_ended(peer);
+        if let Some(link) = self.links.to(peer) {
+            // A dial that is older than the link may have gone to where the peer was before.
+            if end == DialEnd::Silent || !self.links.is_knocked_in_vain(peer) {
+                return self.dial_over(peer);
+            }
+            // Nothing comes on it, and nobody is there any more: it only was not told to end.
+            self.close(link);
+            if self.links.to(peer).is_some() {
+                return self.dial_over(peer);
+            }
+        }
+        self.unreachable(peer, end);
+    }
+
+    pub(super) fn unreachable(&mut self, peer: &PeerId, end: DialEnd) {
+        let cause = match end {
+            DialEnd::Refused => Cause::Refused,
+            DialEnd::Silent => Cause::Silent,
+        };
+        self.superpeer_gone(peer, cause);
+        self.dial_ended(peer);
+        self.probe_told(peer, false);
     }
 
     pub(super) fn send(&mut self, link: LinkId, id: u64, message: Message) {

@@ -324,7 +324,7 @@ impl Overlay {
                 let speaks = self.reluctant || !self.map.knows_nobody();
                 let absent = verdict == Verdict::Absent
                     && speaks
-                    && self.map.may_deny(&key, (denials, spared, r), self.now.instant);
+                    && self.map.may_deny(&key, (denials, spared, r), self.doubted(), self.now.instant);
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;
