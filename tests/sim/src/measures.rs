@@ -337,7 +337,7 @@ fn source_index(source: Source) -> usize {
 /// Words for [`Measures::sources`].
 pub const SOURCES: [&str; 5] = ["own", "index", "store", "cache", "overlay"];
 
-/// Words for [`Measures::kinds`].
+/// Words for [`Traffic::kinds`].
 #[must_use]
 pub fn kind_word(kind: usize) -> &'static str {
     match kind {
