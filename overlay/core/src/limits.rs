@@ -175,6 +175,9 @@ pub const RETRY_GONE: Duration = Duration::from_secs(1);
 /// How often a superpeer redials one that is gone. *Specification* (DESIGN §4).
 pub const REDIAL_INTERVAL: Duration = Duration::from_secs(15);
 
+/// One of so many of those redials tries QUIC, too. *Guess*: of two halves of a network many pairs redial each other.
+pub const REDIAL_QUIC_EACH: usize = 8;
+
 /// Superpeers remembered as gone. *Specification* (DESIGN §4, *Merging*).
 pub const GONE_MAX: usize = 1_024;
 

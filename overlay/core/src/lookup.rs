@@ -259,9 +259,15 @@ impl Walk {
         (self.count(State::Denied), self.closest().len() - self.spared())
     }
 
-    /// How many are unready that need not deny: in place of each the next one was asked.
+    /// How many are unready that need not deny: in place of each the next one was asked. Who died since the write may
+    /// have held it as well, so for each that is left out one fewer.
     pub(crate) fn spared(&self) -> usize {
-        self.count(State::Unready).min(self.spared)
+        self.count(State::Unready).min(self.spared.saturating_sub(self.left_out.len()))
+    }
+
+    /// How many count, those in place of others too.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     fn count(&self, state: State) -> usize {
@@ -405,6 +411,17 @@ mod tests {
                 walk.denied(&peer(number));
             }
             assert_eq!(walk.verdict(), verdict, "{unready}");
+        }
+        // With each that is dead one fewer is spared.
+        for (dead, verdict) in [(2, Verdict::Absent), (3, Verdict::Waiting)] {
+            let mut walk = walk(Goal::Value, 20, 30);
+            (1..=2).for_each(|number| assert!(walk.unready(&peer(number)) && walk.widen_by_one() > 20));
+            (3..3 + dead).for_each(|number| walk.leave_out(&peer(number)));
+            (3 + dead..9 + dead).for_each(|number| walk.failed(&peer(number)));
+            for number in 9 + dead..23 + dead {
+                walk.denied(&peer(number));
+            }
+            assert_eq!(walk.verdict(), verdict, "{dead}: {:?}", walk.tally());
         }
         // A majority of all, without the unready, is more than those that need not deny, replaced or not.
         for storers in 1..100_usize {

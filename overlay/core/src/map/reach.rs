@@ -21,10 +21,11 @@
 //! range over (`moving::handover`), whether enough storers denied (`lookup`).
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Gone, Map};
 use crate::key::Key;
-use crate::limits::{CUT_OFF_FOR, CUT_OFF_WITHIN};
+use crate::limits::{CUT_OFF_FOR, CUT_OFF_WITHIN, TRIALS_PER_SEC};
 use crate::time::Instant;
 
 /// How many of the superpeers that we knew lately are there, ourselves among them: fewer than half of them, half,
@@ -58,13 +59,13 @@ impl Map {
     fn missing(&self, now: Instant) -> usize {
         let mut since: Vec<Instant> =
             self.gone.values().filter(|gone| self.is_missing(gone, now)).map(|gone| gone.since).collect();
-        if since.len() < self.sorted.len() {
-            return since.len();
-        }
         since.sort_unstable();
+        // Those that we have no stream to are tried one by one.
+        let trials = Duration::from_secs(self.sorted.len() as u64 / TRIALS_PER_SEC);
+        let within = CUT_OFF_WITHIN.max(trials);
         let mut first = since.iter().enumerate().peekable();
         let together = since.iter().enumerate().map(|(last, at)| {
-            while first.next_if(|(_, begin)| at.since(**begin) > CUT_OFF_WITHIN).is_some() {}
+            while first.next_if(|(_, begin)| at.since(**begin) > within).is_some() {}
             first.peek().map_or(0, |(first, _)| last + 1 - first)
         });
         together.max().unwrap_or(0)
@@ -86,7 +87,8 @@ impl Map {
     ) -> bool {
         let (storers, awaited) = self.storers_awaited(key, r, now);
         let denials = denials.min(storers - awaited);
-        let storers = storers.saturating_sub(spared);
+        // Both allowances together would be one too many.
+        let storers = if awaited > 0 { storers } else { storers.saturating_sub(spared) };
         self.reach_without(doubted, now) == Reach::Most
             && denials * 3 > storers * 2
             && !self.has_lost_closest(key, r, now)
@@ -147,7 +149,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::super::tests::{NETWORK, filled, hint};
-    use super::super::{Cause, Learned};
+    use super::super::{Cause, Learned, Map};
     use super::Reach;
     use crate::key::Key;
     use crate::limits::CUT_OFF_FOR;
@@ -180,6 +182,21 @@ mod tests {
             assert_eq!(map.reach(now), if cut_off { Reach::Few } else { Reach::Most }, "{met} {causes:?}");
             assert_eq!(map.reach(now + CUT_OFF_FOR), Reach::Most, "it is soon forgotten");
         }
+    }
+
+    #[test]
+    fn who_need_not_deny_is_not_counted_twice_and_who_is_silent_counts_as_missing() {
+        // Of thirty twenty are closest: fourteen denials, or thirteen and a spared one; then one that is awaited; then
+        // sixteen that have left us without an answer.
+        let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
+        let mut map = filled(30);
+        let may =
+            |map: &Map, denials, spared, doubted| map.may_deny(&key, (denials, spared, 20), doubted, now);
+        assert!(may(&map, 14, 0, 0) && !may(&map, 13, 0, 0) && may(&map, 13, 1, 0));
+        assert!(may(&map, 14, 0, 14) && !may(&map, 14, 0, 16));
+        let nearest = map.closest(&key, 1).first().map(|contact| contact.peer()).unwrap();
+        map.bury(&nearest, now, Cause::Refused);
+        assert!(may(&map, 14, 4, 0) && !may(&map, 13, 4, 0));
     }
 
     #[test]

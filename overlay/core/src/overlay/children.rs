@@ -285,13 +285,16 @@ impl Overlay {
             let candidates = self.candidates_for(&peer);
             return self.refuse_with(Reason::Unsupported, candidates);
         }
-        let Some(agreed) = self.agree(&peer, reserve, Tag::Reservation, RESERVATION_LIFE_MAX) else {
+        // For longer only to who has kept one, or was ours just now: else anybody could take all places for long.
+        let held = self.children.reservations.contains_key(&peer);
+        let longest =
+            if held || self.children.is_child(&peer) { RESERVATION_LIFE_MAX } else { ATTACHMENT_LIFE };
+        let Some(agreed) = self.agree(&peer, reserve, Tag::Reservation, longest) else {
             return self.refuse(Reason::Invalid);
         };
         self.seen(peer, Seen::Moved);
         self.child_gone(&peer, self.now.instant);
         let bound = self.children_max * RESERVATIONS_PER_CHILD;
-        let held = self.children.reservations.contains_key(&peer);
         if self.shuns_children() || !held && self.children.reservations() >= bound {
             return self.full(&peer);
         }

@@ -184,6 +184,13 @@ impl Overlay {
         }
     }
 
+    /// A check had no answer, or a bad one: the next one is not far.
+    fn check_again(&mut self) {
+        self.confirming.passed = 0;
+        let wait = self.jittered(SELF_CHECK_INTERVAL);
+        self.check_within(wait);
+    }
+
     /// From one check to the next: the longer the more of them have passed.
     fn check_interval(&self) -> Duration {
         SELF_CHECK_INTERVAL * 2_u32.pow(self.confirming.passed)
@@ -222,7 +229,6 @@ impl Overlay {
     }
 
     fn self_check(&mut self, standby: PeerId) {
-        self.confirming.passed = (self.confirming.passed + 1).min(SELF_CHECK_DOUBLINGS);
         let names = self.publishing.acknowledged_after(self.confirming.checked, SELF_CHECK_NAMES);
         self.confirming.checked = names.last().copied();
         for key in names {
@@ -234,12 +240,9 @@ impl Overlay {
     pub(super) fn self_check_heard(&mut self, key: Key, peer: PeerId, outcome: Outcome) {
         let resolved = match outcome {
             Outcome::Answer(Message::Resolved(resolved)) if resolved.status < 2 => resolved,
-            Outcome::Answer(_) | Outcome::Silent => {
-                self.confirming.passed = 0;
-                return;
-            }
+            Outcome::Answer(_) | Outcome::Silent => return self.check_again(),
             Outcome::Refused(_) | Outcome::Unreachable => {
-                self.confirming.passed = 0;
+                self.check_again();
                 return self.standby_failed(peer);
             }
         };
@@ -251,13 +254,15 @@ impl Overlay {
         if self.holds(resolved, &own) {
             self.counters.self_checks_ok += 1;
             self.confirming.missed.remove(&key);
+            if self.confirming.checked == Some(key) {
+                // The last one of this check.
+                self.confirming.passed = (self.confirming.passed + 1).min(SELF_CHECK_DOUBLINGS);
+            }
         } else {
             self.counters.self_checks_failed += 1;
             self.parent_at_fault();
             self.confirming.missed.insert(key);
-            self.confirming.passed = 0;
-            let wait = self.jittered(SELF_CHECK_INTERVAL);
-            self.check_within(wait);
+            self.check_again();
             self.publish(&key);
         }
     }

@@ -43,8 +43,8 @@ pub(super) struct Gossip {
     accused: BTreeSet<PeerId>,
     /// The words of superpeers that have started lately, for those who ask.
     alive: BTreeMap<PeerId, Statement>,
-    /// What was asked for, and when.
-    asked: BTreeMap<Brief, Instant>,
+    /// What was asked for, of whom, and when.
+    asked: BTreeMap<Brief, (PeerId, Instant)>,
     budget: Budget,
     /// When something was told last.
     told: Option<Instant>,
@@ -160,11 +160,13 @@ impl Gossip {
     }
 
     /// Whether a name is to be asked for: not if it has been just now.
-    fn asks(&mut self, brief: Brief, now: Instant) -> bool {
-        self.asked.retain(|_, at| now.since(*at) < REQUEST_TIMEOUT);
-        let asks = self.asked.len() < RUMOURS_MAX && !self.asked.contains_key(&brief);
+    fn asks(&mut self, brief: Brief, (teller, now): (PeerId, Instant)) -> bool {
+        self.asked.retain(|_, (_, at)| now.since(*at) < REQUEST_TIMEOUT);
+        let of_it = self.asked.values().filter(|(asked, _)| *asked == teller).count();
+        let room = self.asked.len() < RUMOURS_MAX && of_it < NEWS_PER_HELLO_MAX;
+        let asks = room && !self.asked.contains_key(&brief);
         if asks {
-            self.asked.insert(brief, now);
+            self.asked.insert(brief, (teller, now));
         }
         asks
     }
@@ -226,7 +228,7 @@ impl Overlay {
                 self.gossip.knows(&teller, &peer);
             } else if *brief != Brief::of(&self.me)
                 && self.map.named_gone(brief).is_none_or(|peer| self.map.may_try(&peer, now))
-                && self.gossip.asks(*brief, now)
+                && self.gossip.asks(*brief, (teller, now))
             {
                 of.push(*brief);
             }
@@ -239,9 +241,12 @@ impl Overlay {
     /// Those of them that are in our map.
     pub(super) fn serve_who(&self, who: &Who) -> Message {
         let oldest = self.now.unix.as_secs().saturating_sub(STATEMENT_LIFE_SECS);
-        let of = who.of.0.iter().take(NEWS_PER_HELLO_MAX);
-        let known: Vec<&Contact> =
-            of.filter_map(|brief| self.map.named(brief)).filter_map(|peer| self.map.contact(&peer)).collect();
+        let of: BTreeSet<&Brief> = who.of.0.iter().take(NEWS_PER_HELLO_MAX).collect();
+        let known: Vec<&Contact> = of
+            .into_iter()
+            .filter_map(|brief| self.map.named(brief))
+            .filter_map(|peer| self.map.contact(&peer))
+            .collect();
         let alive = known.iter().filter_map(|contact| self.gossip.alive.get(&contact.peer()));
         let statements = alive.filter(|statement| statement.unix_time >= oldest).cloned().collect();
         Message::Named(Named {

@@ -29,7 +29,7 @@ use crate::limits::{
     CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_OTHERS, GOSSIP_PAUSE, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
     HELLO_INTERVAL_MAX, HELLO_NEAR_MAX, HELLO_SEEDS_MAX, HELLO_STRETCH, HELLO_STRETCH_NEAR, HELLO_YIELD,
     HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, OPEN_TIMEOUT,
-    REQUEST_TIMEOUT, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
+    REQUEST_TIMEOUT, STORER_TIMEOUT_MIN, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
 };
 use crate::time::{Instant, Now};
 use crate::wire::{Briefs, Hello, Message};
@@ -157,17 +157,22 @@ impl Overlay {
         }
     }
 
-    /// Another superpeer has left a question without an answer: whether it is there shows a hello, if there is a link,
-    /// and none has been left without an answer yet. Some others are asked beside it.
+    /// Another superpeer has left a question without an answer, and is silent: whether it is there shows a hello, if there
+    /// is a link, and none has been left without an answer yet. Some others are asked beside it: if it is we who are cut
+    /// off they are silent too, and each of them makes us ask more.
     pub(super) fn doubt(&mut self, peer: PeerId) {
-        if let Some(id) = self.links.to(&peer)
-            && self.fellow(id).is_some()
-            && self.links.get(id).is_some_and(|link| link.unanswered().is_none())
-        {
-            self.say_hello(id, peer);
-        }
-        // If it is we who are cut off, others are silent too, and each of them that is asked makes us ask more.
         let now = self.now.instant;
+        let Some(id) = self.links.to(&peer).filter(|id| self.fellow(*id).is_some()) else { return };
+        let Some(link) = self.links.get(id) else { return };
+        let spoken_to =
+            now.since(link.heard) < STORER_TIMEOUT_MIN || now.since(link.said.at) < HELLO_INTERVAL;
+        match link.unanswered() {
+            None if spoken_to => return,
+            None => self.say_hello(id, peer),
+            // The first of its hellos has been in vain; those after it tell nothing new.
+            Some(asked) if now.since(asked) >= REQUEST_TIMEOUT * 2 => return,
+            Some(_) => {}
+        }
         let mut unheard: Vec<(LinkId, PeerId)> = self
             .fellows()
             .filter(|(_, link)| link.is_unheard(now))
@@ -190,9 +195,11 @@ impl Overlay {
 
     /// Links with other superpeers.
     fn fellows(&self) -> impl Iterator<Item = (LinkId, &Link)> {
-        let superpeers = self.map.iter().map(crate::map::Contact::peer);
-        let links = superpeers.filter_map(|peer| self.links.to(&peer));
-        links.filter_map(|id| Some((id, self.links.get(id)?)))
+        let links = self.links.peers().filter_map(|(_, id)| Some((*id, self.links.get(*id)?)));
+        links.filter(|(_, link)| {
+            let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
+            superpeer && self.map.contact(&link.peer).is_some()
+        })
     }
 
     /// What the other side of a link is to us, if both are superpeers.

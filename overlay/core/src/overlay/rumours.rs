@@ -104,14 +104,15 @@ impl Overlay {
         for statement in hello.statements.iter().take(STATEMENTS_PER_HELLO_MAX) {
             self.statement_heard(link, statement);
         }
+        // What anybody may say without a certificate is no news of superpeers.
+        let teller = self.links.get(link).map(|link| link.peer);
+        let Some(teller) = teller.filter(|teller| self.map.contact(teller).is_some()) else { return };
         let own = Brief::of(&self.me);
         for suspect in hello.suspects.0.iter().take(SUSPECTS_PER_HELLO_MAX) {
             let peer = if *suspect == own { Some(self.me) } else { self.map.named(suspect) };
             peer.into_iter().for_each(|peer| self.suspect_heard(link, &peer));
         }
-        if let Some(teller) = self.links.get(link).map(|link| link.peer) {
-            self.news_heard(teller, &hello.news);
-        }
+        self.news_heard(teller, &hello.news);
     }
 
     fn statement_heard(&mut self, link: LinkId, statement: &Statement) {
@@ -122,6 +123,9 @@ impl Overlay {
                 self.say_alive();
             }
             return;
+        }
+        if *alive && self.is_of_before(statement) {
+            return self.try_soon(*peer);
         }
         if !self.believes(link, statement) {
             return;
@@ -178,16 +182,7 @@ impl Overlay {
     /// What a superpeer says so of itself, told by somebody who was asked or by itself.
     pub(super) fn alive_heard(&mut self, teller: PeerId, statement: &Statement) {
         let Some(link) = self.links.to(&teller) else { return };
-        let now = self.now;
-        let gone = self
-            .map
-            .gone_for(&statement.peer, now.instant)
-            .map(|gone| now.unix.as_secs().saturating_sub(gone.as_secs()));
-        // What it said before we lost it says nothing of now.
-        if gone.is_some_and(|gone| statement.unix_time < gone) {
-            return;
-        }
-        if self.believes(link, statement) {
+        if !self.is_of_before(statement) && self.believes(link, statement) {
             self.gossip.lives(statement.clone());
             let known = self.map.contact(&statement.peer).is_some();
             self.is_alive(statement.peer);
@@ -195,6 +190,12 @@ impl Overlay {
                 self.tell_of(statement.peer);
             }
         }
+    }
+
+    /// Whether a superpeer said it before we lost it: that says nothing of now.
+    fn is_of_before(&self, statement: &Statement) -> bool {
+        let gone = self.map.gone_for(&statement.peer, self.now.instant);
+        gone.is_some_and(|gone| statement.unix_time < self.now.unix.as_secs().saturating_sub(gone.as_secs()))
     }
 
     fn is_timely(&self, unix_time: u64) -> bool {
@@ -317,7 +318,12 @@ impl Overlay {
                 if !self.may_dial_stranger() || !self.rumours.budget.spend(1, now) {
                     return;
                 }
-                self.dial_gone(peer);
+                // Of one that may well be there TCP alone might not tell.
+                if self.map.contact(&peer).is_some() {
+                    self.dial(peer);
+                } else {
+                    self.dial_gone(peer);
+                }
             }
             self.rumours.trials.remove(&peer);
         }

@@ -26,8 +26,8 @@ use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
-    REFRESH_INTERVAL, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS,
-    UPKEEP_INTERVAL, WARM_DIAL_EVERY,
+    REDIAL_QUIC_EACH, REFRESH_INTERVAL, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL,
+    UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
@@ -348,7 +348,12 @@ impl Overlay {
         let gone: Vec<PeerId> = self.map.buried(now).collect();
         if !gone.is_empty() && self.may_dial_strangers() {
             let index = self.pick(gone.len());
-            self.dial_gone(gone[index]);
+            // Sometimes over QUIC, too: TCP may be what doesn't get there.
+            if self.pick(REDIAL_QUIC_EACH) == 0 {
+                self.dial(gone[index]);
+            } else {
+                self.dial_gone(gone[index]);
+            }
         }
         // A dial that succeeds costs a connection.
         if now.since(self.probed) < PROBE_EVERY {

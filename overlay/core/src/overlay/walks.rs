@@ -451,7 +451,7 @@ impl Overlay {
             (Outcome::Answer(_) | Outcome::Refused(_) | Outcome::Silent, _) => run.walk.failed(&peer),
             (Outcome::Unreachable, _) => {
                 run.walk.leave_out(&peer);
-                let width = self.replicas();
+                let width = run.walk.width().max(self.replicas());
                 self.fill(&mut run, width);
             }
         }

@@ -389,7 +389,8 @@ impl Overlay {
             let now = self.now.unix;
             let held = |item: &&Item| self.store.named(item, now).is_some();
             // What we hold of a name beside it may be newer, wherever we stand, and the source what others ask.
-            let concerns = |item: &Item| self.stores(&item.key()) || self.store.holds_beside(item, now);
+            let may = |item: &Item| self.in_region(&item.key()) && self.store.holds_beside(item, now);
+            let concerns = |item: &Item| self.stores(&item.key()) || may(item);
             let ours = |item: &Item| concerns(item) && !held(&item);
             let items = digests.items.0.iter().take(ITEMS_MAX);
             let named: BTreeSet<Item> = items.filter(|item| range.contains(&item.key())).copied().collect();
