@@ -45,13 +45,6 @@ macro_rules! bytes_32 {
                 &self.0
             }
 
-            /// The first 64 bits, which are in the same order as the whole.
-            #[allow(dead_code, reason = "not all kinds are sorted by them")]
-            pub(crate) const fn first(&self) -> u64 {
-                let [a, b, c, d, e, f, g, h, ..] = self.0;
-                u64::from_be_bytes([a, b, c, d, e, f, g, h])
-            }
-
             /// Lower-case hexadecimal, 64 digits.
             #[must_use]
             pub fn to_hex(&self) -> String {
@@ -132,6 +125,12 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
 pub struct Distance([u64; 4]);
 
 impl Key {
+    /// The first 64 bits, which are in the same order as the whole.
+    pub(crate) fn first(&self) -> u64 {
+        let [first, ..] = words(&self.0);
+        first
+    }
+
     /// The XOR distance to `other`.
     ///
     /// # Source
@@ -157,6 +156,12 @@ impl Distance {
 }
 
 impl PeerId {
+    /// The first 64 bits, which are in the same order as the whole.
+    pub(crate) fn first(&self) -> u64 {
+        let [first, ..] = words(&self.0);
+        first
+    }
+
     /// The same key as a signature's public key.
     #[must_use]
     pub const fn as_public_key(&self) -> PublicKey {
