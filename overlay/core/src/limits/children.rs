@@ -54,7 +54,7 @@ pub const ATTACHMENT_RENEW: Duration = Duration::from_secs(300);
 /// it. *Guess*: by then it has stood by for as long, and who has been there for long stays (Saroiu et al., paper). Each
 /// renewal takes a connection: at [`ATTACHMENT_LIFE`] for ever they were a quarter of what a superpeer sent
 /// (*measured*, row B).
-pub const RESERVATION_LIFE_MAX: Duration = Duration::from_secs(2_400);
+pub const RESERVATION_LIFE_MAX: Duration = Duration::from_secs(4_800);
 
 /// First wait after a failed attach; doubles up to [`ATTACH_RETRY_MAX`], jittered by half. *Guess*.
 pub const ATTACH_RETRY: Duration = Duration::from_millis(100);

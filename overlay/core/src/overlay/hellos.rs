@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!  quiet for an interval ──Hello──▶ answered by a hello: heard, measured
-//!  unheard for the dead time ─────▶ ended
+//!                             └── not: again every 5 s ── 15 s ──▶ ended
+//!  unheard for the dead time ─────────────────────────────────────▶ ended
 //! ```
-//! A young link is more likely to end than an old one, so the interval grows with its age: from 10 to 40
-//! seconds between a parent and its child, to two minutes between a superpeer and its closest, to ten between
-//! it and others. Each hello tells the interval that its sender keeps from then on, and the other side's dead
-//! time follows from it: never less than 40 seconds, or three intervals. Between superpeers a hello without an answer
-//! is said again every five seconds, and after the third the link is dead: with so many neighbours one of
-//! them notices an end within seconds, and the others hear of it and ask for themselves. Who dialled is the first
-//! to say it. News don't wait for that: a link to a superpeer carries a hello every ten seconds as long as there is
+//! A young link is more likely to end than an old one, so the interval grows with its age: from ten seconds to two
+//! minutes between a parent and its child and between a superpeer and its closest, to ten between it and others. Each
+//! hello tells the interval that its sender keeps from then on, and the other side's dead time follows from it: never
+//! less than 40 seconds, or three intervals; but as a rule a hello that is without an answer ends the link. Among so many
+//! superpeers one notices an end within seconds, and the others hear of it and ask for themselves. Who dialled is the
+//! first to say hello. News don't wait for that: a link to a superpeer carries a hello every ten seconds as long as there is
 //! something to tell, be it how many children we have: on a busy link there would be no other.
 //!
 //! Source: DESIGN §4 *Hello*; that sessions which have lasted last longer, Saroiu et al. (paper). *Not
@@ -62,7 +62,7 @@ impl Link {
         unanswered.map_or(dead_after, |unanswered| unanswered.min(dead_after))
     }
 
-    /// When the first hello went out that it has not answered, if it is a superpeer's as ours.
+    /// When the first hello went out that it has not answered.
     fn unanswered(&self) -> Option<Instant> {
         self.said.asked.filter(|asked| *asked >= self.heard)
     }
@@ -131,7 +131,7 @@ impl Overlay {
         let due = quiet >= interval || unanswered && now.since(link.said.at) >= UNANSWERED_AGAIN;
         let says = gossips || due && hellos;
         let mut wait = if says { interval } else { interval.saturating_sub(quiet) };
-        if may_gossip || !needed {
+        if may_gossip || !needed || says || unanswered {
             wait = wait.min(if unanswered || says { UNANSWERED_AGAIN } else { HELLO_INTERVAL });
         }
         if may_gossip && waits && may_say && !says {
@@ -148,8 +148,7 @@ impl Overlay {
     pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
         let hello = self.hello(id);
         if self.links.to(&peer) == Some(id) {
-            let asks = self.hellos != Hellos::Classic && self.fellow(id).is_some();
-            let now = self.now.instant;
+            let (asks, now) = (self.hellos != Hellos::Classic, self.now.instant);
             if let Some(link) = self.links.get_mut(id).filter(|_| asks) {
                 link.asks(now);
             }
@@ -320,7 +319,7 @@ mod tests {
         let of = |kind| {
             [0, 3, 5, 10, 14, 10_000].map(|age| stretched(Duration::from_secs(60 * age), kind).as_secs())
         };
-        assert_eq!(of(None), [10, 10, 15, 30, 40, 40]);
+        assert_eq!(of(None), [10, 18, 30, 60, 84, 120]);
         assert_eq!(of(Some(Fellow::Near)), [10, 45, 75, 120, 120, 120]);
         assert_eq!(of(Some(Fellow::Far)), [120, 180, 300, 600, 600, 600]);
     }

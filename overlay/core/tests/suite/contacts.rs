@@ -145,7 +145,7 @@ fn children_are_handed_on_to_nobody_that_does_not_listen_where_it_says() {
 }
 
 /// How often a child that starts again chooses the first of two superpeers that it knows from its last run:
-/// the first for a day, the second for two minutes. `told`: what the newcomer's clock says, in seconds behind
+/// the first for a day, the second for three minutes. `told`: what the newcomer's clock says, in seconds behind
 /// the others'; `lost`: the child's disk is.
 fn old_parents_chosen(runs: u64, told: u64, lost: bool) -> usize {
     let mut chosen = 0;
@@ -163,7 +163,7 @@ fn old_parents_chosen(runs: u64, told: u64, lost: bool) -> usize {
         world.start(2, &[0]);
         world.run_for(seconds(24 * 3_600));
         world.start(1, &[0]);
-        world.run_for(seconds(120));
+        world.run_for(seconds(180));
         assert_eq!(world.standbys(2), [1], "seed {seed}");
         world.leave(2);
         world.run_for(seconds(60));

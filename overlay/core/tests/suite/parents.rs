@@ -350,8 +350,8 @@ fn a_reservation_is_renewed_and_runs_out() {
         assert_eq!(attachments(&world, 0..4), 1);
         dials.push(world.dials.iter().filter(|(from, _)| *from == 4).count());
     }
-    // Each of the two is dialled at 5, 15 and 35 minutes, then every 20.
-    assert!((10..=14).contains(&(dials[29] - dials[5])), "{dials:?}");
+    // Each of the two is dialled at 5, 15, 35 and 75 minutes, then every 40.
+    assert!((5..=8).contains(&(dials[29] - dials[5])), "{dials:?}");
     world.vanish(4);
     world.run_for(seconds(601));
     assert_eq!(attachments(&world, 0..4), 0);
