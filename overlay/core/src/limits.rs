@@ -268,6 +268,10 @@ pub const GOSSIP_BYTES_PER_SEC: u64 = 200;
 /// Bytes of news at once after a quiet time. *Guess*: half a minute's.
 pub const GOSSIP_BURST_BYTES: u64 = 6_000;
 
+/// Who looks for a name that may be absent asks as many storers as have to deny it, and so many more: one of them may be
+/// slow. *Guess*.
+pub const ASKED_BEYOND: usize = 1;
+
 /// Candidates in one walk. *Guess*: three times k.
 pub const CANDIDATES_MAX: usize = 60;
 

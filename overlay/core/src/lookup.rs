@@ -12,8 +12,8 @@
 //! Who is late counts as failed until it answers after all. Who is unready has not finished taking its
 //! range over, as after a newcomer's start or when its machine stood still: it will answer soon.
 //! Only the `width` closest candidates count and are asked; an answer may name closer ones. The walk
-//! starts narrow (one request, hedged, or α), goes on with α after the first denial and asks all that
-//! are left once α have answered. A candidate that can't be reached is dead and is left out, the next
+//! starts narrow (one request, hedged, or α), goes on with α after the first denial, and asks as many as it needs once
+//! α have answered. A candidate that can't be reached is dead and is left out, the next
 //! closest takes its place; one that is silent stays, and counts as no denial. In place of one that is unready the
 //! next closest is asked as well.
 //!
@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 
 use crate::api::Parallelism;
 use crate::key::{Distance, Key, PeerId};
-use crate::limits::{CANDIDATES_MAX, SPARED_FROM};
+use crate::limits::{ASKED_BEYOND, CANDIDATES_MAX, SPARED_FROM};
 
 /// What the walk is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub(crate) struct Walk {
     parallelism: Parallelism,
     candidates: Vec<Candidate>,
     left_out: Vec<PeerId>,
+    /// All of the closest are heard before it ends as absent.
+    thorough: bool,
     /// Requests that went out.
     pub(crate) requests: u64,
 }
@@ -92,7 +94,8 @@ impl Walk {
     pub(crate) fn new(key: Key, goal: Goal, width: usize, alpha: usize, parallelism: Parallelism) -> Self {
         let (candidates, left_out) = (Vec::with_capacity(width.min(CANDIDATES_MAX)), Vec::new());
         let spared = spared(width);
-        Self { key, goal, width, spared, alpha, parallelism, candidates, left_out, requests: 0 }
+        let thorough = false;
+        Self { key, goal, width, spared, alpha, parallelism, candidates, left_out, thorough, requests: 0 }
     }
 
     /// Adds a candidate found after `depth` requests in sequence.
@@ -226,6 +229,20 @@ impl Walk {
         self.left_out.contains(peer) || self.candidates.iter().any(asked)
     }
 
+    /// Whether more than two thirds of the closest deny, and none of them has anything.
+    pub(crate) fn is_denied(&self) -> bool {
+        let (denials, storers) = self.tally();
+        let found = self.closest().iter().any(|candidate| candidate.state == State::Found);
+        self.goal == Goal::Value && !found && denials * 3 > storers * 2
+    }
+
+    /// As many deny as have to, and that is not enough to believe it: the others are heard too, and those that are not
+    /// ready waited for.
+    pub(crate) fn be_thorough(&mut self) -> Verdict {
+        self.thorough = true;
+        self.verdict()
+    }
+
     /// Whether nobody of the closest is left to ask, and only late ones may still answer.
     pub(crate) fn is_stuck(&self) -> bool {
         let mut late = false;
@@ -275,9 +292,8 @@ impl Walk {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        let (denials, storers) = self.tally();
-        let found = self.closest().iter().any(|candidate| candidate.state == State::Found);
-        if self.goal == Goal::Value && !found && denials * 3 > storers * 2 {
+        let denied = self.is_denied();
+        if denied && !self.thorough {
             return Verdict::Absent;
         }
         // Who is late may answer after all, or prove to be dead: then the next one takes its place.
@@ -290,9 +306,11 @@ impl Walk {
         if self.closest().iter().any(open) {
             return Verdict::Running;
         }
-        let unready = self.closest().iter().any(|candidate| candidate.state == State::Unready);
+        let is_there = |state| self.closest().iter().any(|candidate| candidate.state == state);
+        let (unready, found) = (is_there(State::Unready), is_there(State::Found));
         match self.goal {
             Goal::Value if unready && !found => Verdict::Waiting,
+            Goal::Value if denied => Verdict::Absent,
             Goal::Value => Verdict::Unknown,
             Goal::Nodes => Verdict::Settled,
         }
@@ -311,8 +329,16 @@ impl Walk {
         match (self.parallelism, answered) {
             (Parallelism::Hedged, 0) if self.goal == Goal::Value => 1,
             (Parallelism::Hedged | Parallelism::AtOnce, answered) if answered < self.alpha => self.alpha,
+            (Parallelism::Hedged | Parallelism::AtOnce, _) if self.goal == Goal::Value => self.missing(),
             (Parallelism::Hedged | Parallelism::AtOnce, _) => self.width,
         }
+    }
+
+    /// How many have to be asked so that those that deny are enough, if one of them is slow.
+    fn missing(&self) -> usize {
+        let (denials, storers) = self.tally();
+        let wanted = if self.thorough { storers } else { storers * 2 / 3 + 1 + ASKED_BEYOND };
+        wanted.saturating_sub(denials).max(self.alpha)
     }
 
     fn closest(&self) -> &[Candidate] {
@@ -433,8 +459,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hedged_walk_asks_one_first_then_alpha_then_all() {
-        // The limit on requests in flight grows with the denials.
+    fn a_hedged_walk_asks_one_first_then_alpha_then_as_many_as_have_to_deny() {
+        // Of ten storers seven have to deny, and one more is asked; in place of one that fails another.
         let mut walk = walk(Goal::Value, 10, 10);
         let ask = |walk: &mut Walk| {
             let due = walk.due(0, |_, _| 0);
@@ -446,13 +472,11 @@ mod tests {
         assert_eq!(ask(&mut walk), 3);
         walk.denied(&peer(2));
         walk.denied(&peer(3));
-        assert_eq!(ask(&mut walk), 7 - walk_in_flight_before(3));
-        assert_eq!(walk.in_flight(), 7);
-    }
-
-    /// Of the three asked last two have answered, so one of the seven is still out.
-    fn walk_in_flight_before(asked: usize) -> usize {
-        asked - 2
+        assert_eq!((ask(&mut walk), walk.in_flight()), (4, 5));
+        walk.failed(&peer(4));
+        assert_eq!((ask(&mut walk), walk.in_flight()), (1, 5));
+        (5..9).for_each(|number| assert!(walk.denied(&peer(number)) > 0));
+        assert_eq!((ask(&mut walk), walk.verdict()), (1, Verdict::Absent));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::api::{Asked, Failure, Source};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     CONFIRM_HEDGE, CONFIRM_TIMEOUT, DEVICES_PER_NAME_MAX, PARENT_TIMEOUT, SELF_CHECK_DOUBLINGS,
-    SELF_CHECK_INTERVAL, SELF_CHECK_NAMES, SELF_CHECK_SLACK, SELF_CHECK_WAIT,
+    SELF_CHECK_INTERVAL, SELF_CHECK_NAMES, SELF_CHECK_SLACK, SELF_CHECK_WAIT, STANDBYS,
 };
 use crate::record::{Bundle, Record};
 use crate::time::Instant;
@@ -31,9 +31,7 @@ struct Claim {
     /// Standbys that may still answer, and all that were asked.
     waiting: Vec<PeerId>,
     tried: Vec<PeerId>,
-    /// One of them could not tell, or not in time.
-    unsure: bool,
-    /// All standbys were lost, and have been looked for again.
+    /// Standbys were lost, and have been looked for again.
     sought_again: bool,
     denials: usize,
     source: Source,
@@ -61,7 +59,7 @@ impl Overlay {
             return false;
         }
         let (waiting, tried) = (Vec::new(), Vec::new());
-        let claim = Claim { waiting, tried, unsure: false, sought_again: false, denials, source };
+        let claim = Claim { waiting, tried, sought_again: false, denials, source };
         self.confirming.claims.insert(id, claim);
         self.ask_to_confirm(id);
         true
@@ -83,20 +81,21 @@ impl Overlay {
     }
 
     /// Ends a claim that nobody is left to confirm; waits if new standbys are on their way in place of
-    /// those that are gone. If there is none at all they are looked for, once, also among those that
+    /// those that are gone. If there are too few they are looked for, once, also among those that
     /// failed a while ago: who has started again has forgotten us, but may take us again.
     fn judge_claim(&mut self, id: u64) {
-        let (none, stood_by) = (self.standbys.len() == 0, self.has_stood_by());
+        let (few, stood_by) = (self.standbys.len() < STANDBYS, self.has_stood_by());
         let Some(claim) = self.confirming.claims.get_mut(&id) else { return };
         if !claim.waiting.is_empty() {
             return;
         }
-        if none && stood_by && !claim.unsure && !core::mem::replace(&mut claim.sought_again, true) {
-            claim.tried.clear();
+        if few && stood_by && !core::mem::replace(&mut claim.sought_again, true) {
+            if self.standbys.len() == 0 {
+                claim.tried.clear();
+            }
             self.seek_standbys_again();
         }
-        let unsure = self.confirming.claims.get(&id).is_some_and(|claim| claim.unsure);
-        if !unsure && self.standbys.are_sought() {
+        if self.standbys.are_sought() {
             return;
         }
         let Some(claim) = self.confirming.claims.remove(&id) else { return };
@@ -145,7 +144,7 @@ impl Overlay {
                 self.standbys_due();
             }
             // It may have waited for a storer that is slow: no fault of its own.
-            Outcome::Answer(_) | Outcome::Silent => claim.unsure = true,
+            Outcome::Answer(_) | Outcome::Silent => {}
         }
         if self.confirming.claims.get(&id).is_some_and(|claim| claim.waiting.is_empty()) {
             self.ask_to_confirm(id);

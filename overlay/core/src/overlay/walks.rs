@@ -220,7 +220,12 @@ impl Overlay {
             self.end_with(id, run, bundle, None);
             return None;
         }
-        let verdict = run.walk.verdict();
+        let denied = run.walk.is_denied();
+        let verdict = match denied && self.may_deny(&run) {
+            true => Verdict::Absent,
+            false if denied => run.walk.be_thorough(),
+            false => run.walk.verdict(),
+        };
         if verdict == Verdict::Unknown || verdict == Verdict::Running && run.walk.is_stuck() {
             run = self.go_on_elsewhere(id, run)?;
         }
@@ -319,12 +324,7 @@ impl Overlay {
                 for epoch in &epochs {
                     self.children.revoke(epoch);
                 }
-                let (r, spared) = (self.network.parameters.r, run.walk.spared());
-                // One that has lost its disk and has not heard of any other yet is no network; the login server's is.
-                let speaks = self.reluctant || !self.map.knows_nobody();
-                let absent = verdict == Verdict::Absent
-                    && speaks
-                    && self.map.may_deny(&key, (denials, spared, r), self.doubted(), self.now.instant);
+                let absent = verdict == Verdict::Absent && self.may_deny(&run);
                 let held = self.store.bundle(&key, self.now.unix).records.into_iter();
                 let held = held.filter(|record| record.certificate().is_none());
                 let epochs = Bundle::new(epochs.into_iter().chain(held)).records;
@@ -344,6 +344,15 @@ impl Overlay {
                 self.upkeep();
             }
         }
+    }
+
+    /// Whether the denials of a walk are enough for us to call the name absent on the network's behalf.
+    fn may_deny(&self, run: &WalkRun) -> bool {
+        let (denials, _) = run.walk.tally();
+        let counted = (denials, run.walk.spared(), self.network.parameters.r);
+        // One that has lost its disk and has not heard of any other yet is no network; the login server's is.
+        let speaks = self.reluctant || !self.map.knows_nobody();
+        speaks && self.map.may_deny(&run.walk.key, counted, self.doubted(), self.now.instant)
     }
 
     /// A walk for superpeers has ended.
