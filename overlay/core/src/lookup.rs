@@ -13,7 +13,8 @@
 //! range over, as after a newcomer's start or when its machine stood still: it will answer soon.
 //! Only the `width` closest candidates count and are asked; an answer may name closer ones. The walk
 //! starts narrow (one request, hedged, or α), goes on with α after the first denial, and asks as many as it needs once
-//! α have answered. A candidate that can't be reached is dead and is left out, the next
+//! α have answered. For each that is silent one more is asked at once: of many that died together the last one may be the
+//! one to answer. A candidate that can't be reached is dead and is left out, the next
 //! closest takes its place; one that is silent stays, and counts as no denial. In place of one that is unready the
 //! next closest is asked as well.
 //!
@@ -326,12 +327,13 @@ impl Walk {
         let answered =
             |candidate: &&Candidate| matches!(candidate.state, State::Denied | State::Found | State::Unready);
         let answered = self.closest().iter().filter(answered).count();
-        match (self.parallelism, answered) {
+        let limit = match (self.parallelism, answered) {
             (Parallelism::Hedged, 0) if self.goal == Goal::Value => 1,
             (Parallelism::Hedged | Parallelism::AtOnce, answered) if answered < self.alpha => self.alpha,
             (Parallelism::Hedged | Parallelism::AtOnce, _) if self.goal == Goal::Value => self.missing(),
             (Parallelism::Hedged | Parallelism::AtOnce, _) => self.width,
-        }
+        };
+        limit.max(self.count(State::Late) + self.count(State::Failed))
     }
 
     /// How many have to be asked so that those that deny are enough, if one of them is slow.
@@ -362,6 +364,8 @@ fn spared(storers: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::{Goal, Parallelism, Verdict, Walk, spared};
     use crate::key::{Key, PeerId};
 
@@ -477,6 +481,20 @@ mod tests {
         assert_eq!((ask(&mut walk), walk.in_flight()), (1, 5));
         (5..9).for_each(|number| assert!(walk.denied(&peer(number)) > 0));
         assert_eq!((ask(&mut walk), walk.verdict()), (1, Verdict::Absent));
+    }
+
+    #[test]
+    fn the_more_storers_are_silent_the_more_are_asked_at_once() {
+        // Nobody answers: with each round of silence as many are asked as were silent before, until all have been.
+        let mut walk = walk(Goal::Value, 20, 20);
+        let mut asked = Vec::new();
+        while walk.verdict() == Verdict::Running && !walk.is_stuck() {
+            let due = walk.due(0, |_, _| 0);
+            due.iter().for_each(|peer| walk.asked(peer));
+            due.iter().for_each(|peer| walk.late(peer));
+            asked.push(due.len());
+        }
+        assert_eq!(asked, [1, 1, 2, 4, 8, 4]);
     }
 
     #[test]
