@@ -50,6 +50,7 @@ mod upkeep;
 mod walks;
 mod watch;
 mod watchers;
+mod ways;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
