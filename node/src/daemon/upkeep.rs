@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callbook_overlay::api::{Command, Notice, Reply};
 use callbook_overlay::limits::{CLOCK_TOLERANCE, RENEW_BELOW};
@@ -34,6 +34,14 @@ const SEEDS_RETRY_MAX: Duration = Duration::from_secs(60);
 /// With so many superpeers known, no more seeds are asked for. A guess: all of a small network.
 const SUPERPEERS_ENOUGH: usize = 8;
 
+/// Whom the last run knew has so long to show that they are there. A guess: a dial and a request to the other end of the
+/// world.
+const HOST_CACHE_FIRST: Duration = Duration::from_secs(1);
+
+/// By then the login server has been asked by who is still there, however well its host cache has done: it may lead to
+/// one another's friends only. A guess.
+const SEEDS_LATEST: Duration = Duration::from_secs(300);
+
 /// Registrations in flight at the start. A guess.
 const REGISTRATIONS: usize = 64;
 
@@ -54,13 +62,23 @@ pub(super) async fn history(daemon: Arc<Daemon>) {
     }
 }
 
-/// Fetches seeds now, and again while nobody is attached to or few superpeers are known: who knows
-/// few when the login server goes down would be alone.
+/// Fetches seeds now, or later if the host cache does without; and again while nobody is attached to or few superpeers
+/// are known: who knows few when the login server goes down would be alone.
 pub(super) async fn seeds(daemon: Arc<Daemon>) {
-    let mut pause = SEEDS_RETRY;
+    let (started, mut fetched, mut pause) = (Instant::now(), false, SEEDS_RETRY);
+    if daemon.overlay_status().await.is_ok_and(|status| status.superpeers >= SUPERPEERS_ENOUGH) {
+        tokio::time::sleep(HOST_CACHE_FIRST).await;
+    }
     loop {
+        while has_enough(&daemon).await && (fetched || started.elapsed() < SEEDS_LATEST) {
+            pause = SEEDS_RETRY;
+            tokio::time::sleep(LOOK).await;
+        }
         match fetch(&daemon).await {
-            Ok(count) => tracing::debug!(count, "seeds fetched"),
+            Ok(count) => {
+                tracing::debug!(count, "seeds fetched");
+                fetched = true;
+            }
             Err(problem) if pause == SEEDS_RETRY => {
                 tracing::info!(%problem, "no seeds; the host cache has to do");
             }
@@ -68,10 +86,6 @@ pub(super) async fn seeds(daemon: Arc<Daemon>) {
         }
         tokio::time::sleep(jittered(pause)).await;
         pause = (pause * 2).min(SEEDS_RETRY_MAX);
-        while has_enough(&daemon).await {
-            pause = SEEDS_RETRY;
-            tokio::time::sleep(LOOK).await;
-        }
     }
 }
 

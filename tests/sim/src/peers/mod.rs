@@ -102,6 +102,8 @@ pub(crate) struct Peer {
     pub(crate) started: Micros,
     /// This session began afresh, not in the middle as those at the beginning of a run.
     pub(crate) fresh: bool,
+    /// The login server has told it seeds since it started.
+    pub(crate) seeded: bool,
     /// It has had a parent since it started.
     pub(crate) attached: bool,
     /// The parent that it has now.
@@ -133,6 +135,7 @@ impl Peer {
             position: u32::MAX,
             started: 0,
             fresh: false,
+            seeded: false,
             attached: false,
             parent: NOBODY,
             sent: 0,

@@ -31,6 +31,10 @@ const SEEDS_RETRY_MAX: Micros = 60 * SECOND;
 /// With so many superpeers known no more seeds are asked for. As `node` has it.
 const SUPERPEERS_ENOUGH: u64 = 8;
 
+/// Whom the last run knew has so long to show that they are there; by the second time all have asked. As `node` has them.
+const HOST_CACHE_FIRST: Micros = SECOND;
+const SEEDS_LATEST: Micros = 300 * SECOND;
+
 /// What goes before a hint in a list: a byte string's length. *Specification* (RFC 8949 §3).
 const HINT_HEAD: usize = 2;
 
@@ -66,7 +70,7 @@ impl World {
         peer.attached = false;
         peer.parent = NOBODY;
         peer.started = self.now;
-        peer.fresh = false;
+        (peer.fresh, peer.seeded) = (false, false);
         let config = Config {
             network,
             node,
@@ -113,7 +117,8 @@ impl World {
         }
         if number != LOGIN {
             let wait = 2 * SEEDS_TRIPS * self.network.one_way(number, LOGIN);
-            self.queue.push(self.now + wait, Event::Seeds { peer: number, life, pause: SEEDS_RETRY });
+            let first = if self.knows_enough(number) { HOST_CACHE_FIRST } else { 0 };
+            self.queue.push(self.now + first + wait, Event::Seeds { peer: number, life, pause: SEEDS_RETRY });
         }
         if self.settings.ask_at_start {
             let wanted = self.name_to_look_up();
@@ -126,7 +131,9 @@ impl World {
         if !self.lives(number, life) {
             return;
         }
-        if pause > SEEDS_RETRY && self.has_enough(number) {
+        let peer = &self.peers[number as usize];
+        let may_wait = peer.seeded || self.now < peer.started + SEEDS_LATEST;
+        if may_wait && self.has_enough(number) {
             // Looks again now and then, as the daemon does.
             let again = Event::Seeds { peer: number, life, pause: SEEDS_RETRY_MAX };
             return self.queue.push(self.now + SEEDS_RETRY_MAX, again);
@@ -137,6 +144,7 @@ impl World {
             if let Some(Reply::Seeds(hints)) = reply {
                 let told: usize = hints.iter().map(|hint| hint.to_bytes().len() + HINT_HEAD).sum();
                 self.charge_login(number, told as u32);
+                self.peers[number as usize].seeded = true;
                 self.tell(number, Command::Seeds(hints), What::Other);
             }
         }
@@ -160,9 +168,13 @@ impl World {
 
     fn has_enough(&self, number: u32) -> bool {
         let peer = &self.peers[number as usize];
-        let attached = peer.attached || peer.kind() == Kind::Superpeer;
-        attached
-            && peer.overlay.as_ref().is_some_and(|overlay| overlay.counters().superpeers >= SUPERPEERS_ENOUGH)
+        (peer.attached || peer.kind() == Kind::Superpeer && !peer.links.is_empty())
+            && self.knows_enough(number)
+    }
+
+    fn knows_enough(&self, number: u32) -> bool {
+        let overlay = self.peers[number as usize].overlay.as_ref();
+        overlay.is_some_and(|overlay| overlay.counters().superpeers >= SUPERPEERS_ENOUGH)
     }
 
     /// A child that others can dial, and that becomes a superpeer if there are too few.
