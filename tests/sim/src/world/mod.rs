@@ -382,11 +382,14 @@ impl World {
 
     fn input(&mut self, peer: u32, input: Input) {
         self.turns += 1;
-        self.trace.add(self.now);
-        self.trace.add(u64::from(peer) << 8 | input_code(&input));
-        let now = self.clock(peer);
+        let (now, code) = (self.clock(peer), input_code(&input));
         let Some(overlay) = self.peers[peer as usize].overlay.as_mut() else { return };
         let effects = overlay.handle(now, input);
+        // That somebody woke up for nothing is not something that has happened.
+        if code != TICK || !effects.0.is_empty() {
+            self.trace.add(self.now);
+            self.trace.add(u64::from(peer) << 8 | code);
+        }
         self.perform(peer, effects);
         self.set_deadline(peer);
         self.check_turn(peer);
@@ -483,6 +486,9 @@ impl World {
     }
 }
 
+/// [`input_code`] of a deadline.
+const TICK: u64 = 6;
+
 /// What kind of input it is, for the trace.
 fn input_code(input: &Input) -> u64 {
     match input {
@@ -491,7 +497,7 @@ fn input_code(input: &Input) -> u64 {
         Input::Received { .. } => 3,
         Input::Disconnected { .. } => 4,
         Input::DialFailed { .. } => 5,
-        Input::Tick => 6,
+        Input::Tick => TICK,
     }
 }
 
