@@ -141,6 +141,10 @@ pub const UPKEEP_DIALS: usize = 16;
 /// How often a superpeer looks for missing streams and new superpeers. *Guess*.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Who comes to be known where more superpeers are known than have streams is chosen from after this, with others that
+/// came meanwhile. *Guess*: choosing walks over all of them.
+pub const UPKEEP_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often a superpeer looks itself up for neighbours that it doesn't know. *Guess*.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -271,6 +275,12 @@ pub const GOSSIP_BURST_BYTES: u64 = 6_000;
 /// Who looks for a name that may be absent asks as many storers as have to deny it, and so many more: one of them may be
 /// slow. *Guess*.
 pub const ASKED_BEYOND: usize = 1;
+
+/// What there is to tell waits so long for more. *Guess*.
+pub const TELL_AFTER: Duration = Duration::from_millis(100);
+
+/// So many neighbours are looked at for one that has to be told something. *Guess*.
+pub const TELL_TRIES: usize = 32;
 
 /// Candidates in one walk. *Guess*: three times k.
 pub const CANDIDATES_MAX: usize = 60;

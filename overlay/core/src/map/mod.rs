@@ -354,6 +354,12 @@ impl Map {
         self.sorted.iter()
     }
 
+    /// All of them, beginning at an index below their number.
+    pub(crate) fn iter_from(&self, index: usize) -> impl Iterator<Item = &Contact> {
+        let (before, after) = self.sorted.split_at(index.min(self.sorted.len()));
+        after.iter().chain(before)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.sorted.len()
     }

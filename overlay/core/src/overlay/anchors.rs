@@ -9,15 +9,16 @@
 
 use alloc::vec::Vec;
 
-use super::{Overlay, Timer};
+use super::Overlay;
 use crate::api::Write;
 use crate::key::PeerId;
 use crate::limits::{ANCHORS, ANCHORS_INTERVAL, NEAR};
 
 impl Overlay {
-    /// Writes the anchors down if they are others than before.
+    /// Writes the anchors down if they are others than before: in a turn that takes place anyway, no peer wakes up
+    /// for it.
     pub(super) fn renew_anchors(&mut self) {
-        self.set_timer(ANCHORS_INTERVAL, Timer::Anchors);
+        self.anchors_at = self.now.instant + ANCHORS_INTERVAL;
         let mut anchors = self.working();
         let former = self.anchors.iter().copied().filter(|former| !self.map.is_gone(former));
         for former in former.collect::<Vec<_>>() {

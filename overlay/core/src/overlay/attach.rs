@@ -396,6 +396,9 @@ impl Overlay {
     pub(super) fn attached(&mut self, peer: PeerId) {
         let renewed = self.attaching.is_parent(&peer);
         self.attaching.parent = Some(peer);
+        if let Some(link) = self.links.to(&peer) {
+            self.look_within(link, crate::limits::HELLO_INTERVAL);
+        }
         (self.attaching.failures, self.attaching.moves_on) = (0, false);
         if !renewed {
             (self.attaching.faults, self.attaching.since) = (0, self.now.instant);

@@ -125,7 +125,7 @@ impl Overlay {
 
     /// Superpeers, and the children that they have if those whose load we know are like the others.
     pub(super) fn peers_online(&self) -> usize {
-        let superpeer = |peer: &PeerId| self.map.contact(peer).is_some();
+        let superpeer = |peer: &PeerId| self.map.place(peer).is_some();
         let linked = self.links.peers().map(|(peer, _)| peer).filter(|peer| superpeer(peer));
         let loads = linked.filter_map(|peer| self.links.greeting(peer)).map(|greeting| greeting.load);
         let own = self.is_superpeer().then(|| self.load());

@@ -22,7 +22,7 @@ impl Overlay {
     /// Superpeers with a link that take children, and how many each has, as it told last.
     fn children_of_others(&self) -> Vec<(PeerId, usize)> {
         let linked = self.links.peers().map(|(peer, _)| *peer);
-        let linked = linked.filter(|peer| self.map.contact(peer).is_some());
+        let linked = linked.filter(|peer| self.map.place(peer).is_some());
         let told = linked.filter_map(|peer| Some((peer, self.links.greeting(&peer)?.load)));
         let takes = told.filter(|(_, load)| *load != TAKES_NONE);
         takes.map(|(peer, load)| (peer, usize::from(load) * self.children_max / 255)).collect()
@@ -37,8 +37,12 @@ impl Overlay {
 
     /// Names others to some children, if we have far more than others.
     pub(super) fn hand_children_on(&mut self) {
-        let (own, mean) = (self.children.len(), self.mean_children());
-        if own < CHILDREN_TARGET.min(self.children_max / 2) || own * 4 < mean * 7 {
+        let own = self.children.len();
+        if own < CHILDREN_TARGET.min(self.children_max / 2) {
+            return;
+        }
+        let mean = self.mean_children();
+        if own * 4 < mean * 7 {
             return;
         }
         let mut others = self.children_of_others();

@@ -12,6 +12,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::Overlay;
 use super::budget::Budget;
@@ -183,11 +184,20 @@ impl Gossip {
         }
     }
 
-    /// Whether there is something to tell `to` for which a hello is worth it: not if something was told just now, and
-    /// there will be another.
-    pub(super) fn is_due_for(&self, to: &PeerId, now: Instant) -> bool {
-        let lately = self.told.is_some_and(|told| now.since(told) < GOSSIP_PAUSE);
-        self.accused.contains(to) || !lately && self.has_for(to)
+    /// Whether there is anything to tell anybody.
+    pub(super) fn has_any(&self) -> bool {
+        let told = self.statements.waiting.is_empty() && self.suspects.waiting.is_empty();
+        !(told && self.news.waiting.is_empty() && self.accused.is_empty())
+    }
+
+    /// Those that are to hear that they are suspected.
+    pub(super) fn accused(&self) -> Vec<PeerId> {
+        self.accused.iter().copied().collect()
+    }
+
+    /// For how long no hello goes out only for gossip: something was told just now, and there will be others.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        self.told.map_or(Duration::ZERO, |told| GOSSIP_PAUSE.saturating_sub(now.since(told)))
     }
 
     /// Whether there is something to tell `to`.

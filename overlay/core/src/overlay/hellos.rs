@@ -14,7 +14,7 @@
 //! something to tell, be it how many children we have: on a busy link there would be no other.
 //!
 //! Source: DESIGN §4 *Hello*; that sessions which have lasted last longer, Saroiu et al. (paper). *Not
-//! here*: what gossip says (`gossip`, `rumours`), who is introduced (`introductions`).
+//! here*: hellos for what there is to tell (`telling`), what gossip says (`gossip`, `rumours`), who is introduced (`introductions`).
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -26,9 +26,9 @@ use super::{Overlay, Timer};
 use crate::api::{Hellos, Kin, LinkId, Seen};
 use crate::key::PeerId;
 use crate::limits::{
-    CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_OTHERS, GOSSIP_PAUSE, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
+    CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_OTHERS, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
     HELLO_INTERVAL_MAX, HELLO_NEAR_MAX, HELLO_SEEDS_MAX, HELLO_STRETCH, HELLO_STRETCH_NEAR, HELLO_YIELD,
-    HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, OPEN_TIMEOUT,
+    HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM,
     REQUEST_TIMEOUT, STORER_TIMEOUT_MIN, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
 };
 use crate::time::{Instant, Now};
@@ -38,8 +38,8 @@ use crate::wire::{Briefs, Hello, Message};
 #[derive(Debug)]
 pub(super) struct Said {
     /// When we last said hello.
-    at: Instant,
-    load: u8,
+    pub(super) at: Instant,
+    pub(super) load: u8,
     clock: Now,
     /// Of `network.toml`.
     version: u64,
@@ -98,15 +98,40 @@ enum Fellow {
 
 impl Overlay {
     pub(super) fn begin_hellos(&mut self, id: LinkId) {
-        if let Some(since) = self.links.get(id).map(|link| link.since) {
-            self.cancel(since + OPEN_TIMEOUT, Timer::Link(id));
-            self.set_timer(HELLO_INTERVAL, Timer::Link(id));
+        self.look_again(id, HELLO_INTERVAL);
+    }
+
+    /// A link is looked at after a while, and not before.
+    pub(super) fn look_again(&mut self, id: LinkId, wait: Duration) {
+        let planned = self.links.get_mut(id).and_then(|link| link.look.take());
+        if let Some(planned) = planned {
+            self.cancel(planned, Timer::Link(id));
         }
+        self.look_within(id, wait);
+    }
+
+    /// A link is looked at after a while at the latest.
+    pub(super) fn look_within(&mut self, id: LinkId, wait: Duration) {
+        let at = self.now.instant + wait;
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.look.is_some_and(|planned| planned <= at) {
+            return;
+        }
+        if let Some(planned) = link.look.replace(at) {
+            self.cancel(planned, Timer::Link(id));
+        }
+        self.timers.insert((at, Timer::Link(id)));
     }
 
     /// Greets, says hello, gives up or closes, as the silence asks for.
+    ///
+    /// Comes again when one of these can be due. What makes it due earlier brings it forward: a hello that waits for
+    /// its answer (`say_hello`), a stream that is wanted no more (`upkeep`). Hellos for what there is to tell have
+    /// a deadline of their own (`telling`).
     pub(super) fn look_at_link(&mut self, id: LinkId) {
         let now = self.now.instant;
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.look = None;
         let Some(link) = self.links.get(id) else { return };
         let (peer, silent) = (link.peer, now.since(link.heard));
         let yields = if link.dialled { Duration::ZERO } else { HELLO_YIELD };
@@ -120,29 +145,25 @@ impl Overlay {
         }
         let quiet = silent.max(now.since(link.sent));
         let hellos = self.is_superpeer() && needed || self.attaching.is_parent(&peer);
-        // Gossip goes with hellos, and who has how many children, so there are some on a busy link too.
-        let may_gossip =
-            self.is_superpeer() && link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
-        let waits = self.gossip.has_for(&peer);
-        let news = waits && self.gossip.is_due_for(&peer, now) || is_another(link.said.load, self.load());
-        let may_say = now.since(link.said.at) >= HELLO_INTERVAL;
-        let gossips = may_gossip && news && may_say;
         let unanswered = link.unanswered().is_some();
         let due = quiet >= interval || unanswered && now.since(link.said.at) >= UNANSWERED_AGAIN;
-        let says = gossips || due && hellos;
-        let mut wait = if says { interval } else { interval.saturating_sub(quiet) };
-        if may_gossip || !needed || says || unanswered {
-            wait = wait.min(if unanswered || says { UNANSWERED_AGAIN } else { HELLO_INTERVAL });
-        }
-        if may_gossip && waits && may_say && !says {
-            // Something else was told just now. Where there are many links the next of them has its turn.
-            wait = wait.min(GOSSIP_PAUSE * u32::try_from(self.links.len()).unwrap_or(u32::MAX).div_ceil(8));
-        }
-        let wait = wait.min(dead_after.saturating_sub(silent)).max(Duration::from_secs(1));
+        let says = due && hellos;
+        let left = dead_after.saturating_sub(silent).min(if needed { Duration::MAX } else { IDLE_CLOSE });
+        let mut wait = interval.saturating_sub(quiet);
         if says {
             self.say_hello(id, peer);
+            wait = self.links.get(id).map_or(interval, |link| link.interval) + yields;
         }
-        self.set_timer(wait, Timer::Link(id));
+        if !needed {
+            wait = self.links.get(id).map_or(wait, |link| IDLE_CLOSE.saturating_sub(now.since(link.used)));
+        } else if !self.is_needed_for_long(id, &peer) {
+            // When what is under way has ended nobody says so.
+            wait = wait.min(HELLO_INTERVAL);
+        }
+        if unanswered {
+            wait = wait.min(UNANSWERED_AGAIN);
+        }
+        self.look_within(id, wait.min(left).max(Duration::from_secs(1)));
     }
 
     pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
@@ -151,8 +172,23 @@ impl Overlay {
             let (asks, now) = (self.hellos != Hellos::Classic, self.now.instant);
             if let Some(link) = self.links.get_mut(id).filter(|_| asks) {
                 link.asks(now);
+                self.look_within(id, UNANSWERED_AGAIN);
             }
             self.ask(peer, Message::Hello(hello), Purpose::Hello, REQUEST_TIMEOUT);
+        }
+    }
+
+    /// A hello was answered: the next one is due when it would have been without it.
+    pub(super) fn hello_answered(&mut self, peer: &PeerId) {
+        let Some(id) = self.links.to(peer) else { return };
+        let Some(link) = self.links.get(id).filter(|link| link.unanswered().is_none()) else { return };
+        let said = self.now.instant.since(link.said.at);
+        if link.look.is_some_and(|look| look.since(link.said.at) <= UNANSWERED_AGAIN)
+            && self.is_needed_for_long(id, peer)
+        {
+            let yields = if link.dialled { Duration::ZERO } else { HELLO_YIELD };
+            let wait = (link.interval + yields).min(link.dead_after()).saturating_sub(said);
+            self.look_again(id, wait);
         }
     }
 
@@ -197,17 +233,17 @@ impl Overlay {
         let links = self.links.peers().filter_map(|(_, id)| Some((*id, self.links.get(*id)?)));
         links.filter(|(_, link)| {
             let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
-            superpeer && self.map.contact(&link.peer).is_some()
+            superpeer && self.map.place(&link.peer).is_some()
         })
     }
 
     /// What the other side of a link is to us, if both are superpeers.
     fn fellow(&self, id: LinkId) -> Option<Fellow> {
         let link = self.links.get(id).filter(|_| self.is_superpeer())?;
-        let place = self.map.contact(&link.peer).map(|contact| contact.id())?;
-        let own = self.map.contact(&self.me)?.id();
-        let near = self.map.is_among(&place, &own, self.near + 1);
-        link.greeting.as_ref()?.superpeer.then_some(if near { Fellow::Near } else { Fellow::Far })
+        let superpeer = link.greeting.as_ref()?.superpeer;
+        let (place, own) = (self.map.place(&link.peer).filter(|_| superpeer)?, self.map.place(&self.me)?);
+        let near = self.map.is_among(place, own, self.near + 1);
+        Some(if near { Fellow::Near } else { Fellow::Far })
     }
 
     /// What a hello on this link says now; starts counting its frames anew.
@@ -301,7 +337,7 @@ impl Overlay {
 }
 
 /// Whether a load is so far from the one that was told last that others have to know.
-fn is_another(told: u8, load: u8) -> bool {
+pub(super) fn is_another(told: u8, load: u8) -> bool {
     told.abs_diff(load) > told.max(LOAD_STEP_FROM) / LOAD_STEP
 }
 

@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::time::Duration;
 
 use super::hellos::Said;
@@ -62,6 +63,8 @@ pub(super) struct Link {
     pub(super) serving_last: u64,
     /// A deadline is set to tell the other side of it.
     pub(super) at_work: bool,
+    /// When it is looked at next (`hellos`).
+    pub(super) look: Option<Instant>,
 }
 
 /// What the other side said of itself.
@@ -121,6 +124,12 @@ impl Links {
 
     pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
         self.links.get_mut(&link).map(|link| &mut **link)
+    }
+
+    /// The first of those after a peer, by who they are.
+    pub(super) fn after(&self, peer: &PeerId) -> Option<(PeerId, LinkId)> {
+        let others = self.chosen.range((Bound::Excluded(*peer), Bound::Unbounded));
+        others.map(|(peer, chosen)| (*peer, chosen.link)).next()
     }
 
     /// The peers that have a link that is up.
@@ -373,6 +382,7 @@ impl Overlay {
             serving_since: now,
             serving_last: 0,
             at_work: false,
+            look: None,
         };
         self.links.spending.begin(peer, now);
         self.links.links.insert(id, Box::new(link));
@@ -394,7 +404,7 @@ impl Overlay {
             alive: self.back().map(Box::new),
         };
         self.send(id, 0, Message::Open(open));
-        self.set_timer(OPEN_TIMEOUT, Timer::Link(id));
+        self.look_within(id, OPEN_TIMEOUT);
     }
 
     pub(super) fn received(&mut self, id: LinkId, frame: Frame) {
@@ -580,10 +590,16 @@ impl Overlay {
     /// now, for it was we who wanted no more of it.
     fn forget_link(&mut self, id: LinkId, heard: Option<Instant>) {
         let Some(link) = self.links.links.remove(&id) else { return };
-        let Link { peer, greeting, dialled, .. } = *link;
+        let Link { peer, greeting, dialled, look, .. } = *link;
+        if let Some(look) = look {
+            self.cancel(look, Timer::Link(id));
+        }
         self.links.spending.end(&peer, self.now.instant);
         if self.links.to(&peer) == Some(id) {
             self.links.chosen.remove(&peer);
+            if self.streams.contains(&peer) {
+                self.streams_at = None;
+            }
             let has_another = self.links.spending.has_link(&peer);
             let mut links = self.links.links.iter().filter(|_| has_another);
             let twin = links.find(|(_, other)| other.peer == peer && other.greeting.is_some());
@@ -613,6 +629,14 @@ impl Overlay {
     /// superpeer opened, which knows best how long it needs them; a child keeps its parent's and what
     /// works.
     pub(super) fn is_needed(&self, id: LinkId, peer: &PeerId) -> bool {
+        self.is_needed_for_long(id, peer)
+            || self.requests.has_any(peer)
+            || self.links.get(id).is_some_and(|link| link.serving > 0)
+            || self.watchers.involves(peer)
+    }
+
+    /// Whether a link is needed by more than what is under way on it: when that ends, somebody says so.
+    pub(super) fn is_needed_for_long(&self, id: LinkId, peer: &PeerId) -> bool {
         let link = self.links.get(id);
         let theirs = link.is_some_and(|link| {
             let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
@@ -620,9 +644,6 @@ impl Overlay {
         });
         self.attaching.is_parent(peer)
             || self.children.is_child(peer)
-            || self.requests.has_any(peer)
-            || self.links.get(id).is_some_and(|link| link.serving > 0)
-            || self.watchers.involves(peer)
             || (self.is_superpeer() && theirs)
     }
 
@@ -667,11 +688,14 @@ impl Overlay {
 
     pub(super) fn act_as(&mut self, role: Role) {
         self.role = role;
+        self.streams_due = true;
         // Neighbours hear of the new role by a hello; who connects later, by Open.
         let linked: Vec<(PeerId, LinkId)> = self.links.peers().map(|(peer, link)| (*peer, *link)).collect();
         for (peer, link) in linked {
             self.introduce_again(link);
             self.say_hello(link, peer);
+            // What is needed now is not what was.
+            self.look_within(link, HELLO_INTERVAL);
         }
     }
 }

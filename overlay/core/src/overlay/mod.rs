@@ -46,6 +46,7 @@ mod spending;
 mod standby;
 mod steps;
 mod survey;
+mod telling;
 mod upkeep;
 mod walks;
 mod watch;
@@ -97,6 +98,7 @@ use self::resolve::Resolving;
 use self::rumours::Rumours;
 use self::standby::Standbys;
 use self::survey::Surveys;
+use self::telling::Telling;
 use self::walks::WalkRun;
 use self::watch::Watching;
 use self::watchers::Watchers;
@@ -118,6 +120,8 @@ enum Timer {
     Settled(u64),
     /// A local look-up has to end.
     Resolve(u64),
+    /// Tell a neighbour what is new.
+    Tell,
     /// Look at a link: greeted, heard, idle?
     Link(crate::api::LinkId),
     /// Try to attach, or renew the attachment.
@@ -152,8 +156,6 @@ enum Timer {
     Poll(Key),
     /// Sweep out what has expired.
     Sweep,
-    /// Remember who works.
-    Anchors,
     /// Look whether those that are gone have left too few copies.
     Repair,
     /// Be gone, whatever has not been pushed.
@@ -206,6 +208,7 @@ pub struct Overlay {
     confirming: Confirming,
     presences: Presences,
     gossip: Gossip,
+    telling: Telling,
     rumours: Rumours,
     surveys: Surveys,
     children: Children,
@@ -220,12 +223,19 @@ pub struct Overlay {
     contacts: Contacts,
     contacts_kept: BTreeSet<PeerId>,
     anchors: Vec<PeerId>,
+    /// When they may change next.
+    anchors_at: Instant,
     /// They have not been dialled yet.
     anchors_wait: bool,
     /// When upkeep is to run.
-    upkeep_at: Vec<Instant>,
+    upkeep_at: Option<Instant>,
     /// Whom a superpeer keeps streams to, as of its last upkeep, and to how many.
     streams: BTreeSet<PeerId>,
+    /// The same, in the order in which they are opened.
+    wanted: Vec<PeerId>,
+    /// They may be others by now; and when they were opened last, if nothing has been lost since.
+    streams_due: bool,
+    streams_at: Option<Instant>,
     near: usize,
     warm: usize,
     /// Dials to addresses that nobody has answered at.
@@ -242,10 +252,10 @@ pub struct Overlay {
 impl Overlay {
     /// A peer with what its last run left, and the first effects.
     pub fn new(config: Config, verifier: Box<dyn Verifier>, now: Now) -> (Self, Effects) {
-        let k = config.network.parameters.k;
+        let (me, k) = (config.node.public().as_peer(), config.network.parameters.k);
         let mut overlay = Self {
             now,
-            me: config.node.public().as_peer(),
+            me,
             network: config.network,
             node: config.node,
             verifier,
@@ -277,6 +287,7 @@ impl Overlay {
             confirming: Confirming::default(),
             presences: Presences::default(),
             gossip: Gossip::new(now.instant),
+            telling: Telling::new(me),
             rumours: Rumours::new(now.instant),
             surveys: Surveys::default(),
             children: Children::default(),
@@ -291,9 +302,13 @@ impl Overlay {
             contacts: Contacts::default(),
             contacts_kept: BTreeSet::new(),
             anchors: config.restored.anchors.into_iter().take(ANCHORS).collect(),
+            anchors_at: now.instant + ANCHORS_INTERVAL,
             anchors_wait: true,
-            upkeep_at: Vec::new(),
+            upkeep_at: None,
             streams: BTreeSet::new(),
+            wanted: Vec::new(),
+            streams_due: true,
+            streams_at: None,
             near: NEAR,
             warm: WARM,
             strangers: Budget::full(UNVERIFIED_DIALS_PER_SEC, UNVERIFIED_DIALS_BURST, now.instant),
@@ -308,7 +323,6 @@ impl Overlay {
         overlay.restore_proofs(config.restored.proofs);
         overlay.restore_met(config.restored.met);
         overlay.set_timer(SWEEP_INTERVAL, Timer::Sweep);
-        overlay.set_timer(ANCHORS_INTERVAL, Timer::Anchors);
         overlay.act(config.role);
         let effects = overlay.finish();
         (overlay, effects)
@@ -388,6 +402,10 @@ impl Overlay {
             self.due(timer);
             self.settle();
         }
+        self.tell_later();
+        if self.now.instant >= self.anchors_at {
+            self.renew_anchors();
+        }
         let mut seen = self.resolving.newest.take_writes();
         seen.append(&mut self.store.take_proofs());
         self.persist(seen, false);
@@ -428,7 +446,7 @@ impl Overlay {
             Timer::Watch(key) => self.watch_due(&key),
             Timer::Poll(key) => self.poll_due(&key),
             Timer::Sweep => self.sweep(),
-            Timer::Anchors => self.renew_anchors(),
+            Timer::Tell => self.tell_due(),
             Timer::Repair => self.repair(),
             Timer::Leave => self.depart(),
             Timer::Balance => self.balance(),

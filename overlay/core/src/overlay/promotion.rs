@@ -37,6 +37,8 @@ pub(super) struct Promoting {
     /// Children that have been asked to be superpeers, and when last; who has not come since is asked after all
     /// others.
     asked: BTreeMap<PeerId, Instant>,
+    /// When to look next.
+    balance: Option<Instant>,
     /// When the host was told that one more is needed.
     told: Option<Instant>,
     /// Since when we have been a superpeer.
@@ -74,13 +76,17 @@ impl Overlay {
 
     /// We are a child again.
     pub(super) fn end_balancing(&mut self) {
-        self.timers.retain(|(_, timer)| *timer != Timer::Balance);
+        if let Some(at) = self.promoting.balance.take() {
+            self.cancel(at, Timer::Balance);
+        }
         self.promoting.asked.clear();
     }
 
     fn balance_after(&mut self, wait: Duration) {
-        self.timers.retain(|(_, timer)| *timer != Timer::Balance);
-        self.set_timer(wait, Timer::Balance);
+        let at = self.set_timer(wait, Timer::Balance);
+        if let Some(before) = self.promoting.balance.replace(at).filter(|before| *before != at) {
+            self.cancel(before, Timer::Balance);
+        }
     }
 
     /// A child has come that volunteers: if there are far too few superpeers it need not wait for its turn.
@@ -107,6 +113,7 @@ impl Overlay {
             return;
         }
         self.balance_after(BALANCE_INTERVAL);
+        self.tell_load();
         if self.is_leaving() {
             // Perhaps it stays after all.
             return;
@@ -152,10 +159,10 @@ impl Overlay {
     /// Idle among others that are: what we do they can do too.
     fn may_step_down(&mut self, needed: usize, there: usize) -> bool {
         let enough = there > SUPERPEERS_LEAST && there * 2 > needed * 3;
-        let idle = self.children.len() <= self.mean_children();
         let old = self.now.instant.since(self.promoting.since) >= STEP_DOWN_AFTER;
-        let large = self.peers_online() >= STEP_DOWN_FROM;
-        self.promoting.volunteers && enough && large && idle && old && !self.is_syncing()
+        // What takes a walk over all links comes last.
+        let may = self.promoting.volunteers && enough && old && !self.is_syncing();
+        may && self.peers_online() >= STEP_DOWN_FROM && self.children.len() <= self.mean_children()
     }
 
     /// The parent says that one more superpeer is needed: the host decides.

@@ -298,6 +298,10 @@ impl Overlay {
         } else {
             Outcome::Answer(frame.message)
         };
+        if pending.purpose == Purpose::Hello {
+            self.hello_answered(&peer);
+        }
+        self.heard_in_time(&peer);
         self.ended(peer, pending.purpose, outcome);
     }
 

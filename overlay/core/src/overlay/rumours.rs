@@ -241,6 +241,9 @@ impl Overlay {
         if self.map.revive(&peer, &self.network.id, self.now.instant) != Learned::New {
             return;
         }
+        if let Some(place) = self.map.place(&peer).copied() {
+            self.stream_to(&place);
+        }
         if reach < Reach::Most {
             self.try_soon(peer);
             self.met_again(peer, reach);
@@ -248,7 +251,6 @@ impl Overlay {
             // One of many that restart: that it was gone counts when it connects, which needs no hurry.
             self.rumours.trials.remove(&peer);
             self.place_changed(peer, place);
-            self.upkeep_again();
         }
     }
 

@@ -363,6 +363,17 @@ impl Overlay {
         }
     }
 
+    /// `peer` has answered: if nothing else was asked of it there is no silence to be judged.
+    pub(super) fn heard_in_time(&mut self, peer: &PeerId) {
+        if self.standbys.listening.is_some()
+            && self.attaching.is_parent(peer)
+            && self.oldest_request_to(peer).is_none()
+            && let Some(at) = self.standbys.listening.take()
+        {
+            self.cancel(at, Timer::Silence);
+        }
+    }
+
     fn parent_patience(&self, parent: &PeerId) -> Duration {
         self.links.round_trip(parent).map_or(SILENCE_MIN, |known| (known.smoothed * 4).max(SILENCE_MIN))
     }

@@ -25,9 +25,9 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    DOUBTED_DIALS, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
+    DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL, REDIAL_INTERVAL,
     REDIAL_QUIC_EACH, REFRESH_INTERVAL, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL,
-    UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, WARM_DIAL_EVERY,
+    UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
@@ -79,7 +79,7 @@ impl Overlay {
             self.out.push(Effect::Seen { peer: self.me, seen: Seen::Blind });
             self.map.remove(&self.me);
             self.map.stand_at(None);
-            self.streams.clear();
+            (self.streams, self.wanted, self.streams_at) = (BTreeSet::new(), Vec::new(), None);
             self.stop_moving();
             self.end_balancing();
             self.act_as(role);
@@ -188,7 +188,7 @@ impl Overlay {
                         self.hand_over_again();
                         self.publish_all();
                     }
-                    self.upkeep_again();
+                    self.stream_to(&id);
                 }
                 (Some(id), Some(learned))
             }
@@ -198,6 +198,18 @@ impl Overlay {
                 (None, Some(learned))
             }
             Learned::Refused => (None, Some(learned)),
+        }
+    }
+
+    /// A superpeer has come to be known at a place: upkeep looks whether we want a stream to it, if we can want one.
+    pub(super) fn stream_to(&mut self, place: &Key) {
+        let full = self.streams.len() >= self.near + self.warm;
+        let near = |own: &Key| self.map.is_among(place, own, self.near + 1);
+        if !full || self.map.place(&self.me).is_some_and(near) {
+            self.streams_due = true;
+            // To choose among many takes a walk over all of them.
+            let few = self.map.len() <= self.near + self.warm;
+            self.set_upkeep(if few { Duration::ZERO } else { UPKEEP_PAUSE });
         }
     }
 
@@ -216,6 +228,7 @@ impl Overlay {
             self.seen(*peer, if cause == Cause::Left { Seen::Left } else { lost });
         }
         self.map.bury(peer, self.now.instant, cause);
+        self.streams_due |= self.streams.contains(peer);
         self.works_no_more(*peer);
         // When many fail it is rather we who are cut off, and nobody's business.
         let failed = place.is_some() && cause != Cause::Left;
@@ -273,53 +286,82 @@ impl Overlay {
         self.set_upkeep(Duration::ZERO);
     }
 
+    /// Upkeep runs after a while at the latest.
     fn set_upkeep(&mut self, after: Duration) {
-        let at = self.set_timer(after, Timer::Upkeep);
-        if !self.upkeep_at.contains(&at) {
-            self.upkeep_at.push(at);
+        let at = self.now.instant + after;
+        if self.upkeep_at.is_some_and(|planned| planned <= at) {
+            return;
         }
+        if let Some(planned) = self.upkeep_at.replace(at) {
+            self.cancel(planned, Timer::Upkeep);
+        }
+        self.timers.insert((at, Timer::Upkeep));
     }
 
-    /// Dials those of the closest and the warm ones that have no stream.
+    /// Dials those of the closest and the warm ones that have no stream, and looks after all that comes with it.
     pub(super) fn upkeep(&mut self) {
-        self.upkeep_at.retain(|at| self.timers.contains(&(*at, Timer::Upkeep)));
+        if let Some(planned) = self.upkeep_at.take() {
+            self.cancel(planned, Timer::Upkeep);
+        }
         if !self.is_superpeer() || self.attaching.is_leaving() {
             return;
         }
-        let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) else { return };
-        self.more_to_dial = false;
-        let wanted = self.wanted(&own);
-        self.streams = wanted.iter().copied().collect();
+        let Some(own) = self.map.place(&self.me).copied() else { return };
+        self.open_streams(&own);
+        self.try_some();
+        self.redial_gone();
+        self.survey_if_new(&own);
+        self.hand_over();
+        self.hear_vouchers();
+        // What that has led to has just been done.
+        if let Some(planned) = self.upkeep_at.take() {
+            self.cancel(planned, Timer::Upkeep);
+        }
+        self.set_upkeep(UPKEEP_INTERVAL);
+    }
+
+    /// Chooses those that we want streams to, if they can be others than before, and dials those of them that have
+    /// none: when there may be one more to dial.
+    fn open_streams(&mut self, own: &Key) {
+        let now = self.now.instant;
+        let since = self.streams_at.map(|at| now.since(at));
+        if !self.streams_due && since.is_some_and(|since| since < WARM_DIAL_EVERY) {
+            return;
+        }
+        if core::mem::take(&mut self.streams_due) || self.wanted.len() < self.near + self.warm {
+            let wanted = self.wanted(own);
+            let streams: BTreeSet<PeerId> = wanted.iter().copied().collect();
+            let former = core::mem::replace(&mut self.streams, streams);
+            self.wanted = wanted;
+            let dropped = former.difference(&self.streams).filter_map(|peer| self.links.to(peer));
+            for link in dropped.collect::<Vec<LinkId>>() {
+                self.look_within(link, HELLO_INTERVAL);
+            }
+        }
+        (self.streams_at, self.more_to_dial) = (Some(now), false);
         // As many streams as a superpeer opens others open to it: who opened all would have twice as many.
-        let age = self.now.instant.since(self.surveys.joined).as_secs();
+        let age = now.since(self.surveys.joined).as_secs();
         let ours = |peer: &&PeerId| self.links.dialled(peer) == Some(true) || self.requests.is_dialling(peer);
-        let mut ours = wanted.iter().filter(ours).count();
+        let mut ours = self.wanted.iter().filter(ours).count();
         let dialled = usize::try_from(age / WARM_DIAL_EVERY.as_secs()).unwrap_or(usize::MAX);
         let dialled = (self.warm / 2).saturating_add(dialled);
-        for (place, peer) in wanted.into_iter().enumerate() {
-            if self.links.to(&peer).is_some() || self.requests.is_dialling(&peer) {
+        let wanted = core::mem::take(&mut self.wanted);
+        for (place, peer) in wanted.iter().enumerate() {
+            if self.links.to(peer).is_some() || self.requests.is_dialling(peer) {
                 continue;
             }
             if place >= self.near && ours >= self.near + dialled {
                 break;
             }
             ours += 1;
-            let stranger = !self.map.contact(&peer).is_some_and(|contact| contact.verified());
+            let stranger = !self.map.contact(peer).is_some_and(|contact| contact.verified());
             if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_strangers()) {
-                self.more_to_dial = true;
+                (self.more_to_dial, self.streams_at) = (true, None);
                 break;
             }
-            self.dial(peer);
+            self.dial(*peer);
         }
-        self.try_some();
-        self.redial_gone();
-        self.survey_if_new(&own);
-        self.hand_over();
-        self.hear_vouchers();
-        for at in core::mem::take(&mut self.upkeep_at) {
-            self.cancel(at, Timer::Upkeep);
-        }
-        self.set_upkeep(UPKEEP_INTERVAL);
+        self.wanted = wanted;
     }
 
     /// A child that counts on more superpeers than answer dials some that it has no link to: those that
@@ -360,15 +402,17 @@ impl Overlay {
             return;
         }
         self.probed = now;
-        let unseen = self.map.iter().filter(|contact| {
+        let begin = self.pick(self.map.len());
+        let unseen = |contact: &&Contact| {
             let peer = contact.peer();
             let seen = contact.dialled().is_some_and(|at| now.since(at) < PROBE_INTERVAL);
             !seen && peer != self.me && self.links.to(&peer).is_none()
-        });
-        let unseen: Vec<PeerId> = unseen.map(crate::map::Contact::peer).collect();
-        if !unseen.is_empty() && self.may_dial_strangers() {
-            let index = self.pick(unseen.len());
-            self.dial(unseen[index]);
+        };
+        let unseen = self.map.iter_from(begin).find(unseen).map(Contact::peer);
+        if let Some(peer) = unseen
+            && self.may_dial_strangers()
+        {
+            self.dial(peer);
         }
     }
 
