@@ -342,8 +342,9 @@ pub const LOAD_STEP_FROM: u8 = 16;
 /// unnecessary. *Guess*: above nearly every round trip.
 pub const HELLO_YIELD: Duration = Duration::from_secs(1);
 
-/// A hello tells a child others than it was told before after this, if there are. *Guess*: six hellos.
-pub const INTRODUCE_INTERVAL: Duration = Duration::from_secs(60);
+/// A hello tells a child others than it was told before after this, if there are better ones; at once if one of them is gone.
+/// *Guess*: half of an attachment.
+pub const INTRODUCE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// A hello tells a child the same others again after this, and a superpeer our own hint: it may have given us up.
 /// *Guess*: the life of an attachment.

@@ -34,7 +34,7 @@ use crate::api::Address;
 use crate::certificate::NodeCertificate;
 use crate::key::{Key, NetworkId, PeerId};
 use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, REDIALLED_WITHIN, RETRY_GONE};
-use crate::time::Instant;
+use crate::time::{Instant, Unix};
 use crate::wire::{Brief, Hint, Placed, Range};
 
 pub(crate) use contact::Contact;
@@ -65,7 +65,12 @@ pub(crate) struct Map {
     pub(crate) dropped: u64,
     /// Its range was taken over from one who had been there before: see [`Self::vouch`].
     vouched: bool,
+    /// No certificate expires before.
+    ends: Unix,
 }
+
+/// Later than any certificate ends.
+const NEVER: Unix = Unix::from_secs(u64::MAX);
 
 /// Why a superpeer goes out of the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +108,7 @@ impl Map {
     /// An empty map for at most `bound` superpeers, k of each bucket among them.
     pub(crate) fn new(bound: usize, k: usize) -> Self {
         let (sorted, by_peer, gone) = (Vec::new(), ByPeer::default(), BTreeMap::new());
-        Self { sorted, by_peer, gone, bound, k, own: None, dropped: 0, vouched: false }
+        Self { sorted, by_peer, gone, bound, k, own: None, dropped: 0, vouched: false, ends: NEVER }
     }
 
     /// From here the map looks at the key space: our place, or none as a child.
@@ -165,10 +170,22 @@ impl Map {
     }
 
     fn insert(&mut self, contact: Contact) {
+        self.ends = self.ends.min(contact.hint().certificate.not_after);
         if let Err(index) = self.find(&contact.id()) {
             self.by_peer.insert(contact.placed());
             self.sorted.insert(index, contact);
         }
+    }
+
+    /// Those whose certificates have expired. Looks at all only when the first of them may have.
+    pub(crate) fn expired(&mut self, now: Unix) -> Vec<PeerId> {
+        if self.ends >= now {
+            return Vec::new();
+        }
+        let ends = |contact: &Contact| contact.hint().certificate.not_after;
+        let (over, left): (Vec<_>, Vec<_>) = self.sorted.iter().partition(|contact| ends(contact) < now);
+        self.ends = left.into_iter().map(ends).min().unwrap_or(NEVER);
+        over.into_iter().map(Contact::peer).collect()
     }
 
     /// Where a place is among all, or would be.
@@ -267,7 +284,9 @@ impl Map {
             gone.dead |= gone.met && gone.refused;
         }
         let Some(contact) = self.remove(peer) else { return };
-        self.forget_gone(now);
+        if self.gone.len() >= GONE_MAX {
+            self.forget_gone(now);
+        }
         if self.gone.len() >= GONE_MAX
             && let Some(first) = self.gone.iter().min_by_key(|(_, gone)| gone.since).map(|(peer, _)| *peer)
         {

@@ -45,6 +45,10 @@ impl Map {
 
     /// The same, if so many of those that are there were missing, too.
     fn reach_without(&self, doubted: usize, now: Instant) -> Reach {
+        if self.gone.len() + 2 * doubted < self.sorted.len() {
+            // Also if all of them were missing; which takes a look at each.
+            return Reach::Most;
+        }
         let missing = self.missing(now) + doubted;
         // One of two is rather dead, unless we have never met: then neither can tell who was to start first.
         let awaited = || self.gone.values().any(|gone| self.is_awaited(gone, now));

@@ -564,14 +564,10 @@ impl Overlay {
         }
         let now = self.now.unix;
         let over = |certificate: &NodeCertificate| certificate.not_after < now;
-        let ended: Vec<PeerId> = self
-            .map
-            .iter()
-            .filter(|contact| over(&contact.hint().certificate) && contact.peer() != self.me)
-            .map(crate::map::Contact::peer)
-            .collect();
-        for peer in ended {
-            self.superpeer_gone(&peer, Cause::Left);
+        for peer in self.map.expired(now) {
+            if peer != self.me {
+                self.superpeer_gone(&peer, Cause::Left);
+            }
         }
         self.forget_contacts();
         if let Role::Superpeer(certificate) = &self.role
