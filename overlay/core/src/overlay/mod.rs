@@ -287,7 +287,7 @@ impl Overlay {
             confirming: Confirming::default(),
             presences: Presences::default(),
             gossip: Gossip::new(now.instant),
-            telling: Telling::new(me),
+            telling: Telling::default(),
             rumours: Rumours::new(now.instant),
             surveys: Surveys::default(),
             children: Children::default(),

@@ -1,6 +1,6 @@
 //! Telling: hellos that go out because there is something to tell, not because it has been quiet.
 //!
-//! What waits in gossip goes to one neighbour a second, by turns; who is suspected is told so at once, and when we have
+//! What waits in gossip goes to one neighbour a second; who is suspected is told so at once, and when we have
 //! far more or fewer children than others think, all that think so hear of it. No link gets two hellos for such reasons within
 //! [`HELLO_INTERVAL`]. One deadline does for all links: with hundreds of neighbours most of what has to be told has been
 //! told to enough of them before each could be asked in turn whether it lacks something.
@@ -8,6 +8,8 @@
 //! *Not here*: what gossip says (`gossip`), hellos for the sake of silence (`hellos`).
 
 use alloc::vec::Vec;
+
+use rand_core::Rng;
 
 use super::hellos::is_another;
 use super::links::Link;
@@ -17,28 +19,22 @@ use crate::key::PeerId;
 use crate::limits::{GOSSIP_PAUSE, HELLO_INTERVAL, TELL_AFTER, TELL_TRIES};
 use crate::time::Instant;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Telling {
     /// When to tell somebody something; none if there is nothing to tell.
     at: Option<Instant>,
-    /// Who had its turn last.
-    last: PeerId,
     /// The load that all neighbours know, within a step.
     load: u8,
 }
 
-impl Telling {
-    /// Begins with the neighbour after `me`, so that not all begin with the same one.
-    pub(super) const fn new(me: PeerId) -> Self {
-        Self { at: None, last: me, load: 0 }
-    }
-}
-
 impl Link {
+    fn is_superpeer(&self) -> bool {
+        self.greeting.as_ref().is_some_and(|greeting| greeting.superpeer)
+    }
+
     /// Whether it is a superpeer's, and has heard no hello just now.
     fn may_tell(&self, now: Instant) -> bool {
-        let superpeer = self.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
-        superpeer && now.since(self.said.at) >= HELLO_INTERVAL
+        self.is_superpeer() && now.since(self.said.at) >= HELLO_INTERVAL
     }
 }
 
@@ -70,19 +66,27 @@ impl Overlay {
         self.telling.at = Some(self.set_timer(wait, Timer::Tell));
     }
 
-    /// Says hello to the next one for whom there is something; whether there may be one.
+    /// Says hello to somebody for whom there is something, the first after a random place among the neighbours; whether
+    /// there may be one.
     fn tell_next(&mut self) -> bool {
-        let (now, mut open) = (self.now.instant, false);
+        let (now, first) = (self.now.instant, PeerId::from_bytes([0; 32]));
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
+        let (mut last, mut open) = (PeerId::from_bytes(bytes), self.links.len() > TELL_TRIES);
         for _ in 0..TELL_TRIES.min(self.links.len()) {
-            let next = self.links.after(&self.telling.last);
-            let Some((peer, id)) = next.or_else(|| self.links.after(&PeerId::from_bytes([0; 32]))) else { break };
-            self.telling.last = peer;
-            if self.links.get(id).is_some_and(|link| link.may_tell(now)) && self.gossip.has_for(&peer) {
-                self.say_hello(id, peer);
-                return true;
+            let next = self.links.after(&last).or_else(|| self.links.after(&first));
+            let Some((peer, id)) = next else { break };
+            last = peer;
+            let Some(link) = self.links.get(id).filter(|link| link.is_superpeer()) else { continue };
+            let may = link.may_tell(now);
+            if self.gossip.has_for(&peer) {
+                if may {
+                    self.say_hello(id, peer);
+                    return true;
+                }
+                open = true;
             }
         }
-        open |= self.links.len() > TELL_TRIES;
         open
     }
 
@@ -94,7 +98,7 @@ impl Overlay {
         }
         let linked = self.links.peers().filter_map(|(peer, id)| Some((*peer, *id, self.links.get(*id)?)));
         let astray = linked.filter(|(_, _, link)| is_another(link.said.load, load));
-        let astray = astray.filter(|(_, _, link)| link.greeting.as_ref().is_some_and(|other| other.superpeer));
+        let astray = astray.filter(|(_, _, link)| link.is_superpeer());
         let (open, waits): (Vec<_>, Vec<_>) = astray.partition(|(_, _, link)| link.may_tell(now));
         let all = waits.is_empty();
         let open: Vec<(PeerId, LinkId)> = open.into_iter().map(|(peer, id, _)| (peer, id)).collect();
