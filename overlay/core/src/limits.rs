@@ -276,6 +276,12 @@ pub const GOSSIP_BURST_BYTES: u64 = 6_000;
 /// slow. *Guess*.
 pub const ASKED_BEYOND: usize = 1;
 
+/// Where more superpeers are known samples are drawn from the same ones for [`SAMPLED_FOR`]. *Guess*.
+pub const SAMPLED_FROM: usize = 256;
+
+/// See [`SAMPLED_FROM`]. *Guess*: nothing beside the five minutes in which they were heard.
+pub const SAMPLED_FOR: Duration = Duration::from_secs(1);
+
 /// What there is to tell waits so long for more. *Guess*.
 pub const TELL_AFTER: Duration = Duration::from_millis(100);
 

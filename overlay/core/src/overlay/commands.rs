@@ -12,7 +12,8 @@ use super::rumours::statement_message;
 use crate::api::{Address, Command, CommandId, Failure, Neighbour, Relation, Reply, Role, Status};
 use crate::group::Caps;
 use crate::key::PeerId;
-use crate::limits::TAKES_NONE;
+use crate::limits::{SAMPLED_FOR, SAMPLED_FROM, TAKES_NONE};
+use crate::map::Contact;
 use crate::record::Record;
 use crate::wire::{Hint, Leave, Message};
 
@@ -166,22 +167,38 @@ impl Overlay {
 
     /// Superpeers heard lately, in random order, not too many of one address group; ourselves last.
     fn sample(&mut self, count: usize, within: Duration) -> Vec<Hint> {
-        let now = self.now.instant;
-        let alive = self.map.iter().filter(|contact| {
-            self.links.unheard(&contact.peer(), now).is_some_and(|unheard| unheard <= within)
-        });
-        let found = self.to_name(alive.collect::<Vec<_>>(), |contact| contact);
-        let mut found: Vec<Hint> = found.into_iter().map(|contact| contact.hint().clone()).collect();
-        for index in (1..found.len()).rev() {
-            let other = self.pick(index + 1);
-            found.swap(index, other);
-        }
         let own = self.own_hint();
-        let mut caps = Caps::new(self.network.scope);
-        found.retain(|hint| caps.admit(&hint.addresses));
-        found.truncate(count.saturating_sub(usize::from(own.is_some())));
+        let others = count.saturating_sub(usize::from(own.is_some()));
+        let mut alive = self.to_sample(within);
+        let (mut caps, mut found) = (Caps::new(self.network.scope), Vec::new());
+        // No more of them are put into random order than are looked at.
+        for index in (0..alive.len()).rev() {
+            if found.len() >= others {
+                break;
+            }
+            let drawn = self.pick(index + 1);
+            alive.swap(index, drawn);
+            let hint = self.map.contact(&alive[index]).map(Contact::hint);
+            found.extend(hint.filter(|hint| caps.admit(&hint.addresses)).cloned());
+        }
+        self.sampled = (self.map.len() > SAMPLED_FROM).then_some(alive);
         found.extend(own);
         found
+    }
+
+    /// Superpeers heard lately that we vouch for. Where there are many the same as a second ago: who has become one in it
+    /// waits, and who has left the map is passed over.
+    fn to_sample(&mut self, within: Duration) -> Vec<PeerId> {
+        let now = self.now.instant;
+        let fresh = now.since(self.sampled_at) < SAMPLED_FOR;
+        if let Some(alive) = self.sampled.take().filter(|_| fresh) {
+            return alive;
+        }
+        self.sampled_at = now;
+        let heard = |peer: &PeerId| self.links.unheard(peer, now).is_some_and(|unheard| unheard <= within);
+        let linked = self.links.peers().filter(|(peer, _)| heard(peer));
+        let alive = linked.filter_map(|(peer, _)| self.map.contact(peer)).collect();
+        self.to_name(alive, |contact: &&Contact| contact).into_iter().map(Contact::peer).collect()
     }
 
     /// Tells peers that we leave, on their links.

@@ -601,8 +601,8 @@ impl Overlay {
                 self.streams_at = None;
             }
             let has_another = self.links.spending.has_link(&peer);
-            let mut links = self.links.links.iter().filter(|_| has_another);
-            let twin = links.find(|(_, other)| other.peer == peer && other.greeting.is_some());
+            let twin = |(_, other): &(&LinkId, &Box<Link>)| other.peer == peer && other.greeting.is_some();
+            let twin = if has_another { self.links.links.iter().find(twin) } else { None };
             if let Some(twin) = twin.map(|(twin, _)| *twin) {
                 self.links.choose(peer, twin);
             }
@@ -674,7 +674,7 @@ impl Overlay {
         if self.contacts_kept.len() > HOST_CACHE_MAX {
             let others =
                 || self.contacts_kept.iter().filter(|kept| *kept != peer && !self.anchors.contains(kept));
-            let dead = others().find(|kept| self.map.contact(kept).is_none());
+            let dead = others().find(|kept| self.map.place(kept).is_none());
             let told = || others().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified()));
             let dead = dead.or_else(told).or_else(|| others().next());
             if let Some(dead) = dead.copied() {

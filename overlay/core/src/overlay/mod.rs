@@ -238,6 +238,9 @@ pub struct Overlay {
     streams_at: Option<Instant>,
     near: usize,
     warm: usize,
+    /// Of whom samples are taken at the moment, where they are many, and since when.
+    sampled: Option<Vec<PeerId>>,
+    sampled_at: Instant,
     /// Dials to addresses that nobody has answered at.
     strangers: Budget,
     /// Paths that look-ups may begin.
@@ -311,6 +314,8 @@ impl Overlay {
             streams_at: None,
             near: NEAR,
             warm: WARM,
+            sampled: None,
+            sampled_at: now.instant,
             strangers: Budget::full(UNVERIFIED_DIALS_PER_SEC, UNVERIFIED_DIALS_BURST, now.instant),
             paths: Budget::full(PATHS_PER_SEC, PATHS_BURST, now.instant),
             timers: BTreeSet::new(),

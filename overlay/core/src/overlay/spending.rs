@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 
 use super::budget::Budget;
 use crate::key::PeerId;
@@ -61,15 +62,21 @@ struct Account {
     left: Allowance,
 }
 
-/// What peers have left of it.
+/// What peers have left of it, and how many of them have no link.
 #[derive(Debug, Default)]
-pub(super) struct Spending(BTreeMap<PeerId, Box<Account>>);
+pub(super) struct Spending(BTreeMap<PeerId, Box<Account>>, usize);
 
 impl Spending {
     /// A peer has a new link.
     pub(super) fn begin(&mut self, peer: PeerId, now: Instant) {
         let new = || Box::new(Account { links: 0, ended: now, left: Allowance::full(now) });
-        self.0.entry(peer).or_insert_with(new).links += 1;
+        match self.0.entry(peer) {
+            Entry::Vacant(entry) => entry.insert(new()).links = 1,
+            Entry::Occupied(mut entry) => {
+                self.1 -= usize::from(entry.get().links == 0);
+                entry.get_mut().links += 1;
+            }
+        }
     }
 
     /// Whether a peer has any link.
@@ -84,20 +91,24 @@ impl Spending {
 
     /// A link of a peer has ended.
     pub(super) fn end(&mut self, peer: &PeerId, now: Instant) {
-        let Some(account) = self.0.get_mut(peer) else { return };
-        account.links = account.links.saturating_sub(1);
+        let Some(account) = self.0.get_mut(peer).filter(|account| account.links > 0) else { return };
+        account.links -= 1;
         account.ended = now;
         if account.links > 0 {
             return;
         }
         if account.left.is_full(now) {
             self.0.remove(peer);
+            return;
         }
-        let idle = |account: &Account| account.links == 0;
-        if self.0.len() > SPENT_MAX && self.0.values().filter(|account| idle(account)).count() > SPENT_MAX {
-            let others = self.0.iter().filter(|(other, account)| idle(account) && *other != peer);
-            let first = others.min_by_key(|(_, account)| account.ended).map(|(other, _)| *other);
-            first.map(|first| self.0.remove(&first));
+        self.1 += 1;
+        if self.1 > SPENT_MAX {
+            let idle = |(other, account): &(&PeerId, &Box<Account>)| account.links == 0 && *other != peer;
+            let first = self.0.iter().filter(idle).min_by_key(|(_, account)| account.ended);
+            if let Some(first) = first.map(|(other, _)| *other) {
+                self.0.remove(&first);
+                self.1 -= 1;
+            }
         }
     }
 }
