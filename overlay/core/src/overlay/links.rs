@@ -642,9 +642,7 @@ impl Overlay {
             let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
             superpeer && (!link.dialled || self.streams.contains(peer))
         });
-        self.attaching.is_parent(peer)
-            || self.children.is_child(peer)
-            || (self.is_superpeer() && theirs)
+        self.attaching.is_parent(peer) || self.children.is_child(peer) || (self.is_superpeer() && theirs)
     }
 
     /// A neighbour has told its clock, from which ours is so many seconds away: only one that disagrees with what we
