@@ -15,6 +15,7 @@ use crate::key::PeerId;
 use crate::limits::{SAMPLED_FOR, SAMPLED_FROM, TAKES_NONE};
 use crate::map::Contact;
 use crate::record::Record;
+use crate::time::Instant;
 use crate::wire::{Hint, Leave, Message};
 
 impl Overlay {
@@ -169,7 +170,7 @@ impl Overlay {
     fn sample(&mut self, count: usize, within: Duration) -> Vec<Hint> {
         let own = self.own_hint();
         let others = count.saturating_sub(usize::from(own.is_some()));
-        let mut alive = self.to_sample(within);
+        let (mut alive, since) = self.sample_pool(within);
         let (mut caps, mut found) = (Caps::new(self.network.scope), Vec::new());
         // No more of them are put into random order than are looked at.
         for index in (0..alive.len()).rev() {
@@ -181,24 +182,23 @@ impl Overlay {
             let hint = self.map.contact(&alive[index]).map(Contact::hint);
             found.extend(hint.filter(|hint| caps.admit(&hint.addresses)).cloned());
         }
-        self.sampled = (self.map.len() > SAMPLED_FROM).then_some(alive);
+        self.sampled = (self.map.len() > SAMPLED_FROM).then_some((alive, since));
         found.extend(own);
         found
     }
 
     /// Superpeers heard lately that we vouch for. Where there are many the same as a second ago: who has become one in it
     /// waits, and who has left the map is passed over.
-    fn to_sample(&mut self, within: Duration) -> Vec<PeerId> {
+    fn sample_pool(&mut self, within: Duration) -> (Vec<PeerId>, Instant) {
         let now = self.now.instant;
-        let fresh = now.since(self.sampled_at) < SAMPLED_FOR;
-        if let Some(alive) = self.sampled.take().filter(|_| fresh) {
-            return alive;
+        if let Some(pool) = self.sampled.take().filter(|(_, since)| now.since(*since) < SAMPLED_FOR) {
+            return pool;
         }
-        self.sampled_at = now;
         let heard = |peer: &PeerId| self.links.unheard(peer, now).is_some_and(|unheard| unheard <= within);
         let linked = self.links.peers().filter(|(peer, _)| heard(peer));
         let alive = linked.filter_map(|(peer, _)| self.map.contact(peer)).collect();
-        self.to_name(alive, |contact: &&Contact| contact).into_iter().map(Contact::peer).collect()
+        let named = self.to_name(alive, |contact: &&Contact| contact);
+        (named.into_iter().map(Contact::peer).collect(), now)
     }
 
     /// Tells peers that we leave, on their links.

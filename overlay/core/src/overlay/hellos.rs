@@ -242,7 +242,7 @@ impl Overlay {
         let link = self.links.get(id).filter(|_| self.is_superpeer())?;
         let superpeer = link.greeting.as_ref()?.superpeer;
         let (place, own) = (self.map.place(&link.peer).filter(|_| superpeer)?, self.map.place(&self.me)?);
-        let near = self.map.is_among(place, own, self.near + 1);
+        let near = self.map.is_among(place, own, self.streams.near + 1);
         Some(if near { Fellow::Near } else { Fellow::Far })
     }
 

@@ -568,7 +568,7 @@ impl Overlay {
             && self.is_superpeer()
             && !self.attaching.is_leaving()
             && age > OPEN_TIMEOUT
-            && self.streams.contains(&peer)
+            && self.streams.chosen.contains(&peer)
             && self.links.to(&peer).is_none()
             && self.map.contact(&peer).is_some()
         {
@@ -597,12 +597,13 @@ impl Overlay {
         self.links.spending.end(&peer, self.now.instant);
         if self.links.to(&peer) == Some(id) {
             self.links.chosen.remove(&peer);
-            if self.streams.contains(&peer) {
-                self.streams_at = None;
+            if self.streams.chosen.contains(&peer) {
+                self.streams.at = None;
             }
             let has_another = self.links.spending.has_link(&peer);
-            let twin = |(_, other): &(&LinkId, &Box<Link>)| other.peer == peer && other.greeting.is_some();
-            let twin = if has_another { self.links.links.iter().find(twin) } else { None };
+            let links = has_another.then(|| self.links.links.iter());
+            let mut links = links.into_iter().flatten();
+            let twin = links.find(|(_, other)| other.peer == peer && other.greeting.is_some());
             if let Some(twin) = twin.map(|(twin, _)| *twin) {
                 self.links.choose(peer, twin);
             }
@@ -640,7 +641,7 @@ impl Overlay {
         let link = self.links.get(id);
         let theirs = link.is_some_and(|link| {
             let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
-            superpeer && (!link.dialled || self.streams.contains(peer))
+            superpeer && (!link.dialled || self.streams.chosen.contains(peer))
         });
         self.attaching.is_parent(peer) || self.children.is_child(peer) || (self.is_superpeer() && theirs)
     }
@@ -686,7 +687,7 @@ impl Overlay {
 
     pub(super) fn act_as(&mut self, role: Role) {
         self.role = role;
-        self.streams_due = true;
+        self.streams.due = true;
         // Neighbours hear of the new role by a hello; who connects later, by Open.
         let linked: Vec<(PeerId, LinkId)> = self.links.peers().map(|(peer, link)| (*peer, *link)).collect();
         for (peer, link) in linked {

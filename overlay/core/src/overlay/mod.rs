@@ -69,8 +69,8 @@ use crate::counters::Counters;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    ANCHORS, ANCHORS_INTERVAL, AWAY, MAP_MAX, NEAR, PATHS_BURST, PATHS_PER_SEC, SWEEP_INTERVAL,
-    UNVERIFIED_DIALS_BURST, UNVERIFIED_DIALS_PER_SEC, WARM,
+    ANCHORS, ANCHORS_INTERVAL, AWAY, MAP_MAX, PATHS_BURST, PATHS_PER_SEC, SWEEP_INTERVAL,
+    UNVERIFIED_DIALS_BURST, UNVERIFIED_DIALS_PER_SEC,
 };
 use crate::map::Map;
 use crate::network::{Limits, Network};
@@ -99,6 +99,7 @@ use self::rumours::Rumours;
 use self::standby::Standbys;
 use self::survey::Surveys;
 use self::telling::Telling;
+use self::upkeep::Streams;
 use self::walks::WalkRun;
 use self::watch::Watching;
 use self::watchers::Watchers;
@@ -229,18 +230,9 @@ pub struct Overlay {
     anchors_wait: bool,
     /// When upkeep is to run.
     upkeep_at: Option<Instant>,
-    /// Whom a superpeer keeps streams to, as of its last upkeep, and to how many.
-    streams: BTreeSet<PeerId>,
-    /// The same, in the order in which they are opened.
-    wanted: Vec<PeerId>,
-    /// They may be others by now; and when they were opened last, if nothing has been lost since.
-    streams_due: bool,
-    streams_at: Option<Instant>,
-    near: usize,
-    warm: usize,
+    streams: Streams,
     /// Of whom samples are taken at the moment, where they are many, and since when.
-    sampled: Option<Vec<PeerId>>,
-    sampled_at: Instant,
+    sampled: Option<(Vec<PeerId>, Instant)>,
     /// Dials to addresses that nobody has answered at.
     strangers: Budget,
     /// Paths that look-ups may begin.
@@ -308,14 +300,8 @@ impl Overlay {
             anchors_at: now.instant + ANCHORS_INTERVAL,
             anchors_wait: true,
             upkeep_at: None,
-            streams: BTreeSet::new(),
-            wanted: Vec::new(),
-            streams_due: true,
-            streams_at: None,
-            near: NEAR,
-            warm: WARM,
+            streams: Streams::default(),
             sampled: None,
-            sampled_at: now.instant,
             strangers: Budget::full(UNVERIFIED_DIALS_PER_SEC, UNVERIFIED_DIALS_BURST, now.instant),
             paths: Budget::full(PATHS_PER_SEC, PATHS_BURST, now.instant),
             timers: BTreeSet::new(),
@@ -356,7 +342,7 @@ impl Overlay {
     /// For tests and simulations of networks larger than that.
     #[doc(hidden)]
     pub fn keep_streams(&mut self, near: usize, warm: usize) {
-        (self.near, self.warm) = (near, warm);
+        (self.streams.near, self.streams.warm) = (near, warm);
     }
 
     /// Records that are read from now on are taken from this pool if it has them.

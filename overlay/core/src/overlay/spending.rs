@@ -103,8 +103,8 @@ impl Spending {
         }
         self.1 += 1;
         if self.1 > SPENT_MAX {
-            let idle = |(other, account): &(&PeerId, &Box<Account>)| account.links == 0 && *other != peer;
-            let first = self.0.iter().filter(idle).min_by_key(|(_, account)| account.ended);
+            let idle = self.0.iter().filter(|(other, account)| account.links == 0 && *other != peer);
+            let first = idle.min_by_key(|(_, account)| account.ended);
             if let Some(first) = first.map(|(other, _)| *other) {
                 self.0.remove(&first);
                 self.1 -= 1;

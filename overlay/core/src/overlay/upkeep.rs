@@ -25,9 +25,9 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_MAX, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL,
+    DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_MAX, NEAR, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL,
     REDIAL_INTERVAL, REDIAL_QUIC_EACH, REFRESH_INTERVAL, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL,
-    UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM_DIAL_EVERY,
+    UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM, WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
@@ -35,6 +35,35 @@ use crate::network::Scope;
 use crate::record::Record;
 use crate::time::Instant;
 use crate::wire::{Hint, Placed};
+
+/// Whom a superpeer keeps streams to.
+#[derive(Debug)]
+pub(super) struct Streams {
+    /// As of its last choice.
+    pub(super) chosen: BTreeSet<PeerId>,
+    /// The same, in the order in which they are opened.
+    wanted: Vec<PeerId>,
+    /// They may be others by now.
+    pub(super) due: bool,
+    /// When they were opened last, if none has been lost since.
+    pub(super) at: Option<Instant>,
+    /// To how many.
+    pub(super) near: usize,
+    pub(super) warm: usize,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        let (chosen, wanted) = (BTreeSet::new(), Vec::new());
+        Self { chosen, wanted, due: true, at: None, near: NEAR, warm: WARM }
+    }
+}
+
+impl Streams {
+    fn end(&mut self) {
+        *self = Self { near: self.near, warm: self.warm, ..Self::default() };
+    }
+}
 
 impl Overlay {
     /// Takes the role on; the same one again renews the certificate.
@@ -79,7 +108,7 @@ impl Overlay {
             self.out.push(Effect::Seen { peer: self.me, seen: Seen::Blind });
             self.map.remove(&self.me);
             self.map.stand_at(None);
-            (self.streams, self.wanted, self.streams_at) = (BTreeSet::new(), Vec::new(), None);
+            self.streams.end();
             self.stop_moving();
             self.end_balancing();
             self.act_as(role);
@@ -203,12 +232,12 @@ impl Overlay {
 
     /// A superpeer has come to be known at a place: upkeep looks whether we want a stream to it, if we can want one.
     pub(super) fn stream_to(&mut self, place: &Key) {
-        let full = self.streams.len() >= self.near + self.warm;
-        let near = |own: &Key| self.map.is_among(place, own, self.near + 1);
+        let full = self.streams.chosen.len() >= self.streams.near + self.streams.warm;
+        let near = |own: &Key| self.map.is_among(place, own, self.streams.near + 1);
         if !full || self.map.place(&self.me).is_some_and(near) {
-            self.streams_due = true;
+            self.streams.due = true;
             // To choose among many takes a walk over all of them.
-            let few = self.map.len() <= self.near + self.warm;
+            let few = self.map.len() <= self.streams.near + self.streams.warm;
             self.set_upkeep(if few { Duration::ZERO } else { UPKEEP_PAUSE });
         }
     }
@@ -228,7 +257,7 @@ impl Overlay {
             self.seen(*peer, if cause == Cause::Left { Seen::Left } else { lost });
         }
         self.map.bury(peer, self.now.instant, cause);
-        self.streams_due |= self.streams.contains(peer);
+        self.streams.due |= self.streams.chosen.contains(peer);
         self.works_no_more(*peer);
         // When many fail it is rather we who are cut off, and nobody's business.
         let failed = place.is_some() && cause != Cause::Left;
@@ -324,44 +353,46 @@ impl Overlay {
     /// none: when there may be one more to dial.
     fn open_streams(&mut self, own: &Key) {
         let now = self.now.instant;
-        let since = self.streams_at.map(|at| now.since(at));
-        if !self.streams_due && since.is_some_and(|since| since < WARM_DIAL_EVERY) {
+        let since = self.streams.at.map(|at| now.since(at));
+        if !self.streams.due && since.is_some_and(|since| since < WARM_DIAL_EVERY) {
             return;
         }
-        if core::mem::take(&mut self.streams_due) || self.wanted.len() < self.near + self.warm {
+        if core::mem::take(&mut self.streams.due)
+            || self.streams.wanted.len() < self.streams.near + self.streams.warm
+        {
             let wanted = self.wanted(own);
             let streams: BTreeSet<PeerId> = wanted.iter().copied().collect();
-            let former = core::mem::replace(&mut self.streams, streams);
-            self.wanted = wanted;
-            let dropped = former.difference(&self.streams).filter_map(|peer| self.links.to(peer));
+            let former = core::mem::replace(&mut self.streams.chosen, streams);
+            self.streams.wanted = wanted;
+            let dropped = former.difference(&self.streams.chosen).filter_map(|peer| self.links.to(peer));
             for link in dropped.collect::<Vec<LinkId>>() {
                 self.look_within(link, HELLO_INTERVAL);
             }
         }
-        (self.streams_at, self.more_to_dial) = (Some(now), false);
+        (self.streams.at, self.more_to_dial) = (Some(now), false);
         // As many streams as a superpeer opens others open to it: who opened all would have twice as many.
         let age = now.since(self.surveys.joined).as_secs();
         let ours = |peer: &&PeerId| self.links.dialled(peer) == Some(true) || self.requests.is_dialling(peer);
-        let mut ours = self.wanted.iter().filter(ours).count();
+        let mut ours = self.streams.wanted.iter().filter(ours).count();
         let dialled = usize::try_from(age / WARM_DIAL_EVERY.as_secs()).unwrap_or(usize::MAX);
-        let dialled = (self.warm / 2).saturating_add(dialled);
-        let wanted = core::mem::take(&mut self.wanted);
+        let dialled = (self.streams.warm / 2).saturating_add(dialled);
+        let wanted = core::mem::take(&mut self.streams.wanted);
         for (place, peer) in wanted.iter().enumerate() {
             if self.links.to(peer).is_some() || self.requests.is_dialling(peer) {
                 continue;
             }
-            if place >= self.near && ours >= self.near + dialled {
+            if place >= self.streams.near && ours >= self.streams.near + dialled {
                 break;
             }
             ours += 1;
             let stranger = !self.map.contact(peer).is_some_and(|contact| contact.verified());
             if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_strangers()) {
-                (self.more_to_dial, self.streams_at) = (true, None);
+                (self.more_to_dial, self.streams.at) = (true, None);
                 break;
             }
             self.dial(*peer);
         }
-        self.wanted = wanted;
+        self.streams.wanted = wanted;
     }
 
     /// A child that counts on more superpeers than answer dials some that it has no link to: those that
@@ -423,15 +454,15 @@ impl Overlay {
     /// last bits of the distance, which differ from peer to peer, so that not all choose the same.
     fn wanted(&self, own: &Key) -> Vec<PeerId> {
         let (k, all) = (self.network.parameters.k, self.map.len());
-        let near = self.map.closest(own, self.near + 1).into_iter().map(Contact::peer);
+        let near = self.map.closest(own, self.streams.near + 1).into_iter().map(Contact::peer);
         let mut wanted: Vec<PeerId> = near.filter(|peer| *peer != self.me).collect();
         let mut chosen: BTreeSet<PeerId> = wanted.iter().copied().collect();
         let (mut caps, mut inbound) = (Caps::new(self.network.scope), 0);
-        let inbound_max = self.warm - OUTBOUND_SLOTS.min(self.warm / 2);
+        let inbound_max = self.streams.warm - OUTBOUND_SLOTS.min(self.streams.warm / 2);
         let linked = self.linked_ranks();
         let mut buckets: Vec<(usize, Vec<Ranked<'_>>)> = Vec::new();
         for (_, contacts) in self.map.buckets(own) {
-            let share = (contacts.len() * self.warm / all.max(1)).max(k);
+            let share = (contacts.len() * self.streams.warm / all.max(1)).max(k);
             let rank = |contact: &Contact| {
                 let found = linked.binary_search_by(|(place, _)| contact.cmp_place(place).reverse());
                 found.map_or((true, true), |index| linked[index].1)
@@ -448,7 +479,7 @@ impl Overlay {
         }
         for whole in [false, true] {
             for (share, ranked) in &mut buckets {
-                if chosen.len() >= self.near + self.warm {
+                if chosen.len() >= self.streams.near + self.streams.warm {
                     break;
                 }
                 if whole && *share < ranked.len() {
@@ -457,7 +488,8 @@ impl Overlay {
                 let share = if whole { usize::MAX } else { *share };
                 for (rank, _, contact) in ranked.iter().take(share) {
                     let theirs = !rank.1;
-                    let full = chosen.len() >= self.near + self.warm || (theirs && inbound >= inbound_max);
+                    let full = chosen.len() >= self.streams.near + self.streams.warm
+                        || (theirs && inbound >= inbound_max);
                     if full || chosen.contains(&contact.peer()) || !caps.admit(&contact.hint().addresses) {
                         continue;
                     }
@@ -474,7 +506,7 @@ impl Overlay {
     fn linked_ranks(&self) -> Vec<(Key, (bool, bool))> {
         let linked = self.links.peers().filter_map(|(peer, link)| {
             let inbound = !self.links.get(*link)?.dialled;
-            let kept = self.streams.contains(peer);
+            let kept = self.streams.chosen.contains(peer);
             Some((*self.map.place(peer)?, (!kept, !inbound)))
         });
         let mut linked: Vec<_> = linked.collect();

@@ -113,7 +113,7 @@ impl WalkRun {
 impl Overlay {
     pub(super) fn start_walk(&mut self, key: Key, goal: Goal, owner: Owner) -> u64 {
         let id = self.number();
-        let width = if owner == Owner::Refresh { self.near } else { self.replicas() };
+        let width = if owner == Owner::Refresh { self.streams.near } else { self.replicas() };
         // As long as we take our range over, who held it before us is asked in our place.
         let width = width + usize::from(goal == Goal::Value && self.is_syncing());
         let compares = matches!(owner, Owner::Resolve(_, way) if way & FLAG_CROSS_CHECK != 0);
