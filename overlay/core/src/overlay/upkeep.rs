@@ -1,7 +1,7 @@
 //! A superpeer's upkeep: knowing the others, and streams to those it should have.
 //!
-//! Streams are kept to the [`NEAR`](crate::limits::NEAR) closest and to
-//! [`WARM`](crate::limits::WARM) others; once a minute a look-up of our own place finds new neighbours.
+//! Streams are kept to the [`NEAR`] closest and to
+//! [`WARM`] others; once a minute a look-up of our own place finds new neighbours.
 //! The warm ones are spread over the key space by giving each bucket its share, and over address groups
 //! by caps; who is linked already stays, so a newcomer drives nobody out. Some of them only we choose
 //! ([`OUTBOUND_SLOTS`]), so that those who come to us can't be all whom we hear.
