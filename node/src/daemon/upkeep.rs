@@ -39,7 +39,7 @@ const SUPERPEERS_ENOUGH: usize = 8;
 const HOST_CACHE_FIRST: Duration = Duration::from_secs(1);
 
 /// By then the login server has been asked by who is still there, however well its host cache has done: it may lead to
-/// one another's friends only. A guess.
+/// one another's friends only. So long again after a try that failed. A guess.
 const SEEDS_LATEST: Duration = Duration::from_secs(300);
 
 /// Registrations in flight at the start. A guess.
@@ -65,24 +65,30 @@ pub(super) async fn history(daemon: Arc<Daemon>) {
 /// Fetches seeds now, or later if the host cache does without; and again while nobody is attached to or few superpeers
 /// are known: who knows few when the login server goes down would be alone.
 pub(super) async fn seeds(daemon: Arc<Daemon>) {
-    let (started, mut fetched, mut pause) = (Instant::now(), false, SEEDS_RETRY);
+    // When to ask though there is enough; never, once the login server has been heard.
+    let mut due = Some(Instant::now() + jittered(SEEDS_LATEST));
+    let mut pause = SEEDS_RETRY;
     if daemon.overlay_status().await.is_ok_and(|status| status.superpeers >= SUPERPEERS_ENOUGH) {
         tokio::time::sleep(HOST_CACHE_FIRST).await;
     }
     loop {
-        while has_enough(&daemon).await && (fetched || started.elapsed() < SEEDS_LATEST) {
+        while has_enough(&daemon).await && due.is_none_or(|due| Instant::now() < due) {
             pause = SEEDS_RETRY;
             tokio::time::sleep(LOOK).await;
         }
         match fetch(&daemon).await {
             Ok(count) => {
                 tracing::debug!(count, "seeds fetched");
-                fetched = true;
+                due = None;
             }
-            Err(problem) if pause == SEEDS_RETRY => {
-                tracing::info!(%problem, "no seeds; the host cache has to do");
+            Err(problem) => {
+                if pause == SEEDS_RETRY {
+                    tracing::info!(%problem, "no seeds; the host cache has to do");
+                } else {
+                    tracing::debug!(%problem, "no seeds");
+                }
+                due = due.map(|_| Instant::now() + jittered(SEEDS_LATEST));
             }
-            Err(problem) => tracing::debug!(%problem, "no seeds"),
         }
         tokio::time::sleep(jittered(pause)).await;
         pause = (pause * 2).min(SEEDS_RETRY_MAX);

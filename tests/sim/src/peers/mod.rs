@@ -102,8 +102,8 @@ pub(crate) struct Peer {
     pub(crate) started: Micros,
     /// This session began afresh, not in the middle as those at the beginning of a run.
     pub(crate) fresh: bool,
-    /// The login server has told it seeds since it started.
-    pub(crate) seeded: bool,
+    /// When it asks the login server for seeds though it has enough; never, once that has told it some.
+    pub(crate) seeds_due: Micros,
     /// It has had a parent since it started.
     pub(crate) attached: bool,
     /// The parent that it has now.
@@ -135,7 +135,7 @@ impl Peer {
             position: u32::MAX,
             started: 0,
             fresh: false,
-            seeded: false,
+            seeds_due: 0,
             attached: false,
             parent: NOBODY,
             sent: 0,

@@ -70,7 +70,7 @@ impl World {
         peer.attached = false;
         peer.parent = NOBODY;
         peer.started = self.now;
-        (peer.fresh, peer.seeded) = (false, false);
+        peer.fresh = false;
         let config = Config {
             network,
             node,
@@ -118,6 +118,8 @@ impl World {
         if number != LOGIN {
             let wait = 2 * SEEDS_TRIPS * self.network.one_way(number, LOGIN);
             let first = if self.knows_enough(number) { HOST_CACHE_FIRST } else { 0 };
+            self.peers[number as usize].seeds_due = 0;
+            self.seeds_later(number);
             self.queue.push(self.now + first + wait, Event::Seeds { peer: number, life, pause: SEEDS_RETRY });
         }
         if self.settings.ask_at_start {
@@ -131,9 +133,7 @@ impl World {
         if !self.lives(number, life) {
             return;
         }
-        let peer = &self.peers[number as usize];
-        let may_wait = peer.seeded || self.now < peer.started + SEEDS_LATEST;
-        if may_wait && self.has_enough(number) {
+        if self.now < self.peers[number as usize].seeds_due && self.has_enough(number) {
             // Looks again now and then, as the daemon does.
             let again = Event::Seeds { peer: number, life, pause: SEEDS_RETRY_MAX };
             return self.queue.push(self.now + SEEDS_RETRY_MAX, again);
@@ -144,10 +144,11 @@ impl World {
             if let Some(Reply::Seeds(hints)) = reply {
                 let told: usize = hints.iter().map(|hint| hint.to_bytes().len() + HINT_HEAD).sum();
                 self.charge_login(number, told as u32);
-                self.peers[number as usize].seeded = true;
+                self.peers[number as usize].seeds_due = Micros::MAX;
                 self.tell(number, Command::Seeds(hints), What::Other);
             }
         }
+        self.seeds_later(number);
         let wait = pause / 2 + self.chance.login.below(pause);
         let pause = (2 * pause).min(SEEDS_RETRY_MAX);
         self.queue.push(self.now + wait, Event::Seeds { peer: number, life, pause });
@@ -163,6 +164,15 @@ impl World {
         for (peer, payload) in [(number, LOGIN_QUESTION), (LOGIN, answer)] {
             let bytes = dial + negotiated + carriage.packed(Transport::Quic, payload);
             self.charge_beside(peer, Beside::Login, bytes);
+        }
+    }
+
+    /// Unless the login server has told it seeds.
+    fn seeds_later(&mut self, number: u32) {
+        let wait = SEEDS_LATEST / 2 + self.chance.login.below(SEEDS_LATEST / 2);
+        let due = &mut self.peers[number as usize].seeds_due;
+        if *due < Micros::MAX {
+            *due = self.now + wait;
         }
     }
 
