@@ -107,7 +107,7 @@ pub enum Parallelism {
 /// How often a quiet link carries a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hellos {
-    /// Every 10 s at first, every 40 s when it is old.
+    /// Every 10 s at first, between a parent and its child every two minutes when it is old.
     #[default]
     Stretching,
     /// Every 10 s.

@@ -272,6 +272,10 @@ pub const GOSSIP_BYTES_PER_SEC: u64 = 200;
 /// Bytes of news at once after a quiet time. *Guess*: half a minute's.
 pub const GOSSIP_BURST_BYTES: u64 = 6_000;
 
+/// A dial's second transport begins so much later than its first. *Guess*: above three of nearly all round trips, and a
+/// look-up waits for three seconds.
+pub const DIAL_STAGGER: Duration = Duration::from_secs(1);
+
 /// Who looks for a name that may be absent asks as many storers as have to deny it, and so many more: one of them may be
 /// slow. *Guess*.
 pub const ASKED_BEYOND: usize = 1;
@@ -284,9 +288,6 @@ pub const SAMPLED_FOR: Duration = Duration::from_secs(1);
 
 /// What there is to tell waits so long for more. *Guess*.
 pub const TELL_AFTER: Duration = Duration::from_millis(100);
-
-/// So many neighbours are looked at for one that has to be told something. *Guess*.
-pub const TELL_TRIES: usize = 32;
 
 /// Candidates in one walk. *Guess*: three times k.
 pub const CANDIDATES_MAX: usize = 60;
@@ -353,7 +354,7 @@ pub const HELLO_YIELD: Duration = Duration::from_secs(1);
 pub const INTRODUCE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// A hello tells a child the same others again after this, and a superpeer our own hint: it may have given us up.
-/// *Guess*: the life of an attachment.
+/// *Guess*: seldom enough to cost nothing.
 pub const INTRODUCE_AGAIN: Duration = Duration::from_secs(2_400);
 
 /// Silence after which a link is dead, on a young link. *Specification* (DESIGN §4).

@@ -13,7 +13,7 @@
 //! range over, as after a newcomer's start or when its machine stood still: it will answer soon.
 //! Only the `width` closest candidates count and are asked; an answer may name closer ones. The walk
 //! starts narrow (one request, hedged, or α), goes on with α after the first denial, and asks as many as it needs once
-//! α have answered. For each that is silent one more is asked at once: of many that died together the last one may be the
+//! α have answered. As many are asked at once as are silent, if that is more: of many that died together the last one may be the
 //! one to answer. A candidate that can't be reached is dead and is left out, the next
 //! closest takes its place; one that is silent stays, and counts as no denial. In place of one that is unready the
 //! next closest is asked as well.

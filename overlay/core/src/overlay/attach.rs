@@ -395,10 +395,8 @@ impl Overlay {
 
     pub(super) fn attached(&mut self, peer: PeerId) {
         let renewed = self.attaching.is_parent(&peer);
-        self.attaching.parent = Some(peer);
-        if let Some(link) = self.links.to(&peer) {
-            self.look_within(link, crate::limits::HELLO_INTERVAL);
-        }
+        let former = self.attaching.parent.replace(peer);
+        former.into_iter().chain([peer]).for_each(|peer| self.not_needed(&peer));
         (self.attaching.failures, self.attaching.moves_on) = (0, false);
         if !renewed {
             (self.attaching.faults, self.attaching.since) = (0, self.now.instant);

@@ -429,6 +429,7 @@ impl Overlay {
         if let Some(child) = self.children.children.get(peer) {
             self.cancel(child.until, Timer::Child(*peer));
             self.children.remove(peer);
+            self.not_needed(peer);
             self.seen(*peer, Seen::Lost { kin: Kin::Child, heard });
         }
     }
@@ -448,6 +449,7 @@ impl Overlay {
         let now = self.now.instant;
         if self.children.children.get(peer).is_some_and(|child| child.until <= now) {
             self.children.remove(peer);
+            self.not_needed(peer);
             let heard = self.links.heard(peer).unwrap_or(now);
             self.seen(*peer, Seen::Lost { kin: Kin::Child, heard });
         }

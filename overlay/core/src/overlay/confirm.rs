@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  parent: absent ─▶ a standby, the next if it fails or takes long: absent too ─▶ absent
-//!                        │ found ─▶ that counts          all silent or unsure ─▶ unknown
+//!                        │ found ─▶ that counts          all silent or unsure, also
+//!                        │                                those found since ─▶ unknown
 //!  registered, 1–3 s later, and every 5 to 20 minutes: a standby has the own record ─▶ fine
 //!                        └ it has an older one or none ─▶ publish again
 //! ```
@@ -92,8 +93,10 @@ impl Overlay {
         if few && stood_by && !core::mem::replace(&mut claim.sought_again, true) {
             if self.standbys.len() == 0 {
                 claim.tried.clear();
+                self.seek_standbys_again();
+            } else {
+                self.standbys_due();
             }
-            self.seek_standbys_again();
         }
         if self.standbys.are_sought() {
             return;
@@ -104,6 +107,11 @@ impl Overlay {
         }
         self.counters.absences_unconfirmed += 1;
         self.fail_or_own(id, Failure::Timeout { answered: 0, asked: claim.tried.len() });
+    }
+
+    /// The local look-up has its answer.
+    pub(super) fn claim_no_more(&mut self, id: u64) {
+        self.confirming.claims.remove(&id);
     }
 
     /// A standby has been found, or not.

@@ -177,6 +177,11 @@ impl Gossip {
         self.suspects.waiting.retain(|(known, _)| known != peer);
     }
 
+    /// A superpeer that was to hear that it is suspected has no link any more.
+    pub(super) fn accused_no_more(&mut self, peer: &PeerId) {
+        self.accused.remove(peer);
+    }
+
     /// Somebody suspects a superpeer that we have a link to.
     pub(super) fn accuse(&mut self, peer: PeerId) {
         if self.accused.len() < RUMOURS_MAX {

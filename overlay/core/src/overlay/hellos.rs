@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  quiet for an interval ──Hello──▶ answered by a hello: heard, measured
-//!                             └── not: again every 5 s ── 15 s ──▶ ended
+//!                             └── not: again every 5 s where we keep the link up ── 15 s ──▶ ended
 //!  unheard for the dead time ─────────────────────────────────────▶ ended
 //! ```
 //! A young link is more likely to end than an old one, so the interval grows with its age: from ten seconds to two
@@ -123,6 +123,13 @@ impl Overlay {
         self.timers.insert((at, Timer::Link(id)));
     }
 
+    /// A peer's link has lost a reason to be.
+    pub(super) fn not_needed(&mut self, peer: &PeerId) {
+        if let Some(link) = self.links.to(peer) {
+            self.look_within(link, HELLO_INTERVAL);
+        }
+    }
+
     /// Greets, says hello, gives up or closes, as the silence asks for.
     ///
     /// Comes again when one of these can be due. What makes it due earlier brings it forward: a hello that waits for
@@ -169,7 +176,9 @@ impl Overlay {
     pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
         let hello = self.hello(id);
         if self.links.to(&peer) == Some(id) {
-            let (asks, now) = (self.hellos != Hellos::Classic, self.now.instant);
+            // One that can't be sent leaves nothing without an answer.
+            let asks = self.hellos != Hellos::Classic && !self.requests.is_crowded();
+            let now = self.now.instant;
             if let Some(link) = self.links.get_mut(id).filter(|_| asks) {
                 link.asks(now);
                 self.look_within(id, UNANSWERED_AGAIN);

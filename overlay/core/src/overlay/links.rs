@@ -12,7 +12,6 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ops::Bound;
 use core::time::Duration;
 
 use super::hellos::Said;
@@ -124,12 +123,6 @@ impl Links {
 
     pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
         self.links.get_mut(&link).map(|link| &mut **link)
-    }
-
-    /// The first of those after a peer, by who they are.
-    pub(super) fn after(&self, peer: &PeerId) -> Option<(PeerId, LinkId)> {
-        let others = self.chosen.range((Bound::Excluded(*peer), Bound::Unbounded));
-        others.map(|(peer, chosen)| (*peer, chosen.link)).next()
     }
 
     /// The peers that have a link that is up.
@@ -355,7 +348,7 @@ impl Overlay {
         let mut dialled_at = Vec::new();
         if dialled {
             dialled_at = self.requests.take_dialled_at(&peer);
-            self.requests.ways.answered(&peer);
+            self.requests.ways.answered(&peer, now);
             self.dial_over(&peer);
             if self.dialled_back(id, &peer, &dialled_at) {
                 return;
@@ -483,9 +476,9 @@ impl Overlay {
         if self.links.network_age(id) > Some(self.network_age()) {
             self.hear_vouchers();
         }
+        self.begin_hellos(id);
         self.probe_up(&peer);
         self.attach_if_needed();
-        self.begin_hellos(id);
     }
 
     /// What is left to us of the network while a superpeer is gone; of no interest of one that is not.

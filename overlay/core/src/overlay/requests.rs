@@ -107,6 +107,11 @@ enum Dialled {
 }
 
 impl Requests {
+    /// Whether there is no room for another request.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.pending.len() >= IN_FLIGHT_MAX
+    }
+
     pub(super) fn give_room_back(&mut self) {
         self.pending.give_back();
         self.dialling.give_back();
@@ -150,7 +155,7 @@ impl Overlay {
         let id = self.number();
         let deadline = self.set_timer(timeout, Timer::Request(peer, id));
         self.count_asked(&message);
-        let crowded = self.requests.pending.len() >= IN_FLIGHT_MAX;
+        let crowded = self.requests.is_crowded();
         let link = if crowded { None } else { self.links.to(&peer) };
         let (sent, late, again, put_off) = (self.now.instant, false, false, 0);
         if let Some(link) = link {
@@ -175,8 +180,10 @@ impl Overlay {
     /// Starts a dial for which nobody waits unless one is under way; whether it has begun. Over TCP first: for a ninth of
     /// the bytes, and when the other side's process ends its host says so.
     pub(super) fn dial(&mut self, peer: PeerId) -> bool {
-        self.dial_by(peer, if self.is_superpeer() { UNHURRIED } else { self.requests.ways.of_child() })
-            == Dialled::Begun
+        self.dial_by(
+            peer,
+            if self.is_superpeer() { UNHURRIED } else { self.requests.ways.of_child(self.now.instant) },
+        ) == Dialled::Begun
     }
 
     /// As [`Self::dial`], of one that is gone, and may be back: over TCP alone, which costs little in vain.
@@ -198,7 +205,10 @@ impl Overlay {
     }
 
     fn try_dial(&mut self, peer: PeerId) -> Dialled {
-        self.dial_by(peer, if self.is_superpeer() { HURRIED } else { self.requests.ways.of_child() })
+        self.dial_by(
+            peer,
+            if self.is_superpeer() { HURRIED } else { self.requests.ways.of_child(self.now.instant) },
+        )
     }
 
     fn dial_by(&mut self, peer: PeerId, transports: &'static [Transport]) -> Dialled {
@@ -218,7 +228,7 @@ impl Overlay {
             self.requests.strangers.insert(peer);
         }
         if !self.is_superpeer() {
-            self.requests.ways.begin(peer, transports);
+            self.requests.ways.begin(peer, transports, self.now.instant);
         }
         self.requests.dialling.insert(peer);
         self.requests.note_dialled_at(peer, &addresses);
@@ -235,7 +245,7 @@ impl Overlay {
     /// A dial has failed. What waited for it goes on without the peer, unless there is a link all the same.
     pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
         self.counters.dials_failed += 1;
-        self.requests.ways.failed(peer);
+        let again = self.requests.ways.failed(peer, end);
         self.requests.take_dialled_at(peer);
         self.contacts.dial_ended(peer);
         if let Some(link) = self.links.to(peer) {
@@ -247,6 +257,12 @@ impl Overlay {
             self.close(link);
             if self.links.to(peer).is_some() {
                 return self.dial_over(peer);
+            }
+        }
+        if again {
+            self.dial_over(peer);
+            if self.dial_by(*peer, UNHURRIED) == Dialled::Begun {
+                return;
             }
         }
         self.unreachable(peer, end);

@@ -464,6 +464,7 @@ impl Overlay {
     fn end_resolve(&mut self, id: u64, reply: Reply) {
         if let Some(local) = self.resolving.local.remove(&id) {
             self.cancel(local.deadline, Timer::Resolve(id));
+            self.claim_no_more(id);
             match local.end {
                 End::Reply(command) => {
                     self.note_lookup(self.now.instant.since(local.since), &reply);

@@ -9,22 +9,18 @@
 
 use alloc::vec::Vec;
 
-use rand_core::Rng;
-
 use super::hellos::is_another;
 use super::links::Link;
 use super::{Overlay, Timer};
 use crate::api::LinkId;
 use crate::key::PeerId;
-use crate::limits::{GOSSIP_PAUSE, HELLO_INTERVAL, TELL_AFTER, TELL_TRIES};
+use crate::limits::{GOSSIP_PAUSE, HELLO_INTERVAL, TELL_AFTER};
 use crate::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Telling {
     /// When to tell somebody something; none if there is nothing to tell.
     at: Option<Instant>,
-    /// The load that all neighbours know, within a step.
-    load: u8,
 }
 
 impl Link {
@@ -56,6 +52,9 @@ impl Overlay {
         let now = self.now.instant;
         for peer in self.gossip.accused() {
             let link = self.links.to(&peer);
+            if link.is_none() {
+                self.gossip.accused_no_more(&peer);
+            }
             if let Some(id) = link.filter(|id| self.links.get(*id).is_some_and(|link| link.may_tell(now))) {
                 self.say_hello(id, peer);
             }
@@ -66,47 +65,29 @@ impl Overlay {
         self.telling.at = Some(self.set_timer(wait, Timer::Tell));
     }
 
-    /// Says hello to somebody for whom there is something, the first after a random place among the neighbours; whether
-    /// there may be one.
+    /// Says hello to somebody for whom there is something, the first after a random one of the neighbours; whether there is
+    /// anybody, also if it has heard a hello just now.
     fn tell_next(&mut self) -> bool {
-        let (now, first) = (self.now.instant, PeerId::from_bytes([0; 32]));
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&self.rng.next_u64().to_be_bytes());
-        let (mut last, mut open) = (PeerId::from_bytes(bytes), self.links.len() > TELL_TRIES);
-        for _ in 0..TELL_TRIES.min(self.links.len()) {
-            let next = self.links.after(&last).or_else(|| self.links.after(&first));
-            let Some((peer, id)) = next else { break };
-            last = peer;
-            let Some(link) = self.links.get(id).filter(|link| link.is_superpeer()) else { continue };
-            let may = link.may_tell(now);
-            if self.gossip.has_for(&peer) {
-                if may {
-                    self.say_hello(id, peer);
-                    return true;
-                }
-                open = true;
-            }
+        let now = self.now.instant;
+        let linked = self.links.peers().filter_map(|(peer, id)| Some((*peer, *id, self.links.get(*id)?)));
+        let lack = linked.filter(|(peer, _, link)| link.is_superpeer() && self.gossip.has_for(peer));
+        let lack: Vec<_> = lack.map(|(peer, id, link)| (peer, id, link.may_tell(now))).collect();
+        let first = self.pick(lack.len());
+        let (before, after) = lack.split_at(first);
+        if let Some((peer, id, _)) = after.iter().chain(before).find(|(_, _, may)| *may) {
+            self.say_hello(*id, *peer);
         }
-        open
+        !lack.is_empty()
     }
 
     /// Those that think that we have far more or fewer children than we have hear how many it is.
     pub(super) fn tell_load(&mut self) {
         let (now, load) = (self.now.instant, self.load());
-        if load == self.telling.load {
-            return;
-        }
         let linked = self.links.peers().filter_map(|(peer, id)| Some((*peer, *id, self.links.get(*id)?)));
-        let astray = linked.filter(|(_, _, link)| is_another(link.said.load, load));
-        let astray = astray.filter(|(_, _, link)| link.is_superpeer());
-        let (open, waits): (Vec<_>, Vec<_>) = astray.partition(|(_, _, link)| link.may_tell(now));
-        let all = waits.is_empty();
-        let open: Vec<(PeerId, LinkId)> = open.into_iter().map(|(peer, id, _)| (peer, id)).collect();
-        for (peer, id) in open {
+        let astray = linked.filter(|(_, _, link)| is_another(link.said.load, load) && link.may_tell(now));
+        let astray: Vec<(PeerId, LinkId)> = astray.map(|(peer, id, _)| (peer, id)).collect();
+        for (peer, id) in astray {
             self.say_hello(id, peer);
-        }
-        if all {
-            self.telling.load = load;
         }
     }
 }

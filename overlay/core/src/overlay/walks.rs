@@ -226,7 +226,7 @@ impl Overlay {
             false if denied => run.walk.be_thorough(),
             false => run.walk.verdict(),
         };
-        if verdict == Verdict::Unknown || verdict == Verdict::Running && run.walk.is_stuck() {
+        if verdict == Verdict::Unknown || verdict == Verdict::Running && !denied && run.walk.is_stuck() {
             run = self.go_on_elsewhere(id, run)?;
         }
         if verdict == Verdict::Running {
@@ -424,7 +424,12 @@ impl Overlay {
         if run.over {
             return self.mend(run);
         }
-        let verdict = if run.walk.goal == Goal::Nodes { Verdict::Settled } else { Verdict::Unknown };
+        let verdict = match run.walk.goal {
+            Goal::Nodes => Verdict::Settled,
+            // By now we may perhaps say so.
+            Goal::Value if run.walk.is_denied() => Verdict::Absent,
+            Goal::Value => Verdict::Unknown,
+        };
         let bundle = || self.agreed(&run).or_else(|| self.all_given(&run));
         match run.compares().then(bundle).flatten() {
             Some(bundle) => self.end_with(id, run, bundle, None),

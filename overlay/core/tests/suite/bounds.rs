@@ -279,11 +279,11 @@ fn one_that_comes_and_goes_is_not_repaired_each_time() {
 fn hellos_grow_rare_with_age_and_both_sides_know_when_a_link_is_dead() {
     // At most so long after the last hello: its answer is asked for, and waited for. Classic waits for three intervals
     // that it was told.
-    for (parents, childs, fewest, (least, most), (living, dead)) in [
-        (Hellos::Stretching, Hellos::Stretching, 25, (4, 8), (14, 137)),
-        (Hellos::Stretching, Hellos::Classic, 50, (50, 70), (14, 41)),
-        (Hellos::Classic, Hellos::Stretching, 50, (50, 70), (35, 361)),
-        (Hellos::Classic, Hellos::Classic, 50, (50, 70), (25, 41)),
+    for (parents, childs, fewest, (least, most), (living, dead), least_asked) in [
+        (Hellos::Stretching, Hellos::Stretching, 25, (4, 8), (14, 137), 3),
+        (Hellos::Stretching, Hellos::Classic, 50, (50, 70), (14, 41), 0),
+        (Hellos::Classic, Hellos::Stretching, 50, (50, 70), (35, 361), 3),
+        (Hellos::Classic, Hellos::Classic, 50, (50, 70), (25, 41), 3),
     ] {
         let mut world = World::new(6, 1, Parallelism::Hedged);
         world.hellos = parents;
@@ -307,9 +307,13 @@ fn hellos_grow_rare_with_age_and_both_sides_know_when_a_link_is_dead() {
         let old = hellos(&world) - begin;
         assert!(old >= least && old <= most, "{old} after an hour: {parents:?}, {childs:?}");
         world.freeze(1);
+        let asked = |world: &World| world.overlay(0).counters().asked.hello;
+        let begin = asked(&world);
         world.run_for(seconds(living));
         assert_eq!(world.overlay(0).counters().children, 1, "{parents:?}, {childs:?}");
         world.run_for(seconds(dead - living));
+        let again = asked(&world) - begin;
+        assert!(again >= least_asked, "{again} hellos in vain: {parents:?}, {childs:?}");
         assert_eq!(world.overlay(0).counters().children, 0, "{parents:?}, {childs:?}");
     }
 }

@@ -533,8 +533,8 @@ fn an_older_record_is_answered_with_the_newer_one_unless_it_is_forged() {
         let named = |record: &Record| Item::of(&record.header().key, &record.digest());
         // It misses the update, whoever else tells it.
         world.tamper = Some(Box::new(move |_, to, frame| {
-            let is_put = matches!(frame.message, Message::Put(_));
-            (!is_put || to != liar).then_some(frame)
+            let gives = matches!(frame.message, Message::Put(_) | Message::Pulled(_));
+            (!gives || to != liar).then_some(frame)
         }));
         let mut held = world.authority.held_again("alice", serial, DEVICE_LIFE);
         held.display = String::from("Alice again");
@@ -550,6 +550,9 @@ fn an_older_record_is_answered_with_the_newer_one_unless_it_is_forged() {
                     count.set(count.get() + usize::from(from == other));
                     return None;
                 }
+                // Nor does it find the newer one by itself.
+                Message::Pulled(_) if to == liar => return None,
+                Message::Offer(_) if from == liar => return None,
                 Message::Digests(digests) if from == liar && forged => {
                     let items = digests.items.0.iter_mut().filter(|item| **item == named(&older));
                     items.for_each(|item| *item = named(&fake));
