@@ -1,12 +1,13 @@
-//! What was there before a run began: records of those who are away.
+//! What was there before a run began: records of those who are away, and whom they knew.
 //!
 //! A network that has stood for long holds the record of everybody who was there within its life, signed in the
 //! holder's last session and acknowledged then. So the superpeers that are closest when the network has come
 //! together are told them all, over a link of their own, as by a put; the holder's disk knows which number it used. A
-//! record that has ended by then, or whose certificate has, is nowhere.
+//! record that has ended by then, or whose certificate has, is nowhere. Who comes back without the login server's help
+//! comes by its host cache, in which are superpeers of then: as likely away by now as any.
 //!
-//! *Simplified*: superpeers that are away hold nothing, host caches of who is away are empty, and whose last session
-//! was too short to register is taken for registered. *Not here*: how long they are away (`churn`).
+//! *Simplified*: superpeers that are away hold nothing, and whose last session was too short to register is taken for
+//! registered. *Not here*: how long they are away (`churn`).
 
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::Key;
 use callbook_overlay::limits::{DEVICE_LIFE_MAX, RESIGN_INTERVAL};
 use callbook_overlay::record::{DeviceDraft, DevicePayload, Record, sign_device};
-use callbook_overlay::wire::{Frame, Message, Open, PROTOCOL, Put};
+use callbook_overlay::wire::{Frame, Hint, Message, Open, PROTOCOL, Put};
 
 use super::World;
-use crate::peers::{Kind, Past, multiaddr};
+use crate::peers::{Kind, Past, address, multiaddr};
 use crate::time::{Micros, SECOND, START_UNIX};
 
 /// The link that tells of the past; no other has its number.
@@ -27,16 +28,23 @@ const PAST: LinkId = LinkId(u64::MAX);
 /// The number of a record that was signed before the run.
 const FIRST: u64 = 1;
 
+/// Superpeers in the host cache of who is away. *Guess*: as few as the largest runs leave anybody
+/// ([`Settings::host_cache`](super::Settings::host_cache)).
+const ACQUAINTANCES: usize = 16;
+
 impl World {
     /// Superpeers that run are told the records of those who are away.
     pub fn remember_the_absent(&mut self) {
         let storers = self.places();
         let everybody: Vec<u32> = storers.iter().map(|(_, peer)| *peer).collect();
         everybody.iter().for_each(|peer| self.open_past(*peer));
+        let is_superpeer = |peer: &u32| self.peers[*peer as usize].certificate.is_some();
+        let superpeers: Vec<u32> = (0..self.len()).filter(is_superpeer).collect();
         for number in 0..self.len() {
             // Who has come meanwhile has registered again, or is about to.
             let peer = &self.peers[number as usize];
             let Some(past) = peer.past.filter(|_| peer.life == 0) else { continue };
+            self.acquaint(number, &superpeers);
             if let Some(record) = self.record_of(number, past) {
                 self.remember(number, &record, &storers);
                 self.remembered += 1;
@@ -112,6 +120,22 @@ impl World {
         let record = sign_device(draft, &self.authority.network, &*held.device).ok()?;
         let now = START_UNIX + self.now / SECOND;
         (record.header().not_after.as_secs() > now).then_some(record)
+    }
+
+    /// A peer knows some superpeers, which are there or away.
+    fn acquaint(&mut self, number: u32, superpeers: &[u32]) {
+        let drawn: Vec<u32> = (0..ACQUAINTANCES.min(superpeers.len()))
+            .map(|_| superpeers[self.chance.past.index(superpeers.len())])
+            .filter(|peer| *peer != number)
+            .collect();
+        let hint = |peer: &u32| {
+            let certificate = (**self.peers[*peer as usize].certificate.as_ref()?).clone();
+            let hint = Hint { certificate, addresses: vec![address(*peer)] };
+            Some(Write::Contact { peer: hint.peer(), bytes: hint.to_bytes() })
+        };
+        let writes = drawn.iter().filter_map(hint).collect();
+        let (now, habits) = (self.now, self.habits());
+        self.peers[number as usize].disk.get_or_insert_default().write(now, writes, true, &habits);
     }
 
     /// Its storers have a record, and its holder has used its number.
