@@ -272,13 +272,9 @@ pub const GOSSIP_BYTES_PER_SEC: u64 = 200;
 /// Bytes of news at once after a quiet time. *Guess*: half a minute's.
 pub const GOSSIP_BURST_BYTES: u64 = 6_000;
 
-/// A dial's second transport begins so much later than its first. *Guess*: above three of nearly all round trips, and a
-/// look-up waits for three seconds.
-pub const DIAL_STAGGER: Duration = Duration::from_secs(1);
-
-/// Who looks for a name that may be absent asks as many storers as have to deny it, and so many more: one of them may be
-/// slow. *Guess*.
-pub const ASKED_BEYOND: usize = 1;
+/// Who looks for a name that may be absent asks as many storers as have to deny it, and so many more: some of them may be
+/// slow. *Measured*: with one more row L misses its bar.
+pub const ASKED_BEYOND: usize = 3;
 
 /// Where more superpeers are known samples are drawn from the same ones for [`SAMPLED_FOR`]. *Guess*.
 pub const SAMPLED_FROM: usize = 256;

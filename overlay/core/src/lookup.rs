@@ -87,6 +87,8 @@ pub(crate) struct Walk {
     left_out: Vec<PeerId>,
     /// All of the closest are heard before it ends as absent.
     thorough: bool,
+    /// How many more are asked than have to deny.
+    beyond: usize,
     /// Requests that went out.
     pub(crate) requests: u64,
 }
@@ -95,8 +97,20 @@ impl Walk {
     pub(crate) fn new(key: Key, goal: Goal, width: usize, alpha: usize, parallelism: Parallelism) -> Self {
         let (candidates, left_out) = (Vec::with_capacity(width.min(CANDIDATES_MAX)), Vec::new());
         let spared = spared(width);
-        let thorough = false;
-        Self { key, goal, width, spared, alpha, parallelism, candidates, left_out, thorough, requests: 0 }
+        let (thorough, beyond) = (false, ASKED_BEYOND);
+        Self {
+            key,
+            goal,
+            width,
+            spared,
+            alpha,
+            parallelism,
+            candidates,
+            left_out,
+            thorough,
+            beyond,
+            requests: 0,
+        }
     }
 
     /// Adds a candidate found after `depth` requests in sequence.
@@ -237,6 +251,15 @@ impl Walk {
         self.goal == Goal::Value && !found && denials * 3 > storers * 2
     }
 
+    /// Some of those that were asked are slow: if α have denied, all that are left are asked. Whether that is so.
+    pub(crate) fn hurries(&mut self) -> bool {
+        let denied = self.count(State::Denied) >= self.alpha && self.goal == Goal::Value;
+        if denied {
+            self.beyond = self.width;
+        }
+        denied
+    }
+
     /// As many deny as have to, and that is not enough to believe it: the others are heard too, and those that are not
     /// ready waited for.
     pub(crate) fn be_thorough(&mut self) -> Verdict {
@@ -336,10 +359,10 @@ impl Walk {
         limit.max(self.count(State::Late) + self.count(State::Failed))
     }
 
-    /// How many have to be asked so that those that deny are enough, if one of them is slow.
+    /// How many have to be asked so that those that deny are enough, if some of them are slow; or more, once that is so.
     fn missing(&self) -> usize {
         let (denials, storers) = self.tally();
-        let wanted = if self.thorough { storers } else { storers * 2 / 3 + 1 + ASKED_BEYOND };
+        let wanted = if self.thorough { storers } else { (storers * 2 / 3 + 1).saturating_add(self.beyond) };
         wanted.saturating_sub(denials).max(self.alpha)
     }
 
@@ -464,23 +487,29 @@ mod tests {
 
     #[test]
     fn a_hedged_walk_asks_one_first_then_alpha_then_as_many_as_have_to_deny() {
-        // Of ten storers seven have to deny, and one more is asked; in place of one that fails another.
-        let mut walk = walk(Goal::Value, 10, 10);
+        // Of twenty storers fourteen have to deny, and three more are asked; in place of one that fails another; all when one
+        // is slow.
+        let mut walk = walk(Goal::Value, 20, 20);
         let ask = |walk: &mut Walk| {
             let due = walk.due(0, |_, _| 0);
             due.iter().for_each(|peer| walk.asked(peer));
             due.len()
         };
         assert_eq!(ask(&mut walk), 1);
+        assert!(!walk.hurries());
         walk.denied(&peer(1));
         assert_eq!(ask(&mut walk), 3);
         walk.denied(&peer(2));
         walk.denied(&peer(3));
-        assert_eq!((ask(&mut walk), walk.in_flight()), (4, 5));
+        assert_eq!((ask(&mut walk), walk.in_flight()), (13, 14));
         walk.failed(&peer(4));
-        assert_eq!((ask(&mut walk), walk.in_flight()), (1, 5));
-        (5..9).for_each(|number| assert!(walk.denied(&peer(number)) > 0));
-        assert_eq!((ask(&mut walk), walk.verdict()), (1, Verdict::Absent));
+        assert_eq!((ask(&mut walk), walk.in_flight()), (1, 14));
+        assert!(walk.hurries());
+        assert_eq!((ask(&mut walk), walk.in_flight()), (2, 16));
+        (5..15).for_each(|number| assert!(walk.denied(&peer(number)) > 0));
+        assert_eq!(walk.verdict(), Verdict::Running);
+        walk.denied(&peer(15));
+        assert_eq!(walk.verdict(), Verdict::Absent);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callbook_net::limits::LINGER;
-use callbook_overlay::limits::{DIAL_STAGGER, LEAVE_WITHIN};
+use callbook_overlay::limits::LEAVE_WITHIN;
 
 /// Local requests that wait for the driver; who asks more waits.
 ///
@@ -45,7 +45,9 @@ pub(crate) const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a transport has to answer before the next one is tried beside it.
-pub(crate) const STAGGER: Duration = DIAL_STAGGER;
+///
+/// Guess: a look-up waits for three seconds.
+pub(crate) const STAGGER: Duration = Duration::from_secs(1);
 
 /// A connection without a link is closed when it was not used for so long.
 ///

@@ -92,10 +92,6 @@ pub const DOUBLINGS_MAX: u32 = 10;
 /// Candidates none of which is up after this are passed over. *Guess*.
 pub const PROBE_GIVE_UP: Duration = Duration::from_secs(2);
 
-/// A child's dials over TCP alone that may fail in a row before it tries QUIC beside it. *Guess*: as many as [`PROBES`],
-/// which begin together.
-pub const TCP_IN_VAIN: u8 = 3;
-
 /// Standbys of a child. *Specification* (DESIGN §5).
 pub const STANDBYS: usize = 2;
 

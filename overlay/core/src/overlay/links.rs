@@ -348,7 +348,6 @@ impl Overlay {
         let mut dialled_at = Vec::new();
         if dialled {
             dialled_at = self.requests.take_dialled_at(&peer);
-            self.requests.ways.answered(&peer, now);
             self.dial_over(&peer);
             if self.dialled_back(id, &peer, &dialled_at) {
                 return;

@@ -51,7 +51,6 @@ mod upkeep;
 mod walks;
 mod watch;
 mod watchers;
-mod ways;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -411,7 +411,9 @@ impl Overlay {
     pub(super) fn hedge(&mut self, id: u64) {
         if let Some(mut run) = self.walks.remove(&id) {
             run.hedge = None;
-            if run.extra + 1 < self.network.parameters.alpha {
+            if run.walk.hurries() {
+                self.counters.hedges += 1;
+            } else if run.extra + 1 < self.network.parameters.alpha {
                 run.extra += 1;
                 self.counters.hedges += 1;
             }
