@@ -34,6 +34,8 @@ pub(super) struct Own {
     pub(super) told: bool,
     /// It has had a link with us since we started.
     pub(super) met: bool,
+    /// Our disk knew it, and nobody has named it since.
+    pub(super) restored: bool,
     /// It was gone, and is back by its own word: it has not connected since.
     pub(super) back: bool,
     /// When something came from it last, and when its link ended, if it has none any more.
@@ -83,6 +85,11 @@ impl Contact {
         self.own.as_ref().is_some_and(|own| own.met)
     }
 
+    /// We know it from our disk alone: it may be long gone.
+    pub(crate) fn is_of_the_past(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.restored && !own.met && !own.verified)
+    }
+
     pub(super) fn heard(&self) -> Option<(Instant, Instant)> {
         self.own.as_ref()?.heard
     }
@@ -90,6 +97,13 @@ impl Contact {
     /// Whether it was back by its own word; from now on it is by more than that.
     pub(super) fn take_back(&mut self) -> bool {
         self.own.as_mut().is_some_and(|own| core::mem::take(&mut own.back))
+    }
+
+    /// Somebody names it.
+    pub(super) fn take_named(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.restored = false;
+        }
     }
 
     pub(super) fn own_mut(&mut self) -> &mut Own {

@@ -146,6 +146,7 @@ impl Map {
             }
         }
         if let Some(known) = self.contact_mut(&peer) {
+            known.take_named();
             if known.id() == id {
                 if hint.certificate.not_after > known.hint().certificate.not_after {
                     known.hint_mut().certificate = hint.certificate.clone();
@@ -253,6 +254,13 @@ impl Map {
         own.dialled = Some(now);
         own.verified |= there;
         own.verified
+    }
+
+    /// Our disk knows the superpeer.
+    pub(crate) fn restored(&mut self, peer: &PeerId) {
+        if let Some(contact) = self.contact_mut(peer) {
+            contact.own_mut().restored = true;
+        }
     }
 
     /// The superpeer has a link with us.

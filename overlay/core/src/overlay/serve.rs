@@ -177,9 +177,10 @@ impl Overlay {
         Message::Hints(Hints { hints: self.closest_hints(&closest.key, count, &closest.known), shared })
     }
 
-    /// The closest to a key that the asker does not know.
+    /// The closest to a key that the asker does not know; not who may be long gone, by our disk alone.
     fn closest_hints(&self, key: &Key, count: usize, known: &Known) -> Vec<Hint> {
         let closest = self.map.closest(key, count.min(HINTS_PER_ANSWER_MAX)).into_iter();
+        let closest = closest.filter(|contact| !contact.is_of_the_past());
         let news = closest.filter(|contact| !known.has(&contact.id(), &contact.hint().certificate));
         news.map(|contact| contact.hint().clone()).collect()
     }

@@ -133,6 +133,7 @@ impl Overlay {
                 // One that has expired goes with the next sweep, if our clock is right.
                 self.contacts_kept.insert(hint.peer());
                 self.learn(&hint);
+                self.map.restored(&hint.peer());
             }
         }
     }

@@ -228,3 +228,37 @@ fn a_crowd_is_dialled_back_one_by_one_until_there_are_enough() {
         assert!(seeds.len() >= CONTACTS_ENOUGH && seeds.is_subset(&dials), "seed {seed}: {}", seeds.len());
     }
 }
+
+/// Goal: whom a superpeer knows from its disk alone it names to nobody: they may be long gone. Method: five know each
+/// other; all end, three of them without an answer to dials. One starts again, and two newcomers that know that one.
+/// Then one of the three is back, and is found.
+#[test]
+fn who_is_known_from_the_disk_alone_is_named_to_nobody() {
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed, 3, Parallelism::Hedged);
+        (0..7).for_each(|index| assert_eq!(world.add(true), index));
+        (0..5).for_each(|index| world.start(index, if index == 0 { &[] } else { &[0] }));
+        world.run_for(seconds(30));
+        (0..2).for_each(|index| world.crash(index));
+        (2..5).for_each(|index| world.crash_unanswering(index));
+        let away: Vec<PeerId> = (2..5).map(|index| world.peer(index)).collect();
+        let named: Rc<RefCell<BTreeSet<PeerId>>> = Rc::default();
+        let log = Rc::clone(&named);
+        world.tamper = Some(Box::new(move |_, _, frame| {
+            if let Message::Hints(hints) = &frame.message {
+                log.borrow_mut().extend(hints.hints.iter().map(Hint::peer));
+            }
+            Some(frame)
+        }));
+        world.conditions.dial_timeout = seconds(15);
+        world.start(0, &[]);
+        world.start(5, &[0]);
+        world.start(6, &[0]);
+        world.run_for(seconds(3));
+        assert!(named.borrow().contains(&world.peer(6)), "seed {seed}");
+        assert!(away.iter().all(|peer| !named.borrow().contains(peer)), "seed {seed}");
+        world.start(2, &[]);
+        world.run_for(seconds(60));
+        assert!([5, 6].iter().all(|index| world.linked(*index, 2)), "seed {seed}");
+    }
+}
