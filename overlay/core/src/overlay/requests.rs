@@ -13,6 +13,7 @@ use super::{Overlay, Timer};
 use crate::api::{Address, DialEnd, Effect, LinkId, Transport};
 use crate::key::{Key, PeerId};
 use crate::limits::{IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
+use crate::lookup::Goal;
 use crate::map::Cause;
 use crate::time::Instant;
 use crate::wire::{Frame, Message, Reason, Refused};
@@ -91,10 +92,11 @@ pub(super) struct Requests {
     crowded_out: Vec<Asked>,
 }
 
-/// Where somebody waits QUIC comes first between superpeers, TCP for children. Source: DETAILS *Links* (specification).
-const SUPERPEER_DIALS: &[Transport] = &[Transport::Quic, Transport::Tcp];
+/// Between superpeers where a look-up waits for one answer. Source: DETAILS *Links* (specification).
+const HURRIED_DIALS: &[Transport] = &[Transport::Quic, Transport::Tcp];
 
-/// Where nobody waits. Source: baselines.md (*measured*: 1,895 bytes over TCP, 18,611 over QUIC).
+/// Where nobody waits, or for many: they cost more then than the two round trips are worth. Source: baselines.md
+/// (*measured*: 1,895 bytes over TCP, 18,611 over QUIC).
 const UNHURRIED_DIALS: &[Transport] = &[Transport::Tcp, Transport::Quic];
 
 /// A request: whom, and its id.
@@ -204,8 +206,21 @@ impl Overlay {
         }
     }
 
+    /// Dials for a request that waits.
     fn try_dial(&mut self, peer: PeerId) -> Dialled {
-        self.dial_by(peer, if self.is_superpeer() { SUPERPEER_DIALS } else { UNHURRIED_DIALS })
+        let hurried = self.is_superpeer() && self.requests.of(&peer).any(|asked| self.is_hurried(asked));
+        self.dial_by(peer, if hurried { HURRIED_DIALS } else { UNHURRIED_DIALS })
+    }
+
+    /// Whether a look-up needs just this answer: one that asks more than α needs most of theirs.
+    fn is_hurried(&self, asked: Asked) -> bool {
+        let Some(Purpose::Walk(id)) = self.requests.pending.get(&asked).map(|pending| pending.purpose) else {
+            return false;
+        };
+        let walk = self.walks.get(&id).map(|run| &run.walk);
+        walk.is_some_and(|walk| {
+            walk.goal == Goal::Value && walk.requests <= self.network.parameters.alpha as u64
+        })
     }
 
     fn dial_by(&mut self, peer: PeerId, transports: &'static [Transport]) -> Dialled {

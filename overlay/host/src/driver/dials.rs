@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!  first transport ──┬─ fails, or has not answered for STAGGER ─► second transport ── … ─► none left
-//!                    └─ answers: the link. What was tried beside it is given up
+//!                    ├─ answers: the link. What was tried beside it is given up
+//!                    └─ is refused: no other is tried
 //!  none left and all have failed, or one was refused and the others have had STAGGER each ─► failed
 //! ```
 //! A port that nobody has open answers over TCP; over QUIC nothing is heard. So a process that has ended is known
-//! to be gone after [`STAGGER`], whichever transport came first, and not when QUIC gives up.
+//! to be gone after a round trip where TCP comes first, else after [`STAGGER`], and not when QUIC gives up. A superpeer
+//! listens on both: where one is refused the other has nobody either.
 //!
 //! Source: RFC 8305 §5, a later delay than there: a handshake over TCP takes three round trips here.
 //! *Not here*: the swarm (`network`).
@@ -106,6 +108,7 @@ impl Dials {
         dial.under_way.retain(|(attempt, _)| *attempt != connection);
         if refused {
             dial.end = DialEnd::Refused;
+            dial.then.clear();
         }
         Some(id)
     }
@@ -181,18 +184,26 @@ mod tests {
     }
 
     #[test]
-    fn who_is_refused_first_gives_the_second_transport_its_time() {
-        // TCP first, refused at once; QUIC begins at once and has a second; then the dial is over.
+    fn who_is_refused_first_is_not_tried_by_the_second_transport() {
+        // TCP first, refused at once: QUIC would only be silent.
         let (mut dials, _, _, now) = both();
-        let [tcp, quic] = [3, 4].map(ConnectionId::new_unchecked);
+        let tcp = ConnectionId::new_unchecked(3);
         let id = dials.begin(peer(), [Vec::new(), Vec::new()].into());
         assert!(matches!(dials.go_on(id, now), Next::Try(..)));
         dials.tried(id, tcp, now);
         assert_eq!(dials.failed(tcp, true), Some(id));
+        assert_eq!(dials.go_on(id, now), Next::Failed(peer(), DialEnd::Refused));
+    }
+
+    #[test]
+    fn who_fails_first_without_a_refusal_is_tried_by_the_second_transport() {
+        let (mut dials, _, _, now) = both();
+        let tcp = ConnectionId::new_unchecked(3);
+        let id = dials.begin(peer(), [Vec::new(), Vec::new()].into());
         assert!(matches!(dials.go_on(id, now), Next::Try(..)));
-        dials.tried(id, quic, now);
-        assert_eq!(dials.go_on(id, now), Next::Wait);
-        assert_eq!(dials.go_on(id, now + STAGGER), Next::Failed(peer(), DialEnd::Refused));
+        dials.tried(id, tcp, now);
+        assert_eq!(dials.failed(tcp, false), Some(id));
+        assert!(matches!(dials.go_on(id, now), Next::Try(..)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Dials that fail: how long that takes, what the dialler is told, and what it sends.
 //!
 //! Over TCP a machine on which nobody listens refuses after a round trip; over QUIC it is silent, since quinn does not hear
-//! of ICMP (spikes.md, *measured*). Transports are tried one after the other; who has refused is given up when the others
-//! have had [`STAGGER`], too. *Not here*: dials that come about (`super`).
+//! of ICMP (spikes.md, *measured*). Transports are tried one after the other, none after a refusal; who refuses when
+//! another was tried before is given up when that has had [`STAGGER`], too. *Not here*: dials that come about (`super`).
 
 use callbook_overlay::api::{DialEnd, Transport};
 
@@ -49,12 +49,14 @@ pub(crate) fn failed(carriage: Carriage, transports: &[Transport], refuses: Opti
         let bytes = carriage.header(Transport::Quic);
         return Failed { wait: refused.unwrap_or(DIAL_TIMEOUT), end, bytes };
     }
-    let bytes = transports.iter().map(|transport| match (transport, refused) {
+    let first = transports.iter().position(|transport| refused.is_some() && *transport == Transport::Tcp);
+    let tried = first.map_or(transports, |first| &transports[..=first]);
+    let bytes = tried.iter().map(|transport| match (transport, refused) {
         (Transport::Tcp, Some(_)) => SYN_BYTES,
         (Transport::Tcp | Transport::Quic, _) => unanswered(*transport),
     });
-    // The second one begins when the first has had its time; one that begins after a refusal has as long.
-    let others = STAGGER * (transports.len() as u64).saturating_sub(1);
+    // The second one begins when the first has had its time.
+    let others = STAGGER * (tried.len() as u64).saturating_sub(1);
     Failed { wait: refused.unwrap_or(DIAL_TIMEOUT) + others, end, bytes: bytes.sum() }
 }
 
@@ -94,7 +96,8 @@ mod tests {
         let refused = |wait, bytes| Failed { wait, end: DialEnd::Refused, bytes };
         assert_eq!(of(&both, None), silent(6 * SECOND, quic + 5 * syn));
         assert_eq!(of(&both, Some(trip)), refused(SECOND + trip, quic + syn));
-        assert_eq!(of(&turned, Some(trip)), refused(SECOND + trip, quic + syn));
+        assert_eq!(of(&turned, Some(trip)), refused(trip, syn));
+        assert_eq!(of(&turned, None), silent(6 * SECOND, quic + 5 * syn));
         assert_eq!(of(&[Transport::Tcp], Some(trip)), refused(trip, syn));
         assert_eq!(of(&[Transport::Quic], Some(trip)), silent(5 * SECOND, quic));
         assert_eq!(failed(Carriage::Datagrams, &both, None), silent(5 * SECOND, 20));
