@@ -30,6 +30,7 @@ use crate::limits::{
     ATTACHMENT_LIFE, FAIL_OVER_SPREAD, RESERVATION_LIFE_MAX, RESERVE_TIMEOUT, SILENCE_AGAIN, SILENCE_MIN,
     STANDBY_PASS_OVER, STANDBY_PATIENCE, STANDBY_RETRY, STANDBY_WAIT, STANDBYS,
 };
+use crate::map::Contact;
 use crate::network::Scope;
 use crate::sign::Tag;
 use crate::time::Instant;
@@ -174,7 +175,7 @@ impl Overlay {
     }
 
     /// Somebody in another address group than the parent and the other standby, linked ones first, else
-    /// anybody.
+    /// anybody; last whom only our disk knows.
     fn next_standby(&mut self) -> Option<PeerId> {
         let mut others: Vec<PeerId> = self.standbys.peers().collect();
         others.extend(self.standbys.asked.keys().copied().chain(self.attaching.parent()));
@@ -182,12 +183,13 @@ impl Overlay {
         let free = |peer: &PeerId| {
             *peer != self.me && !others.contains(peer) && !self.standbys.passed_over.contains_key(peer)
         };
-        let open = self.map.iter().map(crate::map::Contact::peer).filter(free);
-        let rank = |peer: &PeerId| {
-            let near = self.group(peer).is_some_and(|group| groups.contains(&group));
-            (near, self.links.to(peer).is_none())
+        let open = self.map.iter().filter(|contact| free(&contact.peer()));
+        let rank = |contact: &Contact| {
+            let peer = contact.peer();
+            let near = self.group(&peer).is_some_and(|group| groups.contains(&group));
+            (contact.is_of_the_past(), near, self.links.to(&peer).is_none())
         };
-        let ranked: Vec<((bool, bool), PeerId)> = open.map(|peer| (rank(&peer), peer)).collect();
+        let ranked: Vec<_> = open.map(|contact| (rank(contact), contact.peer())).collect();
         let best = ranked.iter().map(|(rank, _)| *rank).min()?;
         let best: Vec<PeerId> =
             ranked.into_iter().filter(|(rank, _)| *rank == best).map(|(_, peer)| peer).collect();
