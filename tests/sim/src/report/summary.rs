@@ -9,7 +9,7 @@ use crate::peers::Kind;
 use crate::world::{Load, World};
 
 /// Kinds of messages that are listed, those with most bytes.
-const KINDS: usize = 8;
+const KINDS: usize = 16;
 
 /// How a run went as a program.
 #[derive(Debug, Clone, Copy, Default)]

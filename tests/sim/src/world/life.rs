@@ -154,15 +154,16 @@ impl World {
         self.queue.push(self.now + wait, Event::Seeds { peer: number, life, pause });
     }
 
-    /// A question to the login server, and so many bytes of an answer: over a connection of its own, unless there is one.
+    /// A question to the login server, and so many bytes of an answer: over a connection of its own, unless there is
+    /// one. `overlay/host` dials it by TCP.
     pub(super) fn charge_login(&mut self, number: u32, answer: u32) {
         let carriage = self.settings.conditions.carriage;
         let with_login = |link: &LinkId| self.links.find(*link).is_some_and(|found| found.other == LOGIN);
         let connected = self.peers[number as usize].links.iter().any(with_login);
-        let dial = if connected { 0 } else { carriage.set_up(Transport::Quic).bytes / 2 };
+        let dial = if connected { 0 } else { carriage.set_up(Transport::Tcp).bytes / 2 };
         let negotiated = if carriage == Carriage::Streams { NEGOTIATED } else { 0 };
         for (peer, payload) in [(number, LOGIN_QUESTION), (LOGIN, answer)] {
-            let bytes = dial + negotiated + carriage.packed(Transport::Quic, payload);
+            let bytes = dial + negotiated + carriage.packed(Transport::Tcp, payload);
             self.charge_beside(peer, Beside::Login, bytes);
         }
     }
