@@ -72,7 +72,7 @@ fn small(id: u64) -> Frame {
 
 fn large(id: u64) -> Frame {
     let records = vec![Blob(Bytes::from(vec![id as u8; FRAME_BYTES_MAX - 100]))];
-    Frame { id, message: Message::Put(Put { key: Key::from_bytes([0; 32]), records }) }
+    Frame { id, message: Message::Put(Put { records }) }
 }
 
 #[tokio::test]

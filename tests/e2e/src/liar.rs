@@ -11,7 +11,7 @@ use bytes::Bytes;
 use callbook_net::{Event, FromLink, Links, Neighbours, address_of, multiaddr};
 use callbook_overlay::api::{Address, LinkId, Transport};
 use callbook_overlay::cbor::Blob;
-use callbook_overlay::key::{Digest, Key};
+use callbook_overlay::key::Key;
 use callbook_overlay::network::Network as Facts;
 use callbook_overlay::wire::{Frame, Got, Hint, Hints, Message, PutDone, PutResult, Reason, Refused};
 use futures::StreamExt;
@@ -167,8 +167,7 @@ impl Said {
             }
             Message::Put(put) => {
                 let refused = Some(Reason::Limit.to_wire());
-                let digest = Digest::from_bytes([0; 32]);
-                let result = PutResult { digest, signature: None, refused, newer: None };
+                let result = PutResult { signature: None, refused, newer: None };
                 let results = put.records.iter().map(|_| result.clone()).collect();
                 Message::PutDone(PutDone { results, others: Vec::new() })
             }

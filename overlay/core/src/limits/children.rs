@@ -129,6 +129,9 @@ pub const SILENCE_AGAIN: Duration = Duration::from_secs(1);
 /// How often a parent says that it is still at work. *Specification* (DETAILS *Links*).
 pub const WORKING_INTERVAL: Duration = Duration::from_millis(100);
 
+/// And at most so long, however far away it says that it is. *Guess*: what a satellite takes.
+pub const WORKING_INTERVAL_MAX: Duration = Duration::from_millis(600);
+
 /// A deadline that is overdue by as much: the process or its machine stood still, and others have
 /// gone on without it: what they asked has failed, and what they said since may have gone to others.
 pub const AWAY: Duration = REQUEST_TIMEOUT;

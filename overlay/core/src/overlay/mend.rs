@@ -113,14 +113,14 @@ impl Overlay {
         let whole = run.merged.or_else(|| self.look_in_cache(&key));
         let Some(whole) = whole.filter(|whole| !whole.is_empty()) else { return };
         for (peer, gave) in &run.gave {
-            self.give_missing(*peer, key, &whole, gave);
+            self.give_missing(*peer, &whole, gave);
         }
         let closest: Vec<PeerId> =
             self.map.closest(&key, self.replicas()).iter().map(|contact| contact.peer()).collect();
         let denied = run.walk.answered().into_iter().filter(|peer| closest.contains(peer));
         let half = self.network.parameters.r.div_ceil(2);
         for peer in denied.take(half).collect::<Vec<_>>() {
-            self.give_missing(peer, key, &whole, &Bundle::default());
+            self.give_missing(peer, &whole, &Bundle::default());
         }
     }
 
@@ -138,22 +138,22 @@ impl Overlay {
         let told: Vec<_> = held.iter().map(|(peer, holds)| (holds.clone(), Some(*peer))).collect();
         let whole = self.merge(&told);
         for (peer, holds) in held {
-            self.give_missing(*peer, key, &whole, holds);
+            self.give_missing(*peer, &whole, holds);
         }
         for peer in silent {
-            self.give_missing(peer, key, &whole, &Bundle::default());
+            self.give_missing(peer, &whole, &Bundle::default());
         }
     }
 
     /// Puts to a storer those records of a verified bundle that it lacks.
-    pub(in crate::overlay) fn give_missing(&mut self, peer: PeerId, key: Key, whole: &Bundle, gave: &Bundle) {
+    pub(in crate::overlay) fn give_missing(&mut self, peer: PeerId, whole: &Bundle, gave: &Bundle) {
         let missing: Vec<&Record> = whole.records.iter().filter(|record| lacks(gave, record)).collect();
         if peer == self.me {
             if !self.is_syncing() {
                 // To keep is to sign an acknowledgement, also of what we hold.
                 for record in missing {
                     if self.store.not_older(record).is_none() {
-                        drop(self.keep_record(record.bytes().clone(), key));
+                        drop(self.keep_record(record));
                     }
                 }
             }
@@ -164,7 +164,7 @@ impl Overlay {
         }
         self.mending += 1;
         let records = missing.into_iter().map(|record| Blob(record.bytes().clone())).collect();
-        self.ask(peer, Message::Put(Put { key, records }), Purpose::Mend, REQUEST_TIMEOUT);
+        self.ask(peer, Message::Put(Put { records }), Purpose::Mend, REQUEST_TIMEOUT);
     }
 
     pub(super) fn mend_heard(&mut self, outcome: &Outcome) {
@@ -190,7 +190,7 @@ impl Overlay {
             return;
         }
         if stored {
-            drop(self.keep_record(newer.bytes().clone(), *key));
+            drop(self.keep_record(newer));
         }
         if let Some(bundle) = cached {
             let gave = bundle.clone();
@@ -201,7 +201,7 @@ impl Overlay {
                 self.keep_verified(*key, whole.clone());
             }
             if let Some(from) = from {
-                self.give_missing(from, *key, &whole, &gave);
+                self.give_missing(from, &whole, &gave);
             }
         }
         self.key_changed(key);

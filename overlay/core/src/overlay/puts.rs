@@ -124,7 +124,7 @@ impl Overlay {
         let (record, key) = (run.record.clone(), run.record.header().key);
         for peer in targets {
             if peer == self.me {
-                let result = self.keep_record(record.bytes().clone(), key);
+                let result = self.keep_record(&record);
                 let others = self.others_of(&key, &record);
                 self.put_result(id, peer, result, others);
             } else {
@@ -139,20 +139,20 @@ impl Overlay {
         let issued = record.certificate().map(|certificate| certificate.not_before);
         let known = issued.is_some_and(|issued| self.now.unix.since(issued) >= CHAIN_KNOWN_AFTER);
         let bytes = if known { record.short() } else { record.bytes().clone() };
-        self.put_bytes_to(id, peer, record.header().key, bytes);
+        self.put_bytes_to(id, peer, bytes);
     }
 
-    fn put_bytes_to(&mut self, id: u64, peer: PeerId, key: Key, bytes: Bytes) {
+    fn put_bytes_to(&mut self, id: u64, peer: PeerId, bytes: Bytes) {
         let records = alloc::vec![Blob(bytes)];
-        self.ask(peer, Message::Put(Put { key, records }), Purpose::Put(id), REQUEST_TIMEOUT);
+        self.ask(peer, Message::Put(Put { records }), Purpose::Put(id), REQUEST_TIMEOUT);
     }
 
     /// A storer that lacks the chain gets the whole record, once.
     fn put_whole_to(&mut self, id: u64, peer: PeerId) -> bool {
         let Some(run) = self.puts.get_mut(&id).filter(|run| !run.whole.contains(&peer)) else { return false };
         run.whole.insert(peer);
-        let (key, bytes) = (run.record.header().key, run.record.bytes().clone());
-        self.put_bytes_to(id, peer, key, bytes);
+        let bytes = run.record.bytes().clone();
+        self.put_bytes_to(id, peer, bytes);
         true
     }
 

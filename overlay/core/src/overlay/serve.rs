@@ -17,11 +17,13 @@ use crate::cbor::Blob;
 use crate::counters::Requests;
 use crate::invalid::Invalid;
 use crate::key::{Key, PeerId};
-use crate::limits::{DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX, WORKING_INTERVAL};
+use crate::limits::{
+    DEVICES_PER_NAME_MAX, HINTS_PER_ANSWER_MAX, REGION, SERVING_MAX, WORKING_INTERVAL, WORKING_INTERVAL_MAX,
+};
 use crate::map::{Cause, Contact};
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
-use crate::store::{Kept, item};
+use crate::store::Kept;
 use crate::wire::{
     Closest, Get, Got, Hint, Hints, Known, Leave, Message, Put, PutDone, PutResult, Reason, Refused,
     Register, Statement, Working,
@@ -136,24 +138,31 @@ impl Overlay {
 
     /// Something that the other side asked for takes time: it will be told so, if that is long.
     fn at_work(&mut self, link: LinkId) {
+        let interval = self.working_interval(link);
         if let Some(state) = self.links.get_mut(link).filter(|state| state.serving > 0 && !state.at_work) {
             state.at_work = true;
-            self.set_timer(WORKING_INTERVAL, Timer::Working(link));
+            self.set_timer(interval, Timer::Working(link));
         }
     }
 
-    /// Whoever waits hears something every 100 ms, once for all that it waits for.
+    /// Whoever is far away waits for four of its round trips: to hear once in each is enough.
+    fn working_interval(&self, link: LinkId) -> Duration {
+        let trip = self.links.get(link).and_then(|link| self.links.round_trip(&link.peer));
+        trip.map_or(WORKING_INTERVAL, |trip| trip.smoothed.clamp(WORKING_INTERVAL, WORKING_INTERVAL_MAX))
+    }
+
+    /// Whoever waits hears something in time, once for all that it waits for.
     pub(super) fn working_due(&mut self, link: LinkId) {
-        let now = self.now.instant;
+        let (now, interval) = (self.now.instant, self.working_interval(link));
         let Some(state) = self.links.get_mut(link) else { return };
         if state.serving == 0 {
             state.at_work = false;
             return;
         }
         let (id, quiet) = (state.serving_last, now.since(state.serving_since.max(state.sent)));
-        let mut wait = WORKING_INTERVAL.saturating_sub(quiet);
+        let mut wait = interval.saturating_sub(quiet);
         if wait.is_zero() {
-            wait = WORKING_INTERVAL;
+            wait = interval;
             self.counters.working_sent += 1;
             self.send(link, id, Message::Working(Working {}));
         }
@@ -230,49 +239,53 @@ impl Overlay {
         if put.records.len() > DEVICES_PER_NAME_MAX + 1 {
             return self.refuse(Reason::Limit);
         }
-        let mut others = self.store.bundle(&put.key, self.now.unix).records;
-        let mut results = Vec::new();
+        let (mut results, mut read) = (Vec::new(), Vec::<Record>::new());
         for blob in put.records {
-            let result = self.keep_record(blob.0, put.key);
-            others.retain(|held| held.digest() != result.digest);
+            let (result, record) = self.keep_put(blob.0, read.first().map(|first| first.header().key));
             results.push(result);
+            read.extend(record);
         }
-        // What these have replaced, or revoked, is no other, nor what is told in place of one.
+        // Who lacks a chain is told the rest with the whole record, when it knows what that replaces.
+        let whole = read.len() == results.len();
+        let key = read.first().filter(|_| whole).map(|record| record.header().key);
+        let mut others = key.map_or(Vec::new(), |key| self.store.bundle(&key, self.now.unix).records);
+        // What is told in place of one is no other.
         let told = |held: &Record| results.iter().any(|result| told_as_newer(result, held));
-        others.retain(|held| self.store.named(&item(held), self.now.unix).is_some() && !told(held));
+        others.retain(|held| !read.iter().any(|record| record.digest() == held.digest()) && !told(held));
         let others = others.into_iter().map(|record| Blob(record.bytes().clone())).collect();
         Message::PutDone(PutDone { results, others })
     }
 
-    /// Stores a record if it is valid, ours to store and not old; acknowledges with a signature.
-    pub(super) fn keep_record(&mut self, bytes: Bytes, key: Key) -> PutResult {
-        let digest = crate::key::Digest::from_bytes([0; 32]);
-        let mut result = PutResult { digest, signature: None, refused: None, newer: None };
+    /// Stores what has been put under one key, known from the first that could be read; what was read.
+    fn keep_put(&mut self, bytes: Bytes, key: Option<Key>) -> (PutResult, Option<Record>) {
+        let none = PutResult { signature: None, refused: None, newer: None };
         let Some(bytes) = self.store.with_chain(bytes) else {
             // No fault: it will come whole.
-            result.refused = Some(Reason::Chain.to_wire());
-            return result;
+            return (PutResult { refused: Some(Reason::Chain.to_wire()), ..none }, None);
         };
-        let record = match self.read_record(bytes) {
-            Ok(record) if record.header().key == key => record,
-            Err(Invalid::Unsupported { .. }) => {
-                return self.refused_put(result, Reason::Unsupported, None);
+        match self.read_record(bytes) {
+            Ok(record) if key.is_none_or(|key| record.header().key == key) => {
+                (self.keep_record(&record), Some(record))
             }
-            Ok(_) | Err(_) => return self.refused_put(result, Reason::Invalid, None),
-        };
-        result.digest = record.digest();
-        match self.take_in(&record) {
+            Err(Invalid::Unsupported { .. }) => (self.refused_put(Reason::Unsupported, None), None),
+            Ok(_) | Err(_) => (self.refused_put(Reason::Invalid, None), None),
+        }
+    }
+
+    /// Stores a record if it is valid, ours to store and not old; acknowledges with a signature.
+    pub(super) fn keep_record(&mut self, record: &Record) -> PutResult {
+        match self.take_in(record) {
             Kept::Stored(_) | Kept::Held => {}
             // One that lost its number learns it from this.
             Kept::Stale(newer) | Kept::Equivocation(newer) => {
-                return self.refused_put(result, Reason::Stale, Some(newer));
+                return self.refused_put(Reason::Stale, Some(newer));
             }
-            Kept::Revoked(epoch) => return self.refused_put(result, Reason::Invalid, Some(epoch)),
-            Kept::Full => return self.refused_put(result, Reason::Limit, None),
-            Kept::Invalid => return self.refused_put(result, Reason::Invalid, None),
+            Kept::Revoked(epoch) => return self.refused_put(Reason::Invalid, Some(epoch)),
+            Kept::Full => return self.refused_put(Reason::Limit, None),
+            Kept::Invalid => return self.refused_put(Reason::Invalid, None),
         }
-        result.signature = Some(self.node.sign(&acknowledged(&self.network.id, &key, &result.digest)));
-        result
+        let message = acknowledged(&self.network.id, &record.header().key, &record.digest());
+        PutResult { signature: Some(self.node.sign(&message)), refused: None, newer: None }
     }
 
     /// Keeps a record whose form and times have been checked, if it is valid, ours to store and not old.
@@ -330,11 +343,10 @@ impl Overlay {
         self.is_among(key, self.replicas() * REGION)
     }
 
-    fn refused_put(&mut self, mut result: PutResult, reason: Reason, newer: Option<Record>) -> PutResult {
+    fn refused_put(&mut self, reason: Reason, newer: Option<Record>) -> PutResult {
         self.count_refusal(reason);
-        result.refused = Some(reason.to_wire());
-        result.newer = newer.map(|newer| Blob(newer.bytes().clone()));
-        result
+        let newer = newer.map(|newer| Blob(newer.bytes().clone()));
+        PutResult { signature: None, refused: Some(reason.to_wire()), newer }
     }
 
     /// A child wants its record indexed and stored. The answer follows the put.

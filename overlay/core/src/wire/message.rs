@@ -215,9 +215,6 @@ pub struct Got {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map, context_bound = "AsMut<Source>")]
 pub struct Put {
-    /// The key.
-    #[n(0)]
-    pub key: Key,
     /// The records, each with its chain or, where the storer may hold that, with what names it.
     #[n(1)]
     pub records: Vec<Blob>,
@@ -239,9 +236,6 @@ pub struct PutDone {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map, context_bound = "AsMut<Source>")]
 pub struct PutResult {
-    /// The record's digest.
-    #[n(0)]
-    pub digest: Digest,
     /// The storer's signature over `key ‖ digest`, if it holds the record now.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub signature: Option<Signature>,

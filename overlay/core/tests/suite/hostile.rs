@@ -333,7 +333,7 @@ fn frames_that_make_no_sense_break_nothing() {
             7 => Message::Unknown { kind: 9_999 },
             8 => Message::Closest(Closest { key, count: 255, known: Known::default() }),
             9 => Message::Get(Get { key, known: Known::default() }),
-            10 => Message::Put(Put { key, records: Vec::new() }),
+            10 => Message::Put(Put { records: Vec::new() }),
             11 => Message::Resolve(Resolve { key, flags: 255 }),
             12 => Message::Reject(Reject { key, digest, reason: 200, newer: None }),
             _ => Message::Leave(Leave { unix_time: 0, signature: [0; 64] }),
@@ -367,12 +367,7 @@ fn answers_of_another_kind_are_no_answers() {
                     frame.message = Message::Hints(Hints { hints: Vec::new(), shared: None });
                 }
                 Message::Resolved(_) | Message::Registered(_) => {
-                    let result = PutResult {
-                        digest: Digest::from_bytes([0; 32]),
-                        signature: None,
-                        refused: None,
-                        newer: None,
-                    };
+                    let result = PutResult { signature: None, refused: None, newer: None };
                     frame.message = Message::PutDone(PutDone { results: vec![result], others: Vec::new() });
                 }
                 _ => {}

@@ -142,7 +142,7 @@ impl World {
     fn remember(&mut self, number: u32, record: &Record, storers: &[(Key, u32)]) {
         let header = record.header();
         for peer in closest(storers, &header.key, self.settings.parameters.r) {
-            let put = Put { key: header.key, records: vec![Blob(record.bytes().clone())] };
+            let put = Put { records: vec![Blob(record.bytes().clone())] };
             let frame = Frame { id: u64::from(number) + 1, message: Message::Put(put) };
             self.input(peer, Input::Received { link: PAST, frame });
         }

@@ -418,7 +418,7 @@ impl Overlay {
         let key = newer.header().key;
         if source.given.len() < GIVEN_MAX && source.given.insert(key) {
             let newer = Bundle::new([newer.clone()]);
-            self.give_missing(source.peer, key, &newer, &Bundle::default());
+            self.give_missing(source.peer, &newer, &Bundle::default());
         }
     }
 

@@ -76,7 +76,7 @@ impl Overlay {
             if let Some(key) = held.first().map(|record| record.header().key) {
                 let of_key = held.into_iter().filter(|record| record.header().key == key);
                 let records = of_key.map(|record| Blob(record.bytes().clone())).collect();
-                return Some(Put { key, records });
+                return Some(Put { records });
             }
         }
         None
