@@ -199,6 +199,10 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// must fit. *Guess*.
 pub const PARENT_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// A name that is to be held and that no parent has registered is told so after this. *Guess*: one parent is waited for
+/// and another one tried.
+pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(2 * PARENT_TIMEOUT.as_secs());
+
 /// A look-up or put that has not ended after this answers what it has. *Guess*.
 pub const WALK_TIMEOUT: Duration = Duration::from_secs(6);
 

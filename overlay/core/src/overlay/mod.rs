@@ -146,6 +146,8 @@ enum Timer {
     Reservation(PeerId),
     /// Publish a held name again.
     Publish(Key),
+    /// Who waits for a held name's acknowledgement has waited long enough.
+    Register(Key),
     /// Look after streams to superpeers.
     Upkeep,
     /// Look ourselves up.
@@ -431,6 +433,7 @@ impl Overlay {
             Timer::Child(peer) => self.child_due(&peer),
             Timer::Reservation(peer) => self.reservation_due(&peer),
             Timer::Publish(key) => self.publish_due(&key),
+            Timer::Register(key) => self.register_due(&key),
             Timer::Upkeep => self.upkeep(),
             Timer::Refresh => self.refresh_due(),
             Timer::Watch(key) => self.watch_due(&key),

@@ -10,7 +10,7 @@
 //! that is sent again by a later turn does not wait for a disk that is full. So a start goes on with the wall
 //! clock's second, if that is more than what is on disk: something may be out there with the next number.
 //! At most [`PUBLISHING_MAX`] are under way, the others queue. Only the end of the newest version counts.
-//! Without a parent, commands are told so after a while. *Not here*: certificates and their renewal.
+//! Without a parent, or with one after the other, commands are told so after a while. *Not here*: certificates and their renewal.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ use crate::invalid::Invalid;
 use crate::key::{Key, PeerId, PublicKey};
 use crate::limits::{
     CANDIDATES_MAX, DEVICE_LIFE_MAX, PARENT_TIMEOUT, PUBLISH_RETRY, PUBLISH_RETRY_MAX, PUBLISHING_MAX,
-    RESIGN_INTERVAL, STALE_ATTEMPTS,
+    REGISTER_TIMEOUT, RESIGN_INTERVAL, STALE_ATTEMPTS,
 };
 use crate::record::{DeviceDraft, DevicePayload, Record, sign_device};
 use crate::sign::{Tag, to_sign};
@@ -44,8 +44,9 @@ struct Name {
     /// When that one was signed.
     signed: Instant,
     stored: Option<Stored>,
-    /// Commands that wait for the acknowledgement.
+    /// Commands that wait for the acknowledgement, and until when.
     commands: Vec<CommandId>,
+    answer_by: Instant,
     failures: u32,
     stale: u8,
     wake: Option<Instant>,
@@ -134,6 +135,7 @@ impl Overlay {
             }
             None => return self.reply(command, Reply::Failed(Failure::Invalid(Invalid::Chain.to_string()))),
         };
+        let answer_by = self.set_timer(REGISTER_TIMEOUT, Timer::Register(key));
         let mut name = Name {
             held,
             certificate,
@@ -141,6 +143,7 @@ impl Overlay {
             signed: self.now.instant,
             stored: None,
             commands: alloc::vec![command],
+            answer_by,
             failures: 0,
             stale: 0,
             wake: None,
@@ -149,11 +152,33 @@ impl Overlay {
             if let Some(at) = old.wake {
                 self.cancel(at, Timer::Publish(key));
             }
+            if !old.commands.is_empty() {
+                name.answer_by = old.answer_by;
+            }
             name.commands.extend(old.commands);
             name.record = old.record;
         }
         self.publishing.names.insert(key, Box::new(name));
         self.publish(&key);
+    }
+
+    /// Parents have come and gone for so long that who waits is told so; publishing goes on.
+    pub(super) fn register_due(&mut self, key: &Key) {
+        let failure = match self.may_publish() {
+            true => Failure::Timeout { answered: 0, asked: 1 },
+            false => Failure::Detached,
+        };
+        let now = self.now.instant;
+        let Some(name) = self.publishing.names.get_mut(key).filter(|name| name.answer_by <= now) else {
+            return;
+        };
+        let commands = core::mem::take(&mut name.commands);
+        if !commands.is_empty() {
+            self.counters.registrations(true).timeout += 1;
+        }
+        for command in commands {
+            self.reply(command, Reply::Failed(failure.clone()));
+        }
     }
 
     /// Stops holding a name, and tells the parent so.

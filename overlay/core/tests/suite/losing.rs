@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callbook_overlay::api::{Failure, Held, Kin, Parallelism, Reply, Seen};
+use callbook_overlay::api::{Command, Failure, Held, Kin, Parallelism, Reply, Seen};
 use callbook_overlay::certificate::{DEVICE_LIFE, NodeCertificate};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::sign::SecretKey;
@@ -295,4 +295,38 @@ fn a_copy_from_before_others_came_back_is_not_told() {
         assert_eq!(found.devices[0].payload.display, "third", "seed {seed}: {found:?}");
     }
     assert!(kept > SEEDS as usize / 2, "{kept} of {SEEDS} held an older copy");
+}
+
+/// Goal: who registers is told what came of it in a stated time, though each parent goes before it has answered; the
+/// name is registered when one stays. Method: whoever was sent a registration ends within 0.9 s, and is back soon.
+#[test]
+fn who_registers_is_told_in_time_though_each_parent_goes() {
+    for seed in 0..SEEDS {
+        let mut world = network(seed, 6, 1, 3);
+        world.run_for(seconds(20));
+        world.tamper = Some(Box::new(|_, to, frame| {
+            let answer = matches!(frame.message, Message::Registered(_) | Message::Refused(_));
+            (!answer || to != 6).then_some(frame)
+        }));
+        let (held, _) = world.authority.held("alice");
+        let command = world.tell(6, Command::Register(Box::new(held)));
+        let began = world.now();
+        let (mut gone, mut reply) = (None, None);
+        while reply.is_none() && world.now() - began < 60_000_000 {
+            world.run_for(Duration::from_millis(900));
+            if let Some(back) = gone.take() {
+                world.start(back, &[]);
+            }
+            gone = world.parent(6).inspect(|parent| world.crash(*parent));
+            reply = world.reply(command);
+        }
+        assert!(matches!(reply, Some(Reply::Failed(_))), "seed {seed}: {reply:?}");
+        assert!(world.now() - began < 20_000_000, "seed {seed}");
+        world.tamper = None;
+        if let Some(back) = gone {
+            world.start(back, &[]);
+        }
+        world.run_for(seconds(90));
+        assert!(!world.resolve(0, "alice").devices.is_empty(), "seed {seed}");
+    }
 }
