@@ -22,6 +22,7 @@ mod overlay;
 mod range;
 pub mod record;
 pub mod sign;
+mod sorted;
 mod store;
 pub mod time;
 pub mod wire;

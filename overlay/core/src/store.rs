@@ -48,6 +48,8 @@ pub(crate) enum Kept {
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     slots: BTreeSet<Filed>,
+    /// None of them expires before.
+    ends: Option<Unix>,
     bytes: usize,
     hashes: Hashes,
     /// Pairs of one version with two bodies, both signed by their writer; the oldest goes first.
@@ -116,6 +118,8 @@ impl Store {
         }
         self.hashes.changed(&slot.key);
         self.bytes += record.bytes().len();
+        let end = record.header().not_after;
+        self.ends = Some(self.ends.map_or(end, |ends| ends.min(end)));
         if let Some(old) = self.slots.replace(Filed::new(record)) {
             self.bytes -= old.record.bytes().len();
         }
@@ -186,13 +190,24 @@ impl Store {
         Bundle::new(self.of(key).filter(|record| !expired(record, now)).cloned())
     }
 
-    /// Drops what has expired.
+    /// Drops what has expired. Looks at all only when the first of them may have.
     pub(crate) fn sweep(&mut self, now: Unix) -> Vec<Slot> {
-        let dead: Vec<Slot> =
-            self.slots.iter().filter(|held| expired(&held.record, now)).map(|held| held.slot()).collect();
+        if self.ends.is_none_or(|ends| now <= ends + CLOCK_TOLERANCE) {
+            return Vec::new();
+        }
+        let (mut dead, mut ends) = (Vec::new(), None::<Unix>);
+        for held in &self.slots {
+            let end = held.record.header().not_after;
+            if expired(&held.record, now) {
+                dead.push(held.slot());
+            } else {
+                ends = Some(ends.map_or(end, |ends| ends.min(end)));
+            }
+        }
         for slot in &dead {
             self.forget(slot);
         }
+        self.ends = ends;
         dead
     }
 

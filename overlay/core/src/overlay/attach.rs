@@ -15,7 +15,7 @@
 //!
 //! Source: DESIGN §5; the three candidates and the 30 ms are guesses. *Not here*: standbys.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -30,6 +30,7 @@ use crate::limits::{
     PROBE_GIVE_UP, PROBE_WAIT, PROBES, REQUEST_TIMEOUT, STANDBY_RETRY,
 };
 use crate::sign::{Signature, Tag, to_sign};
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 use crate::wire::{Attach, AttachmentBody, Message, Reason, Refused};
 
@@ -40,7 +41,7 @@ pub(super) struct Attaching {
     since: Instant,
     asking: Option<PeerId>,
     /// Attachments that were asked for, also of standbys: what both sides sign.
-    asked: BTreeMap<PeerId, Vec<u8>>,
+    asked: SortedMap<PeerId, Vec<u8>>,
     probing: Option<Probing>,
     /// Those of the last probe that were up and have not been asked, the best last.
     next_best: Vec<PeerId>,
@@ -69,7 +70,6 @@ struct Probing {
 
 impl Attaching {
     pub(super) fn give_room_back(&mut self) {
-        self.asked.give_back();
         self.passed_over.give_back();
     }
 

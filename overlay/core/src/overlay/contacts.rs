@@ -18,7 +18,7 @@
 //! has tried are the way in. *Not here*: dials to those that we have no link to (`upkeep`), how many of one
 //! address group (`group`).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::api::{Address, Effect, LinkId, Write};
 use crate::key::PeerId;
 use crate::limits::{CONTACTS_ENOUGH, CONTACTS_FEW, DIAL_BACK_WAIT, DIALLED_BACK_MAX, PROBE_INTERVAL};
 use crate::map::Contact;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::{Instant, Unix};
 
 #[derive(Debug, Default)]
@@ -34,11 +35,11 @@ pub(super) struct Contacts {
     /// When somebody may be dialled back next; none if nobody has come since there were enough.
     wake: Option<Instant>,
     /// They are being dialled back, beside the link that they opened.
-    dialling: BTreeSet<PeerId>,
+    dialling: SortedSet<PeerId>,
     /// When they were dialled back, and did not answer.
     tried: BTreeMap<PeerId, Instant>,
     /// Since when those of the host cache have worked for us.
-    met: BTreeMap<PeerId, Unix>,
+    met: SortedMap<PeerId, Unix>,
 }
 
 impl Contacts {

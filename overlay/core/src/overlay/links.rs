@@ -9,7 +9,7 @@
 //! *Not here*: which superpeers ought to be linked (`upkeep`), children (`children`).
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -25,6 +25,7 @@ use crate::limits::{
     STORER_TIMEOUT_MIN,
 };
 use crate::map::Reach;
+use crate::sorted::SortedMap;
 use crate::time::{Instant, Now};
 use crate::wire::{Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN};
 
@@ -94,10 +95,9 @@ pub(super) struct RoundTrip {
 
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    /// Boxed: a tree keeps room for eleven, and a child has one to three.
-    links: BTreeMap<LinkId, Box<Link>>,
+    links: SortedMap<LinkId, Box<Link>>,
     /// The link that requests to a peer use: up, and the one that stays if there are two.
-    chosen: BTreeMap<PeerId, Chosen>,
+    chosen: SortedMap<PeerId, Chosen>,
     /// What each may make us do.
     spending: Spending,
 }
@@ -139,6 +139,14 @@ impl Links {
         // Those that have none are told without a look at all others.
         self.spending.has_link(peer)
             && self.links.values().any(|link| link.peer == *peer && link.greeting.is_none())
+    }
+
+    /// A link to the peer that has greeted.
+    fn twin(&self, peer: &PeerId) -> Option<LinkId> {
+        // Those that have none are told without a look at all others.
+        let mut links = self.spending.has_link(peer).then(|| self.links.iter())?;
+        let twin = links.find(|(_, other)| other.peer == *peer && other.greeting.is_some());
+        twin.map(|(twin, _)| *twin)
     }
 
     fn choose(&mut self, peer: PeerId, link: LinkId) {
@@ -592,11 +600,7 @@ impl Overlay {
             if self.streams.chosen.contains(&peer) {
                 self.streams.at = None;
             }
-            let has_another = self.links.spending.has_link(&peer);
-            let links = has_another.then(|| self.links.links.iter());
-            let mut links = links.into_iter().flatten();
-            let twin = links.find(|(_, other)| other.peer == peer && other.greeting.is_some());
-            if let Some(twin) = twin.map(|(twin, _)| *twin) {
+            if let Some(twin) = self.links.twin(&peer) {
                 self.links.choose(peer, twin);
             }
         }

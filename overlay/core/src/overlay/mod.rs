@@ -75,6 +75,7 @@ use crate::map::Map;
 use crate::network::{Limits, Network};
 use crate::record::{ChainCache, Pool, Record, verify_to_store};
 use crate::sign::{Signer, Verifier};
+use crate::sorted::SortedSet;
 use crate::store::{Seen, Store};
 use crate::time::{Instant, Now};
 use crate::wire::Hint;
@@ -223,7 +224,7 @@ pub struct Overlay {
     probed: Instant,
     more_to_dial: bool,
     contacts: Contacts,
-    contacts_kept: BTreeSet<PeerId>,
+    contacts_kept: SortedSet<PeerId>,
     anchors: Vec<PeerId>,
     /// When they may change next.
     anchors_at: Instant,
@@ -296,7 +297,7 @@ impl Overlay {
             probed: now.instant,
             more_to_dial: false,
             contacts: Contacts::default(),
-            contacts_kept: BTreeSet::new(),
+            contacts_kept: SortedSet::new(),
             anchors: config.restored.anchors.into_iter().take(ANCHORS).collect(),
             anchors_at: now.instant + ANCHORS_INTERVAL,
             anchors_wait: true,

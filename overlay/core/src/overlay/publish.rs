@@ -13,7 +13,7 @@
 //! Without a parent, or with one after the other, commands are told so after a while. *Not here*: certificates and their renewal.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -33,6 +33,7 @@ use crate::limits::{
 };
 use crate::record::{DeviceDraft, DevicePayload, Record, sign_device};
 use crate::sign::{Tag, to_sign};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::{Instant, Unix};
 use crate::wire::{Message, Reason, Register, Registered, Reject, Voucher};
 
@@ -54,25 +55,23 @@ struct Name {
 
 #[derive(Debug)]
 pub(super) struct Publishing {
-    /// Boxed: a tree keeps room for eleven, and most peers hold one.
-    names: BTreeMap<Key, Box<Name>>,
-    sequences: BTreeMap<(Key, PublicKey), u64>,
+    names: SortedMap<Key, Box<Name>>,
+    sequences: SortedMap<(Key, PublicKey), u64>,
     /// Names with a registration or put of their newest record on its way.
-    under_way: BTreeSet<Key>,
+    under_way: SortedSet<Key>,
     /// Names that wait for one of those to end.
     queue: BTreeSet<Key>,
 }
 
 impl Publishing {
     pub(super) fn give_room_back(&mut self) {
-        self.under_way.give_back();
         self.queue.give_back();
     }
 
     pub(super) fn new(sequences: Vec<(Key, PublicKey, u64)>, now: Unix) -> Self {
         let past = |seq: u64| seq.max(now.as_secs());
         let sequences = sequences.into_iter().map(|(key, device, seq)| ((key, device), past(seq))).collect();
-        Self { names: BTreeMap::new(), sequences, under_way: BTreeSet::new(), queue: BTreeSet::new() }
+        Self { names: SortedMap::new(), sequences, under_way: SortedSet::new(), queue: BTreeSet::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -457,7 +456,7 @@ impl Overlay {
             && name.stale < STALE_ATTEMPTS
         {
             name.stale += 1;
-            let known = self.publishing.sequences.entry((*key, device)).or_default();
+            let known = self.publishing.sequences.or_insert_with((*key, device), u64::default);
             *known = header.seq.max(*known);
             return self.publish(key);
         }

@@ -4,7 +4,7 @@
 //! open link is dialled first. *Not here*: what an answer means.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::key::{Key, PeerId};
 use crate::limits::{IN_FLIGHT_MAX, PUT_OFF_MAX, PUT_OFF_WAIT_MAX, REQUEST_TIMEOUT, UNVERIFIED_DIALS_MAX};
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 use crate::wire::{Frame, Message, Reason, Refused};
 
@@ -83,11 +84,11 @@ struct Pending {
 pub(super) struct Requests {
     /// Boxed: a tree keeps room for eleven, and most peers have one or none.
     pending: BTreeMap<Asked, Box<Pending>>,
-    dialling: BTreeSet<PeerId>,
+    dialling: SortedSet<PeerId>,
     /// Where, until the dial ends; nothing of two at once to different addresses.
-    dialled_at: BTreeMap<PeerId, Vec<Address>>,
+    dialled_at: SortedMap<PeerId, Vec<Address>>,
     /// Of those, the ones at an address that nobody has answered at.
-    strangers: BTreeSet<PeerId>,
+    strangers: SortedSet<PeerId>,
     unsendable: Vec<Asked>,
     crowded_out: Vec<Asked>,
 }
@@ -124,9 +125,6 @@ impl Requests {
 
     pub(super) fn give_room_back(&mut self) {
         self.pending.give_back();
-        self.dialling.give_back();
-        self.dialled_at.give_back();
-        self.strangers.give_back();
     }
 
     pub(super) fn is_dialling(&self, peer: &PeerId) -> bool {
@@ -143,7 +141,7 @@ impl Requests {
     }
 
     fn note_dialled_at(&mut self, peer: PeerId, addresses: &[Address]) {
-        let at = self.dialled_at.entry(peer).or_insert_with(|| addresses.to_vec());
+        let at = self.dialled_at.or_insert_with(peer, || addresses.to_vec());
         if at != addresses {
             at.clear();
         }

@@ -6,8 +6,6 @@
 //! who tells too much that is not true (`upkeep`).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 
 use super::budget::Budget;
 use crate::key::PeerId;
@@ -15,6 +13,7 @@ use crate::limits::{
     BAD_HINTS_MAX, BAD_HINTS_WINDOW, MOVING_WORK_BURST, MOVING_WORK_PER_SEC, SPENT_MAX, WATCHES_BURST,
     WATCHES_PER_SEC,
 };
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// What one peer may still make us do.
@@ -64,19 +63,14 @@ struct Account {
 
 /// What peers have left of it, and how many of them have no link.
 #[derive(Debug, Default)]
-pub(super) struct Spending(BTreeMap<PeerId, Box<Account>>, usize);
+pub(super) struct Spending(SortedMap<PeerId, Box<Account>>, usize);
 
 impl Spending {
     /// A peer has a new link.
     pub(super) fn begin(&mut self, peer: PeerId, now: Instant) {
         let new = || Box::new(Account { links: 0, ended: now, left: Allowance::full(now) });
-        match self.0.entry(peer) {
-            Entry::Vacant(entry) => entry.insert(new()).links = 1,
-            Entry::Occupied(mut entry) => {
-                self.1 -= usize::from(entry.get().links == 0);
-                entry.get_mut().links += 1;
-            }
-        }
+        self.1 -= usize::from(self.0.get(&peer).is_some_and(|account| account.links == 0));
+        self.0.or_insert_with(peer, new).links += 1;
     }
 
     /// Whether a peer has any link.

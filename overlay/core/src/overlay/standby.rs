@@ -14,7 +14,7 @@
 //!
 //! Source: DESIGN §5, DETAILS *Links*. *Not here*: the parent's side of a reservation (`children`).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -33,6 +33,7 @@ use crate::limits::{
 use crate::map::Contact;
 use crate::network::Scope;
 use crate::sign::Tag;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 use crate::wire::Message;
 
@@ -40,9 +41,9 @@ use crate::wire::Message;
 pub(super) struct Standbys {
     kept: Vec<Kept>,
     /// Reservations that were asked for.
-    asked: BTreeMap<PeerId, Sought>,
+    asked: SortedMap<PeerId, Sought>,
     /// Not to be asked before.
-    passed_over: BTreeMap<PeerId, Instant>,
+    passed_over: SortedMap<PeerId, Instant>,
     /// Asked to be our parent.
     failing_over: BTreeSet<PeerId>,
     /// When they are: many children that lost one parent don't knock in the same instant.
@@ -76,8 +77,6 @@ struct Sought {
 
 impl Standbys {
     pub(super) fn give_room_back(&mut self) {
-        self.asked.give_back();
-        self.passed_over.give_back();
         self.failing_over.give_back();
     }
 
@@ -166,7 +165,7 @@ impl Overlay {
 
     /// There is none, and somebody waits for one: nobody is passed over.
     pub(super) fn seek_standbys_again(&mut self) {
-        self.standbys.passed_over.clear();
+        self.standbys.passed_over = SortedMap::new();
         self.standbys_due();
     }
 
