@@ -63,6 +63,8 @@ pub(crate) struct Map {
     own: Option<Key>,
     /// How many were given up at the bound.
     pub(crate) dropped: u64,
+    /// How many have gone out of the map, or out of those that are gone.
+    pub(crate) forgotten: u64,
     /// Its range was taken over from one who had been there before: see [`Self::vouch`].
     vouched: bool,
     /// No certificate expires before.
@@ -108,7 +110,7 @@ impl Map {
     /// An empty map for at most `bound` superpeers, k of each bucket among them.
     pub(crate) fn new(bound: usize, k: usize) -> Self {
         let (sorted, by_peer, gone) = (Vec::new(), ByPeer::default(), BTreeMap::new());
-        Self { sorted, by_peer, gone, bound, k, own: None, dropped: 0, vouched: false, ends: NEVER }
+        Self { sorted, by_peer, gone, bound, k, own: None, dropped: 0, forgotten: 0, vouched: false, ends: NEVER }
     }
 
     /// From here the map looks at the key space: our place, or none as a child.
@@ -230,12 +232,15 @@ impl Map {
     /// whether something was.
     pub(crate) fn forgive(&mut self, peer: &PeerId) -> bool {
         let back = self.contact_mut(peer).is_some_and(|contact| contact.take_back());
-        self.gone.remove(peer).is_some() || back
+        let gone = self.gone.remove(peer).is_some();
+        self.forgotten += u64::from(gone);
+        gone || back
     }
 
     /// The superpeer has said that it lives: it is back as we remember it, if it was gone.
     pub(crate) fn revive(&mut self, peer: &PeerId, network: &NetworkId, now: Instant) -> Learned {
         let Some(gone) = self.gone.remove(peer) else { return Learned::Known };
+        self.forgotten += 1;
         let hint = &gone.placed.hint;
         let learned =
             self.learn_shared(hint.certificate.node_id(network), hint, now, |_| gone.placed.clone());
@@ -299,6 +304,7 @@ impl Map {
             && let Some(first) = self.gone.iter().min_by_key(|(_, gone)| gone.since).map(|(peer, _)| *peer)
         {
             self.gone.remove(&first);
+            self.forgotten += 1;
         }
         let (placed, verified, met) = (contact.placed().clone(), contact.verified(), contact.met());
         let (left, refused) = (cause == Cause::Left, cause == Cause::Refused);
@@ -309,7 +315,9 @@ impl Map {
 
     /// Forgets those that have been gone for a day.
     pub(crate) fn forget_gone(&mut self, now: Instant) {
+        let before = self.gone.len();
         self.gone.retain(|_, gone| now.since(gone.since) < GONE_REMEMBERED);
+        self.forgotten += (before - self.gone.len()) as u64;
     }
 
     /// Whether it makes sense to dial it on hearsay: it has not failed us just now.
@@ -363,6 +371,7 @@ impl Map {
 
     pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Contact> {
         let id = self.by_peer.remove(peer)?;
+        self.forgotten += 1;
         let index = self.find(&id).ok()?;
         Some(self.sorted.remove(index))
     }

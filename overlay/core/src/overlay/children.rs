@@ -22,7 +22,7 @@ use crate::invalid::Subject;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{
     ATTACHMENT_LIFE, GOODBYE_LIFE, GOODBYES_MAX, GUESTS_SHARE, RECORDS_PER_CHILD_MAX, RELUCTANT_FROM,
-    RESERVATION_LIFE_MAX, RESERVATIONS_PER_CHILD,
+    RESERVATION_LIFE_MAX, RESERVATIONS_PER_CHILD, SAMPLED_FOR,
 };
 use crate::record::Record;
 use crate::sign::{Tag, to_sign};
@@ -34,6 +34,9 @@ const CANDIDATES_NAMED: usize = 8;
 
 /// So many are put in order to find those. *Guess*: address groups may pass some over.
 const CANDIDATES_SORTED: usize = 4 * CANDIDATES_NAMED;
+
+/// Where there are more to choose from, the same ones are for a second. *Guess*: small networks change by the second.
+const CANDIDATES_KEPT_FROM: usize = 64;
 
 /// A place that is kept.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +77,8 @@ pub(super) struct Children {
     reservations: BTreeMap<PeerId, Reservation>,
     /// What children that left said, and when.
     goodbyes: BTreeMap<PeerId, (Instant, Leave)>,
+    /// Whom we name to others, with the load of each, and when that was worked out.
+    candidates: (Vec<(u8, PeerId)>, Instant),
 }
 
 /// A child's half of an attachment or reservation that is in order.
@@ -395,16 +400,13 @@ impl Overlay {
 
     /// Other superpeers that we have a stream to, the least loaded first, each asker's in another order,
     /// not too many of one address group.
-    pub(super) fn candidates_for(&self, peer: &PeerId) -> Vec<Hint> {
+    pub(super) fn candidates_for(&mut self, peer: &PeerId) -> Vec<Hint> {
         let order =
             |other: &PeerId| Key::from_bytes(*other.as_bytes()).distance(&Key::from_bytes(*peer.as_bytes()));
-        let others = self.links.peers().filter(|(other, _)| *other != peer && **other != self.me);
-        let linked = others.filter_map(|(other, link)| {
-            let contact = self.map.contact(other)?;
-            let greeting = self.links.get(*link).and_then(|link| link.greeting.as_ref());
-            Some(((greeting.map_or(u8::MAX, |greeting| greeting.load), order(other)), contact))
-        });
-        let mut linked = self.to_name(linked.collect(), |(_, contact)| contact);
+        self.draw_candidates();
+        let others = self.children.candidates.0.iter().filter(|(_, other)| other != peer);
+        let mut linked: Vec<_> =
+            others.map(|(load, other)| ((*load, order(other)), *other)).collect();
         let mut caps = Caps::new(self.network.scope);
         let mut named = Vec::new();
         // As a rule those that come first are enough: the others need not be put in order.
@@ -417,11 +419,31 @@ impl Overlay {
             if named.len() < CANDIDATES_NAMED {
                 part.sort_unstable_by_key(|(rank, _)| *rank);
                 let wanted = CANDIDATES_NAMED - named.len();
-                let admitted = part.iter().filter(|(_, contact)| caps.admit(&contact.hint().addresses));
-                named.extend(admitted.take(wanted).map(|(_, contact)| contact.hint().clone()));
+                let there = part.iter().filter(|(_, other)| self.links.to(other).is_some());
+                let known = there.filter_map(|(_, other)| self.map.contact(other));
+                let admitted = known.filter(|contact| caps.admit(&contact.hint().addresses));
+                named.extend(admitted.take(wanted).map(|contact| contact.hint().clone()));
             }
         }
         named
+    }
+
+    /// Works out whom we name to others, and how many children each has: where they are many not again within a second.
+    fn draw_candidates(&mut self) {
+        let now = self.now.instant;
+        let (drawn, at) = &self.children.candidates;
+        if drawn.len() > CANDIDATES_KEPT_FROM && now.since(*at) < SAMPLED_FOR {
+            return;
+        }
+        let others = self.links.peers().filter(|(other, _)| **other != self.me);
+        let linked = others.filter_map(|(other, link)| {
+            let contact = self.map.contact(other)?;
+            let greeting = self.links.get(*link).and_then(|link| link.greeting.as_ref());
+            Some((greeting.map_or(u8::MAX, |greeting| greeting.load), contact))
+        });
+        let linked = self.to_name(linked.collect(), |(_, contact)| contact);
+        let drawn = linked.into_iter().map(|(load, contact)| (load, contact.peer())).collect();
+        self.children.candidates = (drawn, now);
     }
 
     /// The last link to a peer is gone, from which something came last then.

@@ -38,6 +38,8 @@ pub(super) struct Contacts {
     dialling: SortedSet<PeerId>,
     /// When they were dialled back, and did not answer.
     tried: BTreeMap<PeerId, Instant>,
+    /// How many the map had forgotten when the host cache was looked through last.
+    pub(super) looked: Option<u64>,
     /// Since when those of the host cache have worked for us.
     met: SortedMap<PeerId, Unix>,
 }
@@ -46,6 +48,11 @@ impl Contacts {
     /// A dial has ended; whether it was to somebody who has a link already.
     pub(super) fn dial_ended(&mut self, peer: &PeerId) -> bool {
         self.dialling.remove(peer)
+    }
+
+    /// Whether the host cache has been looked through since the map forgot somebody.
+    pub(super) fn looked_at(&self, forgotten: u64) -> bool {
+        self.looked == Some(forgotten)
     }
 
     /// It goes out of the host cache.

@@ -21,8 +21,8 @@ use super::{Overlay, Timer};
 use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Role, Seen, Write};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_MAX, OPEN_TIMEOUT, SKEW_MAX_SECS,
-    STORER_TIMEOUT_MIN,
+    AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_LOOKED_AT, HOST_CACHE_MAX,
+    OPEN_TIMEOUT, SKEW_MAX_SECS, STORER_TIMEOUT_MIN,
 };
 use crate::map::Reach;
 use crate::sorted::SortedMap;
@@ -196,15 +196,12 @@ impl Links {
         greeting.certified.then_some(greeting.network_age)
     }
 
-    /// For how long the network has been there by the word of each certified superpeer, the longest first.
-    pub(super) fn network_ages(&self, now: Instant) -> Vec<Duration> {
+    /// For how long the network has been there by the word of each certified superpeer.
+    pub(super) fn network_ages(&self, now: Instant) -> impl Iterator<Item = Duration> {
         let linked = self.peers().filter_map(|(_, link)| self.get(*link));
         let told = linked.filter_map(|link| Some((link.since, link.greeting.as_ref()?)));
         let told = told.filter(|(_, greeting)| greeting.certified);
-        let mut ages: Vec<Duration> =
-            told.map(|(since, greeting)| greeting.network_age + now.since(since)).collect();
-        ages.sort_unstable_by(|one, other| other.cmp(one));
-        ages
+        told.map(move |(since, greeting)| greeting.network_age + now.since(since))
     }
 
     /// Whether the peer has opened a link later than this, by its own clock.
@@ -659,18 +656,19 @@ impl Overlay {
         self.skewed = skewed;
     }
 
-    /// A superpeer goes into the host cache; at the bound one that is gone makes room, or one that has not
-    /// answered where we dialled it.
+    /// A superpeer goes into the host cache; at the bound one makes room: of some the first that is gone, or that has
+    /// not answered where we dialled it.
     pub(super) fn keep_contact(&mut self, peer: &PeerId) {
         let Some(contact) = self.map.contact(peer) else { return };
         let write = Write::Contact { peer: *peer, bytes: contact.hint().to_bytes() };
         let mut writes = alloc::vec![write];
         self.contacts_kept.insert(*peer);
         if self.contacts_kept.len() > HOST_CACHE_MAX {
-            let others =
-                || self.contacts_kept.iter().filter(|kept| *kept != peer && !self.anchors.contains(kept));
-            let dead = others().find(|kept| self.map.place(kept).is_none());
-            let told = || others().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified()));
+            // Who comes after a newcomer by its key is as good as drawn.
+            let others = || self.contacts_kept.after(peer).filter(|kept| !self.anchors.contains(kept));
+            let drawn = || others().take(HOST_CACHE_LOOKED_AT);
+            let dead = drawn().find(|kept| self.map.place(kept).is_none());
+            let told = || drawn().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified()));
             let dead = dead.or_else(told).or_else(|| others().next());
             if let Some(dead) = dead.copied() {
                 self.contacts_kept.remove(&dead);

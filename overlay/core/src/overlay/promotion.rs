@@ -96,11 +96,15 @@ impl Overlay {
         }
     }
 
-    /// How many superpeers are needed, and how many there are or will be soon.
-    fn needed(&mut self) -> (usize, usize) {
-        let now = self.now.instant;
-        let children = &self.children;
+    /// Who was asked long ago and is no child any more is forgotten.
+    fn forget_asked(&mut self) {
+        let (now, children) = (self.now.instant, &self.children);
         self.promoting.asked.retain(|peer, at| now.since(*at) < PROMOTED_WITHIN || children.is_child(peer));
+    }
+
+    /// How many superpeers are needed, and how many there are or will be soon.
+    fn needed(&self) -> (usize, usize) {
+        let now = self.now.instant;
         let lately = self.promoting.asked.iter().filter(|(_, at)| now.since(**at) < PROMOTED_WITHIN);
         let asked = lately.filter(|(peer, _)| self.map.contact(peer).is_none()).count();
         let needed = (self.peers_online() / PEERS_PER_SUPERPEER).max(SUPERPEERS_LEAST);
@@ -118,10 +122,15 @@ impl Overlay {
             // Perhaps it stays after all.
             return;
         }
+        self.forget_asked();
+        let best = self.best_volunteer();
+        if best.is_none() && !self.promoting.volunteers {
+            // Whatever is needed, nobody is there for it: that spares the walks over all links.
+            return self.hand_children_on();
+        }
         let ((needed, there), superpeers) = (self.needed(), self.map.len());
         let high = CHILDREN_HIGH.min(self.children_max * 3 / 4);
-        let few = there < needed || self.mean_children() > high;
-        let best = self.best_volunteer().filter(|_| few);
+        let best = best.filter(|_| there < needed || self.mean_children() > high);
         if let Some(child) = best {
             // In a small network every one is welcome.
             let all = there >= needed || there < SUPERPEERS_LEAST;

@@ -626,9 +626,12 @@ impl Overlay {
     /// without a neighbour nobody tells us whether our clock is right.
     fn forget_contacts(&mut self) {
         self.map.forget_gone(self.now.instant);
-        if self.links.peers().next().is_none() {
+        // Who is in the map, or gone from it, stays: so none of them goes unless somebody has gone out of both.
+        let looked = self.contacts.looked_at(self.map.forgotten);
+        if looked || self.links.peers().next().is_none() {
             return;
         }
+        self.contacts.looked = Some(self.map.forgotten);
         let kept = self.contacts_kept.iter();
         let over = kept.filter(|peer| self.map.contact(peer).is_none() && !self.map.is_gone(peer));
         let over: Vec<PeerId> = over.copied().collect();

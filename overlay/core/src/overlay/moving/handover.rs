@@ -175,13 +175,21 @@ impl Overlay {
         if self.map.is_vouched() || !self.is_superpeer() || self.is_syncing() {
             return;
         }
-        let ages = self.links.network_ages(self.now.instant);
+        let (ours, now) = (self.network_age(), self.now.instant);
+        let (all, longer) = self
+            .links
+            .network_ages(now)
+            .fold((0, 0), |(all, longer), age| (all + 1, longer + usize::from(age > ours)));
         // After a power cut the first two that come must not speak for all whom we remember.
         let others = self.map.len().saturating_sub(1);
-        let among = ages.len().max(others.min(NEAR));
+        let among = others.min(NEAR).max(all);
         let enough = VOUCHERS_MIN.min(others).max(among.div_ceil(VOUCHERS_SHARE)).max(1);
-        let (ours, theirs) = (self.network_age(), ages.get(enough - 1));
-        self.moving.age_then += theirs.map_or(Duration::ZERO, |theirs| theirs.saturating_sub(ours));
+        // As a rule there are not enough, and nothing to put in order.
+        if longer >= enough {
+            let mut ages: Vec<Duration> = self.links.network_ages(now).filter(|age| *age > ours).collect();
+            ages.sort_unstable_by(|one, other| other.cmp(one));
+            self.moving.age_then += ages[enough - 1].saturating_sub(ours);
+        }
         if self.network_age() >= CUT_OFF_FOR {
             self.map.vouch();
         }
