@@ -361,6 +361,12 @@ impl Overlay {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// Superpeers in the map, ourselves included.
+    #[must_use]
+    pub fn superpeers(&self) -> usize {
+        self.map.len()
+    }
+
     /// What has been counted; gauges are as of this call.
     #[must_use]
     pub fn counters(&self) -> Counters {

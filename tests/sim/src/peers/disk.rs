@@ -29,23 +29,21 @@ pub(crate) struct Disk {
     fresh: VecDeque<(Micros, Write)>,
 }
 
-/// Records by their slots. They are kept as read: what many disks hold is once in memory.
+/// Records by their slots, with the first bits of their keys, where most comparisons end. They are kept as read: what many
+/// disks hold is once in memory.
 #[derive(Debug, Default)]
-struct Shelf(Vec<Record>);
+struct Shelf(Vec<(u64, Record)>);
 
 impl Shelf {
     fn find(&self, slot: &Slot) -> Result<usize, usize> {
-        let first = |key: &Key| key.as_bytes().first_chunk::<8>().copied();
-        self.0.binary_search_by(|record| {
-            let (key, wanted) = (&record.header().key, &slot.key);
-            first(key).cmp(&first(wanted)).then_with(|| record.slot().cmp(slot))
-        })
+        let wanted = first(&slot.key);
+        self.0.binary_search_by(|(first, record)| first.cmp(&wanted).then_with(|| record.slot().cmp(slot)))
     }
 
     fn put(&mut self, record: Record) {
         match self.find(&record.slot()) {
-            Ok(index) => self.0[index] = record,
-            Err(index) => self.0.insert(index, record),
+            Ok(index) => self.0[index].1 = record,
+            Err(index) => self.0.insert(index, (first(&record.header().key), record)),
         }
     }
 
@@ -58,12 +56,18 @@ impl Shelf {
     fn of(&self, key: &Key) -> impl Iterator<Item = &Record> {
         let first = Slot { key: *key, kind: 0, writer: PublicKey::from_bytes([0; 32]) };
         let from = self.find(&first).unwrap_or_else(|index| index);
-        self.0[from..].iter().take_while(move |record| record.header().key == *key)
+        let after = self.0[from..].iter().map(|(_, record)| record);
+        after.take_while(move |record| record.header().key == *key)
     }
 
     fn bytes(&self) -> Vec<Bytes> {
-        self.0.iter().map(|record| record.bytes().clone()).collect()
+        self.0.iter().map(|(_, record)| record.bytes().clone()).collect()
     }
+}
+
+/// A key's first bits.
+fn first(key: &Key) -> u64 {
+    key.as_bytes().first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// How a disk behaves.

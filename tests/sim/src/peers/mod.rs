@@ -83,6 +83,8 @@ pub(crate) struct Peer {
     pub(crate) full: bool,
     /// It was there before the run, and away when that began.
     pub(crate) past: Option<Past>,
+    /// Superpeers that it knew then; until it comes.
+    pub(crate) knew: Box<[u32]>,
     /// How often it has started: what was meant for an earlier life is dropped.
     pub(crate) life: u32,
     /// Counts its addresses.
@@ -124,6 +126,7 @@ impl Peer {
             full: false,
             volunteers: false,
             past: None,
+            knew: Box::default(),
             life: 0,
             version: 1,
             acknowledged: 0,

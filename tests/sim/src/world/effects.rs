@@ -91,7 +91,7 @@ impl World {
     }
 
     /// A superpeer's hint is the same in a hundred host caches: once in memory.
-    fn shared(&mut self, write: Write) -> Write {
+    pub(super) fn shared(&mut self, write: Write) -> Write {
         let Write::Contact { peer, bytes } = write else { return write };
         let known = self.hints.entry(peer).or_insert_with(|| bytes.clone());
         if *known != bytes {

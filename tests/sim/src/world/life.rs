@@ -29,7 +29,7 @@ const SEEDS_RETRY: Micros = SECOND;
 const SEEDS_RETRY_MAX: Micros = 60 * SECOND;
 
 /// With so many superpeers known no more seeds are asked for. As `node` has it.
-const SUPERPEERS_ENOUGH: u64 = 8;
+const SUPERPEERS_ENOUGH: usize = 8;
 
 /// Whom the last run knew has so long to show that they are there; by the second time all have asked. As `node` has them.
 const HOST_CACHE_FIRST: Micros = SECOND;
@@ -57,6 +57,7 @@ const SEEDS_TRIPS: u64 = 4;
 impl World {
     /// Starts a peer with what its disk holds.
     pub fn start(&mut self, number: u32) {
+        self.recall(number);
         let seed = self.chance.overlays.seed();
         let (node, verifier) = (self.authority.node_key(number), self.authority.keys.verifier());
         let moved = self.chance.workload.chance(self.settings.workload.new_address);
@@ -185,7 +186,7 @@ impl World {
 
     fn knows_enough(&self, number: u32) -> bool {
         let overlay = self.peers[number as usize].overlay.as_ref();
-        overlay.is_some_and(|overlay| overlay.counters().superpeers >= SUPERPEERS_ENOUGH)
+        overlay.is_some_and(|overlay| overlay.superpeers() >= SUPERPEERS_ENOUGH)
     }
 
     /// A child that others can dial, and that becomes a superpeer if there are too few.

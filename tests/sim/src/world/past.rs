@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use callbook_overlay::api::{Input, LinkId, Write};
+use callbook_overlay::api::{Command, Input, LinkId, Write};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::Key;
 use callbook_overlay::limits::{DEVICE_LIFE_MAX, RESIGN_INTERVAL};
@@ -19,6 +19,7 @@ use callbook_overlay::record::{DeviceDraft, DevicePayload, Record, sign_device};
 use callbook_overlay::wire::{Frame, Hint, Message, Open, PROTOCOL, Put};
 
 use super::World;
+use super::asking::What;
 use crate::peers::{Kind, Past, address, multiaddr};
 use crate::time::{Micros, SECOND, START_UNIX};
 
@@ -44,7 +45,7 @@ impl World {
             // Who has come meanwhile has registered again, or is about to.
             let peer = &self.peers[number as usize];
             let Some(past) = peer.past.filter(|_| peer.life == 0) else { continue };
-            self.acquaint(number, &superpeers);
+            self.peers[number as usize].knew = self.acquaintances(number, &superpeers);
             if let Some(record) = self.record_of(number, past) {
                 self.remember(number, &record, &storers);
                 self.remembered += 1;
@@ -122,20 +123,39 @@ impl World {
         (record.header().not_after.as_secs() > now).then_some(record)
     }
 
-    /// A peer knows some superpeers, which are there or away.
-    fn acquaint(&mut self, number: u32, superpeers: &[u32]) {
-        let drawn: Vec<u32> = (0..ACQUAINTANCES.min(superpeers.len()))
+    /// Some superpeers, which are there or away.
+    fn acquaintances(&mut self, number: u32, superpeers: &[u32]) -> Box<[u32]> {
+        (0..ACQUAINTANCES.min(superpeers.len()))
             .map(|_| superpeers[self.chance.past.index(superpeers.len())])
             .filter(|peer| *peer != number)
-            .collect();
-        let hint = |peer: &u32| {
-            let certificate = (**self.peers[*peer as usize].certificate.as_ref()?).clone();
-            let hint = Hint { certificate, addresses: vec![address(*peer)] };
-            Some(Write::Contact { peer: hint.peer(), bytes: hint.to_bytes() })
-        };
-        let writes = drawn.iter().filter_map(hint).collect();
+            .collect()
+    }
+
+    /// Who comes for the first time has on its disk whom it knew: those who never come need none.
+    pub(super) fn recall(&mut self, number: u32) {
+        let knew = core::mem::take(&mut self.peers[number as usize].knew);
+        if knew.is_empty() {
+            return;
+        }
+        let hints: Vec<Hint> = knew.iter().filter_map(|peer| self.hint_of(*peer)).collect();
+        let contact = |hint: &Hint| Write::Contact { peer: hint.peer(), bytes: hint.to_bytes() };
+        let writes = hints.iter().map(|hint| self.shared(contact(hint))).collect();
         let (now, habits) = (self.now, self.habits());
         self.peers[number as usize].disk.get_or_insert_default().write(now, writes, true, &habits);
+    }
+
+    fn hint_of(&self, superpeer: u32) -> Option<Hint> {
+        let certificate = (**self.peers[superpeer as usize].certificate.as_ref()?).clone();
+        Some(Hint { certificate, addresses: vec![address(superpeer)] })
+    }
+
+    /// Superpeers that run know each other, as far as their maps go.
+    pub fn introduce_superpeers(&mut self) {
+        let all = self.places();
+        let hints: Vec<Hint> = all.iter().filter_map(|(_, peer)| self.hint_of(*peer)).collect();
+        for (_, peer) in all {
+            self.tell(peer, Command::Seeds(hints.clone()), What::Other);
+        }
     }
 
     /// Its storers have a record, and its holder has used its number.
