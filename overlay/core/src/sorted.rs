@@ -117,7 +117,6 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.give_back();
         Some(value)
     }
-
 }
 
 impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {

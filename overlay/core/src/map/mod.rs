@@ -110,7 +110,18 @@ impl Map {
     /// An empty map for at most `bound` superpeers, k of each bucket among them.
     pub(crate) fn new(bound: usize, k: usize) -> Self {
         let (sorted, by_peer, gone) = (Vec::new(), ByPeer::default(), BTreeMap::new());
-        Self { sorted, by_peer, gone, bound, k, own: None, dropped: 0, forgotten: 0, vouched: false, ends: NEVER }
+        Self {
+            sorted,
+            by_peer,
+            gone,
+            bound,
+            k,
+            own: None,
+            dropped: 0,
+            forgotten: 0,
+            vouched: false,
+            ends: NEVER,
+        }
     }
 
     /// From here the map looks at the key space: our place, or none as a child.

@@ -405,8 +405,7 @@ impl Overlay {
             |other: &PeerId| Key::from_bytes(*other.as_bytes()).distance(&Key::from_bytes(*peer.as_bytes()));
         self.draw_candidates();
         let others = self.children.candidates.0.iter().filter(|(_, other)| other != peer);
-        let mut linked: Vec<_> =
-            others.map(|(load, other)| ((*load, order(other)), *other)).collect();
+        let mut linked: Vec<_> = others.map(|(load, other)| ((*load, order(other)), *other)).collect();
         let mut caps = Caps::new(self.network.scope);
         let mut named = Vec::new();
         // As a rule those that come first are enough: the others need not be put in order.

@@ -303,9 +303,10 @@ impl Overlay {
         certificate.verify_cached(&self.network, now, &mut self.chains, &*self.verifier).is_ok()
     }
 
-    /// A dial has ended: when half of them have, upkeep goes on with those that had to wait.
+    /// A dial has ended: when half of them have, upkeep goes on with those that had to wait. Not while strangers may not be
+    /// dialled, as those are that wait: it looks again by itself.
     pub(super) fn dial_more(&mut self) {
-        if self.more_to_dial && self.requests.dials() <= UPKEEP_DIALS / 2 {
+        if self.more_to_dial && self.requests.dials() <= UPKEEP_DIALS / 2 && self.may_dial_strangers() {
             self.more_to_dial = false;
             self.upkeep_again();
         }
@@ -373,8 +374,7 @@ impl Overlay {
         (self.streams.at, self.more_to_dial) = (Some(now), false);
         // As many streams as a superpeer opens others open to it: who opened all would have twice as many.
         let age = now.since(self.surveys.joined).as_secs();
-        let ours = |peer: &&PeerId| self.links.dialled(peer) == Some(true) || self.requests.is_dialling(peer);
-        let mut ours = self.streams.wanted.iter().filter(ours).count();
+        let mut ours = None;
         let dialled = usize::try_from(age / WARM_DIAL_EVERY.as_secs()).unwrap_or(usize::MAX);
         let dialled = (self.streams.warm / 2).saturating_add(dialled);
         let wanted = core::mem::take(&mut self.streams.wanted);
@@ -382,10 +382,13 @@ impl Overlay {
             if self.links.to(peer).is_some() || self.requests.is_dialling(peer) {
                 continue;
             }
-            if place >= self.streams.near && ours >= self.streams.near + dialled {
-                break;
+            if place >= self.streams.near {
+                let known = ours.get_or_insert_with(|| self.dialled_of(&wanted));
+                if *known >= self.streams.near + dialled {
+                    break;
+                }
+                *known += 1;
             }
-            ours += 1;
             let stranger = !self.map.contact(peer).is_some_and(|contact| contact.verified());
             if self.requests.dials() >= UPKEEP_DIALS || (stranger && !self.may_dial_strangers()) {
                 (self.more_to_dial, self.streams.at) = (true, None);
@@ -394,6 +397,12 @@ impl Overlay {
             self.dial(*peer);
         }
         self.streams.wanted = wanted;
+    }
+
+    /// How many of them we have dialled, or dial now.
+    fn dialled_of(&self, wanted: &[PeerId]) -> usize {
+        let ours = |peer: &&PeerId| self.links.dialled(peer) == Some(true) || self.requests.is_dialling(peer);
+        wanted.iter().filter(ours).count()
     }
 
     /// A child that counts on more superpeers than answer dials some that it has no link to: those that

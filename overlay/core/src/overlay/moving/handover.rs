@@ -27,7 +27,7 @@ use crate::key::{Key, PeerId};
 use crate::limits::{
     CUT_OFF_FOR, GIVEN_MAX, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES,
     HAND_OVER_WINDOW, ITEMS_MAX, NEAR, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT,
-    VOUCHERS_MIN, VOUCHERS_SHARE,
+    UPKEEP_INTERVAL, VOUCHERS_MIN, VOUCHERS_SHARE,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
@@ -56,6 +56,8 @@ pub(super) struct HandOver {
     /// Those that promised in vain: they may hold what they didn't give.
     vain: BTreeSet<PeerId>,
     source: Option<Source>,
+    /// When keys were drawn last for which all sources hold what becomes ours.
+    covered: Option<Instant>,
 }
 
 /// Whom we are pulling from.
@@ -114,6 +116,7 @@ impl Overlay {
             again: 0,
             vain: BTreeSet::new(),
             source: None,
+            covered: None,
         }));
     }
 
@@ -252,15 +255,16 @@ impl Overlay {
         let Some(run) = &self.moving.hand_over else { return };
         let over = self.now.instant.since(run.began) >= HAND_OVER_WINDOW;
         let over = over && run.again == HAND_OVER_AGAIN.len() || run.beside;
-        let source = self.next_source(run).or_else(|| self.uncovered());
+        let source = self.next_source(run).or_else(|| self.uncovered_now(over));
         let (id, place) = (self.number(), self.place());
         let promises = Promises::new(self.now.instant);
         let (Some(peer), Some(place)) = (source, place) else {
             self.moving.hand_over = self.moving.hand_over.take().filter(|_| !over);
-            if let Some(run) = &mut self.moving.hand_over {
-                run.synced = true;
+            let run = self.moving.hand_over.as_mut();
+            if run.is_some_and(|run| !core::mem::replace(&mut run.synced, true)) {
+                self.hear_vouchers();
             }
-            return self.hear_vouchers();
+            return;
         };
         let range = self.range_at(&place, self.replicas());
         let (ranges, wanted, asked) = (alloc::vec![range], Vec::new(), Asked::Digest(range));
@@ -306,6 +310,20 @@ impl Overlay {
         let among = if run.finished.len() < HAND_OVER_SOURCES { HAND_OVER_TRIES } else { HAND_OVER_SOURCES };
         let nearest = self.map.closest(&self.place()?, among + 1).into_iter().map(crate::map::Contact::peer);
         nearest.filter(|peer| *peer != self.me).find(|peer| !run.tried.contains(peer))
+    }
+
+    /// As [`Self::uncovered`], but until the end not again and again while upkeep opens one stream after the other.
+    fn uncovered_now(&mut self, over: bool) -> Option<PeerId> {
+        let now = self.now.instant;
+        let covered = self.moving.hand_over.as_ref().and_then(|run| run.covered);
+        if !over && covered.is_some_and(|at| now.since(at) < UPKEEP_INTERVAL) {
+            return None;
+        }
+        let found = self.uncovered();
+        if let Some(run) = &mut self.moving.hand_over {
+            run.covered = found.is_none().then_some(now);
+        }
+        found
     }
 
     /// A storer of some key that becomes ours of which no source is a storer.
