@@ -1,6 +1,7 @@
 //! The stage of a scenario: how a network comes to be, warms up and is measured.
 //!
-//! The login server starts, superpeers join within a minute, children within the next two; then users begin.
+//! The login server starts, superpeers join within a minute, children within the next two; then users begin. Many superpeers
+//! of a network with a past start within a second, and know each other.
 //! Warm-up counts from the very beginning. *Not here*: what goes wrong (each row's file).
 
 use std::sync::Arc;
@@ -20,6 +21,11 @@ use crate::world::{Settings, World};
 
 /// Superpeers join within this.
 const SUPERPEERS_JOIN: Micros = MINUTE;
+/// From so many on, where peers come and go, they know each other from before. *Guess*: fewer have learnt of each other when
+/// children come.
+const KNOWN_BEFORE_FROM: u32 = 512;
+/// And start within this.
+const SUPERPEERS_START: Micros = SECOND;
 /// Children join within this.
 const CHILDREN_JOIN: Micros = 2 * MINUTE;
 
@@ -99,7 +105,13 @@ impl Stage {
         let began = Instant::now();
         world.begin(0, 0);
         world.run_until(5 * SECOND);
-        superpeers.iter().for_each(|peer| world.begin(*peer, SUPERPEERS_JOIN));
+        let known = plan.settings.churn.is_some() && plan.superpeers >= KNOWN_BEFORE_FROM;
+        let within = if known { SUPERPEERS_START } else { SUPERPEERS_JOIN };
+        superpeers.iter().for_each(|peer| world.begin(*peer, within));
+        if known {
+            world.run_until(5 * SECOND + within + 1);
+            world.introduce_superpeers();
+        }
         world.run_until(5 * SECOND + SUPERPEERS_JOIN + 25 * SECOND);
         cost.memory[1] = memory::resident();
         cost.peers[0] = world.running(Kind::Superpeer).len() as u64;

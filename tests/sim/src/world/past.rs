@@ -1,10 +1,11 @@
-//! What was there before a run began: records of those who are away, and whom they knew.
+//! What was there before a run began: records of those who are away, whom they knew, and that superpeers know each other.
 //!
 //! A network that has stood for long holds the record of everybody who was there within its life, signed in the
 //! holder's last session and acknowledged then. So the superpeers that are closest when the network has come
 //! together are told them all, over a link of their own, as by a put; the holder's disk knows which number it used. A
 //! record that has ended by then, or whose certificate has, is nowhere. Who comes back without the login server's help
-//! comes by its host cache, in which are superpeers of then: as likely away by now as any.
+//! comes by its host cache, in which are superpeers of then: as likely away by now as any. And superpeers that are there
+//! have had the time to learn of each other: they are told when all of them have started, as by a login server that knows all.
 //!
 //! *Simplified*: superpeers that are away hold nothing, and whose last session was too short to register is taken for
 //! registered. *Not here*: how long they are away (`churn`).
