@@ -422,6 +422,10 @@ impl Map {
     pub(crate) fn is_among(&self, own: &Key, key: &Key, count: usize) -> bool {
         let (mut near, mut closer) = (self.sorted.as_slice(), 0);
         for bit in 0..256 {
+            if closer + near.len() <= count {
+                // However those are placed that share our first bits.
+                return true;
+            }
             if near.len() <= 1 || closer >= count {
                 break;
             }
