@@ -184,6 +184,7 @@ impl<K: Ord> SortedSet<K> {
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
+    use alloc::vec;
     use alloc::vec::Vec;
 
     use rand_chacha::ChaCha8Rng;

@@ -113,8 +113,12 @@ fn a_child_whose_parent_has_no_place_any_more_asks_one_standby_after_the_other()
             if dead == 1 {
                 world.crash(gone);
             }
-            let mut without = 0;
+            // The child may notice before that the one that is gone keeps no place any more, and find another.
+            let (mut without, mut standby) = (0, standby);
             for _ in 0..60 {
+                if world.parent(6) == Some(parent) {
+                    standby = standbys(&mut world, 6, 6);
+                }
                 world.run_for(seconds(1));
                 without += usize::from(world.parent(6).is_none());
             }
