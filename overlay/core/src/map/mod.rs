@@ -272,6 +272,13 @@ impl Map {
         own.verified
     }
 
+    /// Somebody has named a superpeer that we know.
+    pub(crate) fn named_by_another(&mut self, peer: &PeerId) {
+        if let Some(contact) = self.contact_mut(peer) {
+            contact.take_named();
+        }
+    }
+
     /// Our disk knows the superpeer.
     pub(crate) fn restored(&mut self, peer: &PeerId) {
         if let Some(contact) = self.contact_mut(peer) {

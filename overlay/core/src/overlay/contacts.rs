@@ -25,7 +25,10 @@ use core::time::Duration;
 use super::{Overlay, Timer};
 use crate::api::{Address, Effect, LinkId, Write};
 use crate::key::PeerId;
-use crate::limits::{CONTACTS_ENOUGH, CONTACTS_FEW, DIAL_BACK_WAIT, DIALLED_BACK_MAX, PROBE_INTERVAL};
+use crate::limits::{
+    CONTACTS_ENOUGH, CONTACTS_FEW, DIAL_BACK_WAIT, DIALLED_BACK_MAX, HOST_CACHE_LOOKED_AT, HOST_CACHE_MAX,
+    PROBE_INTERVAL,
+};
 use crate::map::Contact;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::{Instant, Unix};
@@ -105,6 +108,29 @@ impl Overlay {
     /// How long a superpeer has worked for us, by what we have seen ourselves.
     pub(super) fn age_of(&self, peer: &PeerId) -> Duration {
         self.contacts.met.get(peer).map_or(Duration::ZERO, |since| self.now.unix.since(*since))
+    }
+
+    /// A superpeer goes into the host cache; at the bound one makes room: of some the first that is gone, or that has
+    /// not answered where we dialled it.
+    pub(super) fn keep_contact(&mut self, peer: &PeerId) {
+        let Some(contact) = self.map.contact(peer) else { return };
+        let write = Write::Contact { peer: *peer, bytes: contact.hint().to_bytes() };
+        let mut writes = alloc::vec![write];
+        self.contacts_kept.insert(*peer);
+        if self.contacts_kept.len() > HOST_CACHE_MAX {
+            // Who comes after a newcomer by its key is as good as drawn.
+            let others = || self.contacts_kept.after(peer).filter(|kept| !self.anchors.contains(kept));
+            let drawn = || others().take(HOST_CACHE_LOOKED_AT);
+            let dead = drawn().find(|kept| self.map.place(kept).is_none());
+            let told = || drawn().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified()));
+            let dead = dead.or_else(told).or_else(|| others().next());
+            if let Some(dead) = dead.copied() {
+                self.contacts_kept.remove(&dead);
+                self.contacts.forget(&dead);
+                writes.push(Write::ForgetContact(dead));
+            }
+        }
+        self.persist(writes, false);
     }
 
     /// A superpeer has come to us.

@@ -240,6 +240,7 @@ impl Overlay {
         let (now, mut of) = (self.now.instant, Vec::new());
         for brief in news.0.iter().take(NEWS_PER_HELLO_MAX) {
             if let Some(peer) = self.map.named(brief) {
+                self.map.named_by_another(&peer);
                 self.gossip.knows(&teller, &peer);
             } else if *brief != Brief::of(&self.me)
                 && self.map.named_gone(brief).is_none_or(|peer| self.map.may_try(&peer, now))

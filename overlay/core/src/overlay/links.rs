@@ -18,11 +18,11 @@ use super::hellos::Said;
 use super::introductions::Introduced;
 use super::spending::{Allowance, Spending};
 use super::{Overlay, Timer};
-use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Role, Seen, Write};
+use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Role, Seen};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, HOST_CACHE_LOOKED_AT, HOST_CACHE_MAX,
-    OPEN_TIMEOUT, SKEW_MAX_SECS, STORER_TIMEOUT_MIN,
+    AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, OPEN_TIMEOUT, SKEW_MAX_SECS,
+    STORER_TIMEOUT_MIN,
 };
 use crate::map::Reach;
 use crate::sorted::SortedMap;
@@ -91,6 +91,13 @@ pub(super) struct RoundTrip {
     /// Smoothed. Source: RFC 6298 §2.
     pub(super) smoothed: Duration,
     variance: Duration,
+}
+
+impl RoundTrip {
+    /// Less than nearly all of them: nothing while one has been measured.
+    pub(super) fn at_least(self) -> Duration {
+        self.smoothed.saturating_sub(self.variance * 2)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -654,29 +661,6 @@ impl Overlay {
             self.notice(Notice::Skewed { seconds });
         }
         self.skewed = skewed;
-    }
-
-    /// A superpeer goes into the host cache; at the bound one makes room: of some the first that is gone, or that has
-    /// not answered where we dialled it.
-    pub(super) fn keep_contact(&mut self, peer: &PeerId) {
-        let Some(contact) = self.map.contact(peer) else { return };
-        let write = Write::Contact { peer: *peer, bytes: contact.hint().to_bytes() };
-        let mut writes = alloc::vec![write];
-        self.contacts_kept.insert(*peer);
-        if self.contacts_kept.len() > HOST_CACHE_MAX {
-            // Who comes after a newcomer by its key is as good as drawn.
-            let others = || self.contacts_kept.after(peer).filter(|kept| !self.anchors.contains(kept));
-            let drawn = || others().take(HOST_CACHE_LOOKED_AT);
-            let dead = drawn().find(|kept| self.map.place(kept).is_none());
-            let told = || drawn().find(|kept| self.map.contact(kept).is_some_and(|known| !known.verified()));
-            let dead = dead.or_else(told).or_else(|| others().next());
-            if let Some(dead) = dead.copied() {
-                self.contacts_kept.remove(&dead);
-                self.contacts.forget(&dead);
-                writes.push(Write::ForgetContact(dead));
-            }
-        }
-        self.persist(writes, false);
     }
 
     pub(super) fn act_as(&mut self, role: Role) {

@@ -21,6 +21,7 @@ use crate::cbor::Blob;
 use crate::key::{Digest, Key, PeerId};
 use crate::limits::{GONE_FOR, MENDING_MAX, REQUEST_TIMEOUT};
 use crate::record::{Bundle, Record, Verdict, supersedes};
+use crate::store::Kept;
 use crate::wire::{Changed, Message, Put};
 
 impl Overlay {
@@ -145,9 +146,13 @@ impl Overlay {
         }
     }
 
-    /// Puts to a storer those records of a verified bundle that it lacks.
+    /// Puts to a storer those records of a verified bundle that it lacks, unless we hold newer ones by now: whoever put
+    /// those has put them there, too.
     pub(in crate::overlay) fn give_missing(&mut self, peer: PeerId, whole: &Bundle, gave: &Bundle) {
-        let missing: Vec<&Record> = whole.records.iter().filter(|record| lacks(gave, record)).collect();
+        let old =
+            |record: &Record| matches!(self.store.not_older(record), Some(Kept::Stale(_) | Kept::Revoked(_)));
+        let missing = whole.records.iter().filter(|record| lacks(gave, record) && !old(record));
+        let missing: Vec<&Record> = missing.collect();
         if peer == self.me {
             if !self.is_syncing() {
                 // To keep is to sign an acknowledgement, also of what we hold.

@@ -10,7 +10,8 @@
 //! that is sent again by a later turn does not wait for a disk that is full. So a start goes on with the wall
 //! clock's second, if that is more than what is on disk: something may be out there with the next number.
 //! At most [`PUBLISHING_MAX`] are under way, the others queue. Only the end of the newest version counts.
-//! Without a parent, or with one after the other, commands are told so after a while. *Not here*: certificates and their renewal.
+//! Without a parent, or with one after the other, commands are told so after a while. *Not here*: certificates and
+//! their renewal.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -46,8 +47,7 @@ struct Name {
     signed: Instant,
     stored: Option<Stored>,
     /// Commands that wait for the acknowledgement, and until when.
-    commands: Vec<CommandId>,
-    answer_by: Instant,
+    commands: Vec<(CommandId, Instant)>,
     failures: u32,
     stale: u8,
     wake: Option<Instant>,
@@ -141,8 +141,7 @@ impl Overlay {
             record: None,
             signed: self.now.instant,
             stored: None,
-            commands: alloc::vec![command],
-            answer_by,
+            commands: alloc::vec![(command, answer_by)],
             failures: 0,
             stale: 0,
             wake: None,
@@ -150,9 +149,6 @@ impl Overlay {
         if let Some(old) = self.publishing.names.remove(&key) {
             if let Some(at) = old.wake {
                 self.cancel(at, Timer::Publish(key));
-            }
-            if !old.commands.is_empty() {
-                name.answer_by = old.answer_by;
             }
             name.commands.extend(old.commands);
             name.record = old.record;
@@ -168,14 +164,12 @@ impl Overlay {
             false => Failure::Detached,
         };
         let now = self.now.instant;
-        let Some(name) = self.publishing.names.get_mut(key).filter(|name| name.answer_by <= now) else {
-            return;
-        };
-        let commands = core::mem::take(&mut name.commands);
-        if !commands.is_empty() {
+        let Some(name) = self.publishing.names.get_mut(key) else { return };
+        let due: Vec<_> = name.commands.extract_if(.., |(_, answer_by)| *answer_by <= now).collect();
+        if !due.is_empty() {
             self.counters.registrations(true).timeout += 1;
         }
-        for command in commands {
+        for (command, _) in due {
             self.reply(command, Reply::Failed(failure.clone()));
         }
     }
@@ -186,7 +180,7 @@ impl Overlay {
         if let Some(at) = name.wake {
             self.cancel(at, Timer::Publish(*key));
         }
-        for command in name.commands {
+        for (command, _) in name.commands {
             self.reply(command, Reply::Failed(Failure::Refused("the name was released".to_string())));
         }
         self.publishing.queue.remove(key);
@@ -431,7 +425,7 @@ impl Overlay {
         self.counters.registration_times.took(took);
         self.counters.registrations(!commands.is_empty()).ok += 1;
         self.notice(Notice::Registered { username, stored });
-        for command in commands {
+        for (command, _) in commands {
             self.reply(command, Reply::Registered(stored));
         }
         self.publish_later(&key, RESIGN_INTERVAL);
@@ -472,7 +466,7 @@ impl Overlay {
         let (commands, username) = (core::mem::take(&mut name.commands), name.held.username.clone());
         name.failures += 1;
         let wait = PUBLISH_RETRY * 2u32.saturating_pow(name.failures.min(10));
-        for command in commands {
+        for (command, _) in commands {
             self.reply(command, Reply::Failed(failure.clone()));
         }
         if revoked {
@@ -488,8 +482,8 @@ impl Overlay {
     /// We are leaving: nobody waits for an answer in vain.
     pub(super) fn stop_publishing(&mut self) {
         let names = self.publishing.names.values_mut();
-        let commands: Vec<CommandId> = names.flat_map(|name| core::mem::take(&mut name.commands)).collect();
-        for command in commands {
+        let commands: Vec<_> = names.flat_map(|name| core::mem::take(&mut name.commands)).collect();
+        for (command, _) in commands {
             self.reply(command, Reply::Failed(Failure::Leaving));
         }
     }

@@ -201,6 +201,8 @@ impl Overlay {
         let Some(run) = self.puts.get_mut(&id) else { return };
         run.waiting = run.waiting.saturating_sub(1);
         let (key, digest) = (run.record.header().key, run.record.digest());
+        // Of another name nothing is newer.
+        let newer = newer.filter(|newer| newer.header().key == key);
         let others = others.into_iter().filter(|other| other.header().key == key);
         let stored = result.signature.map(|_| run.record.clone());
         let held = others.take(DEVICES_PER_NAME_MAX + 1).chain(newer.clone()).chain(stored);

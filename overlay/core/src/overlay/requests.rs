@@ -89,11 +89,14 @@ pub(super) struct Requests {
     dialled_at: SortedMap<PeerId, Vec<Address>>,
     /// Of those, the ones at an address that nobody has answered at.
     strangers: SortedSet<PeerId>,
+    /// How many dials have failed since one succeeded.
+    failed_in_a_row: usize,
     unsendable: Vec<Asked>,
     crowded_out: Vec<Asked>,
 }
 
-/// Between superpeers where a look-up waits for one answer. Source: DETAILS *Links* (specification).
+/// Between superpeers where a look-up waits for one answer, and of who can't reach anybody otherwise. Source: DETAILS
+/// *Links* (specification); docs/decisions.md, 2026-11-23.
 const HURRIED_DIALS: &[Transport] = &[Transport::Quic, Transport::Tcp];
 
 /// Where nobody waits, or for many: they cost more then than the two round trips are worth. Source: baselines.md
@@ -103,6 +106,9 @@ const UNHURRIED_DIALS: &[Transport] = &[Transport::Tcp, Transport::Quic];
 /// Of who is probably gone: in vain QUIC costs twenty times as much. Source: RFC 9000 §14.1 (*specification*: packets of
 /// 1,200 bytes, five within 5 s).
 const CHEAP_DIALS: &[Transport] = &[Transport::Tcp];
+
+/// Who has no link is alone after so many dials that failed one after the other. *Guess*: two rounds of probes.
+const ALONE_AFTER: usize = 6;
 
 /// A request: whom, and its id.
 type Asked = (PeerId, u64);
@@ -195,10 +201,21 @@ impl Overlay {
         self.dial_by(peer, CHEAP_DIALS) == Dialled::Begun
     }
 
-    /// Whom our disk alone knows is likely gone; it is tried by both when it did not answer.
+    /// Whom our disk alone knows is likely gone. Who reaches nobody by that may be in a network that keeps TCP back,
+    /// or refuses it in others' names.
     fn dial_unhurried(&mut self, peer: PeerId) -> Dialled {
         let past = self.map.contact(&peer).is_some_and(Contact::is_of_the_past);
-        self.dial_by(peer, if past { CHEAP_DIALS } else { UNHURRIED_DIALS })
+        let alone = self.links.peers().next().is_none() && self.requests.failed_in_a_row >= ALONE_AFTER;
+        self.dial_by(
+            peer,
+            if alone {
+                HURRIED_DIALS
+            } else if past {
+                CHEAP_DIALS
+            } else {
+                UNHURRIED_DIALS
+            },
+        )
     }
 
     /// Nothing at all has come from a superpeer for as long as a look-up waits for it. If its process has
@@ -262,6 +279,7 @@ impl Overlay {
     /// A dial has failed. What waited for it goes on without the peer, unless there is a link all the same.
     pub(super) fn dial_failed(&mut self, peer: &PeerId, end: DialEnd) {
         self.counters.dials_failed += 1;
+        self.requests.failed_in_a_row = self.requests.failed_in_a_row.saturating_add(1);
         self.requests.take_dialled_at(peer);
         self.contacts.dial_ended(peer);
         if let Some(link) = self.links.to(peer) {
@@ -368,6 +386,7 @@ impl Overlay {
 
     /// The link to `peer` is up: what waited for it, or was in flight on a link that has ended, goes out.
     pub(super) fn flush(&mut self, peer: &PeerId, link: LinkId) {
+        self.requests.failed_in_a_row = 0;
         self.dial_over(peer);
         for asked in self.requests.of(peer).collect::<Vec<_>>() {
             let now = self.now.instant;

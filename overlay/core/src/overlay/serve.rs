@@ -145,10 +145,11 @@ impl Overlay {
         }
     }
 
-    /// Whoever is far away waits for four of its round trips: to hear once in each is enough.
+    /// Whoever is far away waits for four of its round trips: to hear once in each is enough. What we have measured may be
+    /// more than what it has, so no more counts than is certain.
     fn working_interval(&self, link: LinkId) -> Duration {
         let trip = self.links.get(link).and_then(|link| self.links.round_trip(&link.peer));
-        trip.map_or(WORKING_INTERVAL, |trip| trip.smoothed.clamp(WORKING_INTERVAL, WORKING_INTERVAL_MAX))
+        trip.map_or(WORKING_INTERVAL, |trip| trip.at_least().clamp(WORKING_INTERVAL, WORKING_INTERVAL_MAX))
     }
 
     /// Whoever waits hears something in time, once for all that it waits for.
@@ -202,7 +203,8 @@ impl Overlay {
     /// Whom we know around a key, or know to be gone from there, for whoever is asked about it.
     pub(super) fn known_of(&self, key: &Key, around: &[&Contact]) -> Known {
         let mut known = Known::default();
-        for contact in around {
+        // Whom only our disk knows others may name, who know more of them.
+        for contact in around.iter().filter(|contact| !contact.is_of_the_past()) {
             known.add(&contact.id(), &contact.hint().certificate);
         }
         let Some(farthest) = around.last().map(|contact| contact.distance(key)) else { return known };

@@ -304,7 +304,7 @@ impl Overlay {
     }
 
     /// A dial has ended: when half of them have, upkeep goes on with those that had to wait. Not while strangers may not be
-    /// dialled, as those are that wait: it looks again by itself.
+    /// dialled, as most are that wait: it looks again by itself within seconds.
     pub(super) fn dial_more(&mut self) {
         if self.more_to_dial && self.requests.dials() <= UPKEEP_DIALS / 2 && self.may_dial_strangers() {
             self.more_to_dial = false;

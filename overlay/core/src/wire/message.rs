@@ -541,7 +541,7 @@ pub struct Pulled {
     pub done: u16,
 }
 
-/// Says that an answer will still come; repeated every 100 ms.
+/// Says that an answer will still come; repeated once in a round trip, every 100 to 600 ms.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Working {}

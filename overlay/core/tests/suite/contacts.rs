@@ -262,3 +262,23 @@ fn who_is_known_from_the_disk_alone_is_named_to_nobody() {
         assert!([5, 6].iter().all(|index| world.linked(*index, 2)), "seed {seed}");
     }
 }
+
+/// Goal: after a restart of all, each from its disk, whom they have no link to is soon named again: a newcomer hears of
+/// everybody. Method: thirty that open few streams end at once and start again; a minute later comes one that knows
+/// one of them.
+#[test]
+fn after_a_restart_of_all_a_newcomer_hears_of_everybody() {
+    for seed in 0..SEEDS / 2 {
+        let mut world = World::new(seed, 3, Parallelism::Hedged);
+        world.streams = Some((4, 4));
+        (0..31).for_each(|index| assert_eq!(world.add(true), index));
+        (0..30).for_each(|index| world.start(index, if index == 0 { &[] } else { &[0] }));
+        world.run_for(seconds(60));
+        (0..30).for_each(|index| world.crash(index));
+        (0..30).for_each(|index| world.start(index, &[]));
+        world.run_for(seconds(60));
+        world.start(30, &[7]);
+        world.run_for(seconds(10));
+        assert_eq!(world.overlay(30).superpeers(), 31, "seed {seed}");
+    }
+}

@@ -30,6 +30,9 @@ use crate::behaviour::{Behaviour, BehaviourEvent, RareEvent};
 use crate::clock::Clock;
 use crate::limits::{CLOSE_TIMEOUT, UNLINKED_IDLE};
 
+/// All that there are.
+const BOTH: [Transport; 2] = [Transport::Tcp, Transport::Quic];
+
 /// A connection of the swarm.
 pub(super) struct Connection {
     pub(super) peer: libp2p::PeerId,
@@ -67,14 +70,15 @@ impl Driver {
             return self.open_link(transport, connection, true, stream);
         }
         let transports = self.parts.transports;
-        let then = order
-            .iter()
-            .filter(|transport| match transport {
-                Transport::Quic => transports.quic(),
-                Transport::Tcp => transports.tcp(),
-            })
-            .map(|transport| addresses.iter().map(|address| multiaddr(address, *transport)).collect())
-            .collect();
+        let has = |transport: &&Transport| match transport {
+            Transport::Quic => transports.quic(),
+            Transport::Tcp => transports.tcp(),
+        };
+        // Who has only what the overlay does not ask for dials by that.
+        let order = if order.iter().any(|transport| has(&transport)) { order } else { &BOTH };
+        let by =
+            |transport: &Transport| addresses.iter().map(|address| multiaddr(address, *transport)).collect();
+        let then = order.iter().filter(has).map(by).collect();
         let id = self.dials.begin(peer, then);
         self.dial_on(id);
     }
