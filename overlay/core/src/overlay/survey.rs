@@ -8,7 +8,7 @@
 //!
 //! A newcomer surveys its nearest two. One that comes back after we had lost it is surveyed as long as
 //! it names somebody new: so two halves of a network tell each other whom they consist of. And once a
-//! minute somebody is asked around a random key, again as long as that finds anybody.
+//! minute, and later more seldom, two are asked around a random key each, again as long as that finds anybody.
 //!
 //! *Not here*: range digests, which large networks need.
 
@@ -108,17 +108,16 @@ impl Overlay {
         }
     }
 
-    /// Every now and then one that we have a link to, anywhere in the key space: what gossip lost.
-    pub(super) fn survey_somebody(&mut self) {
+    /// Every now and then two that we have a link to, anywhere in the key space: what gossip lost.
+    pub(super) fn survey_some(&mut self) {
         let linked = |contact: &&Contact| self.links.to(&contact.peer()).is_some();
-        let tellers: Vec<PeerId> = self.map.iter().filter(linked).map(Contact::peer).collect();
-        if tellers.is_empty() {
-            return;
+        let mut tellers: Vec<PeerId> = self.map.iter().filter(linked).map(Contact::peer).collect();
+        for _ in 0..SURVEY_TELLERS.min(tellers.len()) {
+            let teller = tellers.swap_remove(self.pick(tellers.len()));
+            let mut bytes = [0; 32];
+            self.rng.fill_bytes(&mut bytes);
+            self.survey(teller, Key::from_bytes(bytes), SURVEY_REQUESTS_MAX, true);
         }
-        let teller = tellers[self.pick(tellers.len())];
-        let mut bytes = [0; 32];
-        self.rng.fill_bytes(&mut bytes);
-        self.survey(teller, Key::from_bytes(bytes), SURVEY_REQUESTS_MAX, true);
     }
 
     fn survey(&mut self, teller: PeerId, own: Key, left: usize, curious: bool) {

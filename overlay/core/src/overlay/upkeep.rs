@@ -577,7 +577,7 @@ impl Overlay {
             self.surveys.sought = Some(now);
             self.neighbours_sought();
             self.start_walk(own, Goal::Nodes, Owner::Refresh);
-            self.survey_somebody();
+            self.survey_some();
         }
         self.compare_with_neighbour();
         self.publish_wider();
