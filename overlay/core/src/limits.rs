@@ -148,6 +148,9 @@ pub const UPKEEP_PAUSE: Duration = Duration::from_millis(100);
 /// How often a superpeer looks itself up for neighbours that it doesn't know. *Guess*.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long a superpeer waits with that when others are back, for more of them. *Guess*.
+pub const REFRESH_SOON: Duration = Duration::from_secs(1);
+
 /// How often it does so at the most when it has been there for long: each time α and one more are asked. *Guess*.
 pub const SEEK_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
@@ -166,6 +169,10 @@ pub const CUT_OFF_FOR: Duration = Duration::from_secs(600);
 /// Those that fail us because we are cut off do so within this. *Guess*: as long as silence between neighbours is no
 /// death ([`HELLO_NEAR_MAX`]).
 pub const CUT_OFF_WITHIN: Duration = Duration::from_secs(120);
+
+/// Who is named to us and refused may be about to start for so long: seeds that begin together. *Guess*: a machine's
+/// start.
+pub const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How many neighbours have to say that the network was there before us, where there are so many: one may lie. *Guess*.
 pub const VOUCHERS_MIN: usize = 2;

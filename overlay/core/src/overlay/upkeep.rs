@@ -26,8 +26,9 @@ use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_MAX, NEAR, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL,
-    REDIAL_INTERVAL, REDIAL_QUIC_EACH, REFRESH_INTERVAL, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL,
-    UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM, WARM_DIAL_EVERY,
+    REDIAL_INTERVAL, REDIAL_QUIC_EACH, REFRESH_INTERVAL, REFRESH_SOON, SEEK_INTERVAL_MAX, SEEK_STRETCH,
+    SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM,
+    WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
@@ -536,9 +537,7 @@ impl Overlay {
         // Who has just started knows of nobody whom we lost.
         if !self.links.is_anew(&peer) {
             self.survey_again(peer);
-            self.surveys.sought = None;
-            self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
-            self.set_timer(Duration::from_secs(1), Timer::Refresh);
+            self.refresh_soon();
         }
         if reach < Reach::Most {
             // We were on our own: what they hold may be newer.
@@ -553,6 +552,13 @@ impl Overlay {
     /// Upkeep leaves half of the dials to what somebody waits for.
     pub(super) fn may_dial_strangers(&mut self) -> bool {
         self.may_dial_stranger() && self.strangers.has(UNVERIFIED_DIALS_BURST / 2, self.now.instant)
+    }
+
+    /// As [`Self::refresh`], when others that come or are back with one may be known, too.
+    pub(super) fn refresh_soon(&mut self) {
+        self.surveys.sought = None;
+        self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
+        self.set_timer(REFRESH_SOON, Timer::Refresh);
     }
 
     /// Looks ourselves up: the closest to us are our neighbours. And asks somebody for whoever we lack.

@@ -226,6 +226,8 @@ impl Overlay {
     pub(in crate::overlay) fn hand_over_again(&mut self) {
         if self.is_superpeer() && self.moving.hand_over.as_ref().is_none_or(|run| run.beside) {
             self.begin_hand_over();
+            // It begins when our neighbours are known.
+            self.refresh_soon();
         }
     }
 
@@ -235,6 +237,7 @@ impl Overlay {
         if let Some(run) = self.moving.hand_over.as_mut().filter(|run| run.tried.is_empty()) {
             run.ready = run.beside;
             run.synced &= alone || run.beside;
+            run.covered = None;
         }
     }
 
@@ -315,7 +318,8 @@ impl Overlay {
     /// As [`Self::uncovered`], but until the end not again and again while upkeep opens one stream after the other.
     fn uncovered_now(&mut self, over: bool) -> Option<PeerId> {
         let now = self.now.instant;
-        let covered = self.moving.hand_over.as_ref().and_then(|run| run.covered);
+        let run = self.moving.hand_over.as_ref().filter(|run| run.synced);
+        let covered = run.and_then(|run| run.covered);
         if !over && covered.is_some_and(|at| now.since(at) < UPKEEP_INTERVAL) {
             return None;
         }
