@@ -98,6 +98,8 @@ struct Gone {
     verified: bool,
     /// It had had a link with us.
     met: bool,
+    /// Only our disk knew it: see [`Contact::is_of_the_past`].
+    past: bool,
     /// And then its host refused: no cut is between us and where it was.
     dead: bool,
     /// Its host refused.
@@ -145,6 +147,8 @@ impl Map {
         let peer = hint.peer();
         let may_try = self.may_try(&peer, now);
         if let Some(gone) = self.gone.get_mut(&peer) {
+            // Others have met it: it has been there.
+            gone.past = false;
             if self.own.is_some() {
                 // Where it was it is no more; but where it answered us, nobody else's word counts.
                 let elsewhere = gone.placed.hint.addresses != hint.addresses;
@@ -325,9 +329,10 @@ impl Map {
             self.forgotten += 1;
         }
         let (placed, verified, met) = (contact.placed().clone(), contact.verified(), contact.met());
+        let past = contact.is_of_the_past();
         let (left, refused) = (cause == Cause::Left, cause == Cause::Refused);
         let (dead, hearsay) = (met && refused, false);
-        let gone = Gone { placed, since: now, tried: now, left, verified, met, dead, refused, hearsay };
+        let gone = Gone { placed, since: now, tried: now, left, verified, met, past, dead, refused, hearsay };
         self.gone.insert(*peer, gone);
     }
 

@@ -11,8 +11,9 @@
 //! ```
 //! *Missing* is who has failed us within [`CUT_OFF_FOR`], at most [`CUT_OFF_WITHIN`] from the others, and may still be there: not who said goodbye, and
 //! not who refuses after we had met, which is dead. Who refuses before we ever met may be about to start, as
-//! all do after a power cut: it is *awaited*. Then it counts among the storers of a key as well, and what it may
-//! hold nobody else can deny; but not if one who has been there all the while has vouched for the network.
+//! all do after a power cut, from their disks: it is *awaited*, but not for long if somebody has named it to us, for
+//! then it was there. An awaited one counts among the storers of a key as well, and what it may hold nobody else can
+//! deny; but not if one who has been there all the while has vouched for the network.
 //!
 //! Who has never heard of anybody is no network either, unless it is the login server's own superpeer, with which
 //! a network begins (`walks`, `publish`).
@@ -25,7 +26,7 @@ use core::time::Duration;
 
 use super::{Gone, Map};
 use crate::key::Key;
-use crate::limits::{CUT_OFF_FOR, CUT_OFF_WITHIN, TRIALS_PER_SEC};
+use crate::limits::{CUT_OFF_FOR, CUT_OFF_WITHIN, STARTS_WITHIN, TRIALS_PER_SEC};
 use crate::time::Instant;
 
 /// How many of the superpeers that we knew lately are there, ourselves among them: fewer than half of them, half,
@@ -114,9 +115,10 @@ impl Map {
         gone.is_lost(now) && !dead
     }
 
-    /// We have only heard of it, and so may have those who told us: it may be about to start.
+    /// It may be about to start, or be there for others: we never met it, and nothing says that anybody did.
     fn is_awaited(&self, gone: &Gone, now: Instant) -> bool {
-        gone.is_lost(now) && !gone.met && !self.vouched
+        let starts = gone.past || !gone.refused || now.since(gone.since) < STARTS_WITHIN;
+        gone.is_lost(now) && !gone.met && starts && !self.vouched
     }
 
     /// How many the `r` closest to a key are, with those that are awaited; and how many of them are awaited.
@@ -130,11 +132,11 @@ impl Map {
         (storers.len(), storers.iter().map(|(_, awaited)| awaited).sum())
     }
 
-    /// Whether the `r` that were closest to `key` have all failed us lately, after we had met: what they
-    /// held nobody else may know.
+    /// Whether the `r` that were closest to `key` have all failed us lately and are not awaited: what they held nobody
+    /// else may know.
     fn has_lost_closest(&self, key: &Key, r: usize, now: Instant) -> bool {
         let nearest = self.closest(key, 1).first().map(|contact| contact.distance(key));
-        let lost = |gone: &&Gone| gone.is_lost(now) && (gone.met || self.vouched);
+        let lost = |gone: &&Gone| gone.is_lost(now) && !self.is_awaited(gone, now);
         let nearer =
             |gone: &&Gone| nearest.as_ref().is_none_or(|nearest| gone.placed.id.distance(key) < *nearest);
         self.gone.values().filter(lost).filter(nearer).count() >= r
@@ -155,8 +157,8 @@ mod tests {
     use super::super::tests::{NETWORK, filled, hint};
     use super::super::{Cause, Learned, Map};
     use super::Reach;
-    use crate::key::Key;
-    use crate::limits::CUT_OFF_FOR;
+    use crate::key::{Key, PeerId};
+    use crate::limits::{CUT_OFF_FOR, STARTS_WITHIN};
     use crate::time::Instant;
     use crate::wire::Hint;
 
@@ -199,7 +201,7 @@ mod tests {
         assert!(may(&map, 14, 0, 0) && !may(&map, 13, 0, 0) && may(&map, 13, 1, 0));
         assert!(may(&map, 14, 0, 14) && !may(&map, 14, 0, 16));
         let nearest = map.closest(&key, 1).first().map(|contact| contact.peer()).unwrap();
-        map.bury(&nearest, now, Cause::Refused);
+        map.bury(&nearest, now, Cause::Silent);
         assert!(may(&map, 14, 4, 0) && !may(&map, 13, 4, 0));
     }
 
@@ -238,21 +240,23 @@ mod tests {
 
     #[test]
     fn of_two_superpeers_one_speaks_for_both_if_they_have_met() {
-        // One of two fails: silent or refused, met or never seen.
+        // One of two fails: silent or refused, met, only heard of, or known from our disk alone.
         let now = Instant::default();
-        for (met, cause, reach) in [
-            (true, Cause::Silent, Reach::Most),
-            (true, Cause::Refused, Reach::Most),
-            (false, Cause::Silent, Reach::Half),
-            (false, Cause::Refused, Reach::Half),
-            (false, Cause::Left, Reach::Most),
+        let (met, heard_of, past): (fn(&mut Map, &PeerId), fn(&mut Map, &PeerId), fn(&mut Map, &PeerId)) =
+            (Map::meet, |_, _| {}, Map::restored);
+        for (case, known, cause, at_once, later) in [
+            (0, met, Cause::Silent, Reach::Most, Reach::Most),
+            (1, met, Cause::Refused, Reach::Most, Reach::Most),
+            (2, heard_of, Cause::Silent, Reach::Half, Reach::Half),
+            (3, heard_of, Cause::Refused, Reach::Half, Reach::Most),
+            (4, past, Cause::Silent, Reach::Half, Reach::Half),
+            (5, past, Cause::Refused, Reach::Half, Reach::Half),
+            (6, past, Cause::Left, Reach::Most, Reach::Most),
         ] {
             let (mut map, peer) = (filled(2), hint(1).1.peer());
-            if met {
-                map.meet(&peer);
-            }
+            known(&mut map, &peer);
             map.bury(&peer, now, cause);
-            assert_eq!(map.reach(now), reach, "{met} {cause:?}");
+            assert_eq!((map.reach(now), map.reach(now + STARTS_WITHIN)), (at_once, later), "{case}");
             map.vouch();
             assert_eq!(map.reach(now), Reach::Most, "vouched for");
         }
@@ -260,22 +264,29 @@ mod tests {
 
     #[test]
     fn who_is_awaited_counts_as_a_storer_until_somebody_vouches() {
-        // Of ten the closest to a key is refused: before we ever met nine denials by the others are too few with
-        // three storers, and enough with ten; with a voucher, a later meeting or after a time they are enough.
+        // Of ten the closest to a key is refused. Known from our disk alone three denials by the others are too few with
+        // three storers, and nine enough with ten; with a voucher or after a time three are enough, and so they are if
+        // we had met it, or if somebody has named it and it has not come for a while.
         let (now, key) = (Instant::default(), Key::from_bytes([7; 32]));
-        let refused = |met: bool| {
+        let refused = |known: fn(&mut Map, &PeerId)| {
             let mut map = filled(10);
-            let nearest = map.closest(&key, 1).first().map(|contact| contact.peer()).unwrap();
-            if met {
-                map.meet(&nearest);
-            }
-            map.bury(&nearest, now, Cause::Refused);
-            map
+            let nearest = map.closest(&key, 1).first().map(|near| (near.id(), near.hint().clone())).unwrap();
+            known(&mut map, &nearest.1.peer());
+            map.bury(&nearest.1.peer(), now, Cause::Refused);
+            (map, nearest)
         };
-        let mut map = refused(false);
+        let (mut map, (place, nearest)) = refused(Map::restored);
+        map.stand_at(Some(Key::from_bytes([0; 32])));
         assert!(!map.may_deny(&key, (3, 0, 3), 0, now) && map.may_deny(&key, (9, 0, 10), 0, now));
         assert!(map.may_deny(&key, (3, 0, 3), 0, now + CUT_OFF_FOR), "it is soon forgotten");
-        assert!(refused(true).may_deny(&key, (3, 0, 3), 0, now));
+        assert!(!map.may_deny(&key, (3, 0, 3), 0, now + STARTS_WITHIN));
+        assert_eq!(map.learn(place, &nearest, now), Learned::Gone);
+        assert!(map.may_deny(&key, (3, 0, 3), 0, now + STARTS_WITHIN), "another has met it");
+        assert!(refused(Map::meet).0.may_deny(&key, (3, 0, 3), 0, now));
+        let (map, _) = refused(|_, _| {});
+        assert!(!map.may_deny(&key, (3, 0, 3), 0, now));
+        assert!(map.may_deny(&key, (3, 0, 3), 0, now + STARTS_WITHIN));
+        let (mut map, _) = refused(Map::restored);
         map.vouch();
         assert!(map.may_deny(&key, (3, 0, 3), 0, now) && !map.may_deny(&key, (2, 0, 3), 0, now));
     }
