@@ -232,6 +232,7 @@ impl Crawler<'_> {
             children: None,
             network_age: None,
             alive: None,
+            mark: None,
         };
         self.send(link, 0, Message::Open(open));
     }
@@ -275,7 +276,11 @@ impl Crawler<'_> {
         let Step::Ask(key) = step else { return self.end(connection, None) };
         (visit.asked, visit.said) = ((id + 1, Some(key)), Instant::now());
         let count = u8::try_from(HINTS_PER_ANSWER_MAX).unwrap_or(u8::MAX);
-        self.send(link, id + 1, Message::Closest(Closest { key, count, known: Known::default() }));
+        self.send(
+            link,
+            id + 1,
+            Message::Closest(Closest { key, count, known: Known::default(), remembered: Known::default() }),
+        );
     }
 
     fn forget(&mut self, connection: ConnectionId) -> Option<Calling> {

@@ -106,6 +106,7 @@ impl Town {
             children: Some(3),
             network_age: None,
             alive: None,
+            mark: None,
         }
     }
 
@@ -120,7 +121,11 @@ impl Town {
         let farthest = all.last().filter(|_| all.len() == HINTS_PER_ANSWER_MAX);
         let shared = farthest
             .map(|peer| self.place(peer).distance(key).bucket().map_or(u8::MAX, |bucket| u8::MAX - bucket));
-        Hints { hints: all.iter().map(|peer| self.superpeers[peer].0.clone()).collect(), shared }
+        Hints {
+            hints: all.iter().map(|peer| self.superpeers[peer].0.clone()).collect(),
+            shared,
+            there: Known::default(),
+        }
     }
 
     /// A whole walk from these, with so many visits under way at once.

@@ -195,8 +195,23 @@ pub const GONE_MAX: usize = 1_024;
 /// Superpeers that worked last, remembered to be dialled first. *Specification* (DESIGN §4).
 pub const ANCHORS: usize = 4;
 
-/// Superpeers in the host cache on disk. *Guess*.
-pub const HOST_CACHE_MAX: usize = 256;
+/// Superpeers in the host cache on disk. *Guess*: 200 kB; who starts again and knew a thousand needs no certificate of them.
+pub const HOST_CACHE_MAX: usize = 1_024;
+
+/// Of them those that only others have told of; the rest is for those that answered where we dialled them. *Guess*.
+pub const HOST_CACHE_HEARSAY: usize = HOST_CACHE_MAX * 3 / 4;
+
+/// Superpeers of the host cache that are in the map from the start, those that have worked for longest first; the others
+/// enter it when somebody says that they are there. *Guess*: enough for a parent and standbys, and for a superpeer's
+/// neighbours and anchors; half of them may be gone.
+pub const RESTORED_MAX: usize = 64;
+
+/// With fewer in the map than this others of the last run are tried. *Guess*: k.
+pub const RECALL_BELOW: usize = 20;
+
+/// Superpeers of the last run that a question names, nearest first: are they there? *Guess*: twice as many as an answer
+/// names, as half of them may be gone.
+pub const REMEMBERED_ASKED: usize = 40;
 
 /// So many of the host cache are looked at for one to make room: one that is gone, or has not answered where we dialled
 /// it. *Guess*: where a tenth are, four in five times there is one.
@@ -271,9 +286,17 @@ pub const NEWS_PER_HELLO_MAX: usize = 20;
 /// many as an epidemic needs, that tells and is told.
 pub const NEWS_TIMES: u8 = 6;
 
-/// After a hello with news no other goes out only for news before this. *Guess*: in a second enough of them go out anyway
-/// where there are many neighbours.
+/// After a hello with news no other goes out only for news before this, on who has just come. *Guess*: in a second enough
+/// of them go out anyway where there are many neighbours.
 pub const GOSSIP_PAUSE: Duration = Duration::from_secs(1);
+
+/// The same, of who has been there for long, for each so many streams to superpeers. *Guess*: nine seconds with all 148; a
+/// hello goes out every few seconds anyway then, and takes the news along.
+pub const GOSSIP_STREAMS: usize = 16;
+
+/// Between them the pause is our age as a superpeer divided by this. *Guess*: nine seconds after thirteen minutes, of
+/// sessions which are then likely to last as long again.
+pub const GOSSIP_STRETCH: u32 = 90;
 
 /// A hello tells our clock again after this, if it was not set meanwhile. *Guess*.
 pub const CLOCK_TOLD_EVERY: Duration = Duration::from_secs(600);
@@ -364,8 +387,7 @@ pub const HELLO_YIELD: Duration = Duration::from_secs(1);
 /// *Guess*: half of an attachment.
 pub const INTRODUCE_INTERVAL: Duration = Duration::from_secs(300);
 
-/// A hello tells a child the same others again after this, and a superpeer our own hint: it may have given us up.
-/// *Guess*: seldom enough to cost nothing.
+/// A hello tells a child the same others again after this: it may have given some up. *Guess*: seldom enough to cost nothing.
 pub const INTRODUCE_AGAIN: Duration = Duration::from_secs(2_400);
 
 /// Silence after which a link is dead, on a young link. *Specification* (DESIGN §4).
@@ -457,6 +479,9 @@ pub const STATEMENTS_PER_PEER_MAX: u32 = 6;
 
 /// See [`STATEMENTS_PER_PEER_MAX`]. *Guess*.
 pub const STATEMENTS_WINDOW: Duration = Duration::from_secs(600);
+
+/// For so long a superpeer that has started again says so as it greets. *Guess*: an epidemic ends within minutes.
+pub const BACK_TOLD_FOR: Duration = Duration::from_secs(300);
 
 /// Who is suspected says at most so often that it lives. *Guess*.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);

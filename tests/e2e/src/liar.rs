@@ -157,7 +157,9 @@ impl Said {
         };
         Some(match message {
             Message::Hello(_) => Message::HelloBack(hello(&self.facts)),
-            Message::Closest(_) => Message::Hints(Hints { hints: Vec::new(), shared: None }),
+            Message::Closest(_) => {
+                Message::Hints(Hints { hints: Vec::new(), shared: None, there: Known::default() })
+            }
             Message::Get(get) => {
                 let mut served = lock(&self.served);
                 served.asked += 1;

@@ -90,6 +90,7 @@ pub fn open(facts: &Facts, hint: Option<Hint>) -> Open {
         children: None,
         network_age: None,
         alive: None,
+        mark: None,
     }
 }
 

@@ -82,7 +82,7 @@ fn whom_no_login_key_has_certified_is_not_visited() {
     let Step::Ask(key) = walk.greeted(&peer, &town.open(&peer), Duration::ZERO, now()) else {
         panic!("it is asked")
     };
-    let hints = Hints { hints: vec![forged.clone(); 3], shared: None };
+    let hints = Hints { hints: vec![forged.clone(); 3], shared: None, there: Known::default() };
     assert_eq!(walk.answered(&peer, &key, &hints, (Duration::ZERO, now())), Step::Close);
     assert!(walk.next(now()).is_none());
     let (found, _) = walk.finish();

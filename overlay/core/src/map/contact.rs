@@ -81,7 +81,8 @@ impl Contact {
         self.own.as_ref().is_some_and(|own| own.told)
     }
 
-    pub(super) fn met(&self) -> bool {
+    /// It has had a link with us since we started.
+    pub(crate) fn met(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.met)
     }
 

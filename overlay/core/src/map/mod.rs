@@ -24,6 +24,7 @@
 
 mod contact;
 mod reach;
+mod remembered;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -56,6 +57,9 @@ pub(crate) struct Map {
     sorted: Vec<Contact>,
     by_peer: ByPeer,
     gone: BTreeMap<PeerId, Gone>,
+    /// Of the last run (`remembered`), and since when.
+    remembered: BTreeMap<PeerId, Placed>,
+    remembered_at: Instant,
     /// At most so many, and of a bucket never fewer than k for that.
     bound: usize,
     k: usize,
@@ -63,7 +67,7 @@ pub(crate) struct Map {
     own: Option<Key>,
     /// How many were given up at the bound.
     pub(crate) dropped: u64,
-    /// How many have gone out of the map, or out of those that are gone.
+    /// How many have gone out of the map, of those that are gone, or of those that are remembered.
     pub(crate) forgotten: u64,
     /// Its range was taken over from one who had been there before: see [`Self::vouch`].
     vouched: bool,
@@ -112,17 +116,21 @@ impl Map {
     /// An empty map for at most `bound` superpeers, k of each bucket among them.
     pub(crate) fn new(bound: usize, k: usize) -> Self {
         let (sorted, by_peer, gone) = (Vec::new(), ByPeer::default(), BTreeMap::new());
+        let (remembered, remembered_at) = (BTreeMap::new(), Instant::default());
+        let (own, dropped, forgotten, vouched, ends) = (None, 0, 0, false, NEVER);
         Self {
             sorted,
             by_peer,
             gone,
+            remembered,
+            remembered_at,
             bound,
             k,
-            own: None,
-            dropped: 0,
-            forgotten: 0,
-            vouched: false,
-            ends: NEVER,
+            own,
+            dropped,
+            forgotten,
+            vouched,
+            ends,
         }
     }
 
@@ -190,6 +198,7 @@ impl Map {
     fn insert(&mut self, contact: Contact) {
         self.ends = self.ends.min(contact.hint().certificate.not_after);
         if let Err(index) = self.find(&contact.id()) {
+            self.remembered.remove(&contact.peer());
             self.by_peer.insert(contact.placed());
             self.sorted.insert(index, contact);
         }
@@ -254,6 +263,10 @@ impl Map {
 
     /// The superpeer has said that it lives: it is back as we remember it, if it was gone.
     pub(crate) fn revive(&mut self, peer: &PeerId, network: &NetworkId, now: Instant) -> Learned {
+        if let Some(placed) = self.remembered.remove(peer) {
+            self.forgotten += 1;
+            return self.learn(placed.id, &placed.hint, now);
+        }
         let Some(gone) = self.gone.remove(peer) else { return Learned::Known };
         self.forgotten += 1;
         let hint = &gone.placed.hint;
@@ -341,6 +354,7 @@ impl Map {
         let before = self.gone.len();
         self.gone.retain(|_, gone| now.since(gone.since) < GONE_REMEMBERED);
         self.forgotten += (before - self.gone.len()) as u64;
+        self.forget_remembered(now);
     }
 
     /// Whether it makes sense to dial it on hearsay: it has not failed us just now.
@@ -358,9 +372,10 @@ impl Map {
         self.by_peer.find(brief.first())
     }
 
-    /// The same, of those that are gone.
+    /// The same, of those that are gone, or only remembered.
     pub(crate) fn named_gone(&self, brief: &Brief) -> Option<PeerId> {
-        self.gone.range(brief.range()).next().map(|(peer, _)| *peer)
+        let gone = self.gone.range(brief.range()).next().map(|(peer, _)| *peer);
+        gone.or_else(|| self.named_remembered(brief))
     }
 
     /// For how long it has been gone, if it is.
@@ -386,10 +401,14 @@ impl Map {
         gone.filter(|gone| gone.placed.id.distance(key) < own).count()
     }
 
+    /// What we were told of a superpeer, in the map or gone from it.
+    pub(crate) fn hint(&self, peer: &PeerId) -> Option<&Hint> {
+        self.contact(peer).map(Contact::hint).or_else(|| Some(&self.gone.get(peer)?.placed.hint))
+    }
+
     /// Where a superpeer listens, in the map or gone from it.
     pub(crate) fn addresses(&self, peer: &PeerId) -> Option<&[Address]> {
-        let hint = self.contact(peer).map(Contact::hint);
-        hint.or_else(|| Some(&self.gone.get(peer)?.placed.hint)).map(|hint| hint.addresses.as_slice())
+        self.hint(peer).map(|hint| hint.addresses.as_slice())
     }
 
     pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Contact> {

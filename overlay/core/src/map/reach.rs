@@ -78,7 +78,7 @@ impl Map {
 
     /// Whether we are the only one that we have ever heard of.
     pub(crate) fn knows_nobody(&self) -> bool {
-        self.sorted.len() <= 1 && self.gone.is_empty()
+        self.sorted.len() <= 1 && self.gone.is_empty() && self.remembered.is_empty()
     }
 
     /// Whether a name is absent that `denials` of the `r` closest to its key deny, and none of them holds; so many of
@@ -127,6 +127,7 @@ impl Map {
         let awaited = self.gone.values().filter(|gone| self.is_awaited(gone, now));
         let mut storers: Vec<_> =
             there.chain(awaited.map(|gone| (gone.placed.id.distance(key), 1))).collect();
+        storers.extend(self.remembered_awaited(now).map(|id| (id.distance(key), 1)));
         storers.sort_unstable();
         storers.truncate(r);
         (storers.len(), storers.iter().map(|(_, awaited)| awaited).sum())

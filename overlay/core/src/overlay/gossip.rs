@@ -19,11 +19,10 @@ use super::budget::Budget;
 use super::requests::{Outcome, Purpose};
 use crate::key::{Distance, PeerId};
 use crate::limits::{
-    BRIEF_BYTES, GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, GOSSIP_PAUSE, NEWS_MAX, NEWS_PER_HELLO_MAX,
-    NEWS_TIMES, REQUEST_TIMEOUT, RUMOURS_MAX, STATEMENT_BYTES, STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX,
-    SUSPECTS_PER_HELLO_MAX,
+    BRIEF_BYTES, GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, GOSSIP_PAUSE, GOSSIP_STREAMS, GOSSIP_STRETCH,
+    NEWS_MAX, NEWS_PER_HELLO_MAX, NEWS_TIMES, REQUEST_TIMEOUT, RUMOURS_MAX, STATEMENT_BYTES,
+    STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX, SUSPECTS_PER_HELLO_MAX,
 };
-use crate::map::Contact;
 use crate::time::Instant;
 use crate::wire::{Brief, Briefs, Message, Named, Statement, Who};
 
@@ -200,9 +199,9 @@ impl Gossip {
         self.accused.iter().copied().collect()
     }
 
-    /// For how long no hello goes out only for gossip: something was told just now, and there will be others.
-    pub(super) fn pause(&self, now: Instant) -> Duration {
-        self.told.map_or(Duration::ZERO, |told| GOSSIP_PAUSE.saturating_sub(now.since(told)))
+    /// For how long no hello goes out only for gossip: something was told within `pause`, and there will be others.
+    pub(super) fn pause(&self, pause: Duration, now: Instant) -> Duration {
+        self.told.map_or(Duration::ZERO, |told| pause.saturating_sub(now.since(told)))
     }
 
     /// Whether there is something to tell `to`.
@@ -220,6 +219,14 @@ fn is_for(statement: &Statement, to: &PeerId) -> bool {
 }
 
 impl Overlay {
+    /// How long nothing goes out only for news after something has: the longer we have been there, and the more streams
+    /// we keep, the more can wait for hellos that go anyway.
+    pub(super) fn gossip_pause(&self) -> Duration {
+        let age = self.now.instant.since(self.surveys.joined);
+        let streams = u32::try_from(self.streams.chosen.len() / GOSSIP_STREAMS).unwrap_or(u32::MAX);
+        (age / GOSSIP_STRETCH).clamp(GOSSIP_PAUSE, GOSSIP_PAUSE * streams.max(1))
+    }
+
     /// What a superpeer is told now: as much as a hello and the budget hold.
     pub(super) fn gossip_for(&mut self, to: &PeerId) -> Told {
         let mut told = Told::default();
@@ -237,38 +244,49 @@ impl Overlay {
 
     /// Superpeers are named as news: those that we don't know, or have lost, are asked for.
     pub(super) fn news_heard(&mut self, teller: PeerId, news: &Briefs) {
-        let (now, mut of) = (self.now.instant, Vec::new());
+        let (now, mut of, mut back) = (self.now.instant, Vec::new(), Vec::new());
         for brief in news.0.iter().take(NEWS_PER_HELLO_MAX) {
             if let Some(peer) = self.map.named(brief) {
                 self.map.named_by_another(&peer);
                 self.gossip.knows(&teller, &peer);
-            } else if *brief != Brief::of(&self.me)
-                && self.map.named_gone(brief).is_none_or(|peer| self.map.may_try(&peer, now))
-                && self.gossip.asks(*brief, (teller, now))
-            {
+            } else if let Some(peer) = self.map.named_gone(brief) {
+                back.extend(self.map.may_try(&peer, now).then_some(*brief));
+            } else if *brief != Brief::of(&self.me) {
                 of.push(*brief);
             }
         }
-        if !of.is_empty() && self.links.to(&teller).is_some() {
-            self.ask(teller, Message::Who(Who { of: Briefs(of) }), Purpose::Who, REQUEST_TIMEOUT);
+        self.ask_who(teller, Who { of: Briefs(of), back: Briefs(back) });
+    }
+
+    /// Asks somebody for superpeers, but for those that were asked for just now.
+    pub(super) fn ask_who(&mut self, teller: PeerId, mut who: Who) {
+        let now = self.now.instant;
+        for briefs in [&mut who.of, &mut who.back] {
+            briefs.0.retain(|brief| self.gossip.asks(*brief, (teller, now)));
+        }
+        if !(who.of.is_empty() && who.back.is_empty()) && self.links.to(&teller).is_some() {
+            self.ask(teller, Message::Who(who), Purpose::Who, REQUEST_TIMEOUT);
         }
     }
 
-    /// Those of them that are in our map.
+    /// Those of them that are in our map; of one that the asker remembers what it has said itself will do.
     pub(super) fn serve_who(&self, who: &Who) -> Message {
         let oldest = self.now.unix.as_secs().saturating_sub(STATEMENT_LIFE_SECS);
-        let of: BTreeSet<&Brief> = who.of.0.iter().take(NEWS_PER_HELLO_MAX).collect();
-        let known: Vec<&Contact> = of
-            .into_iter()
-            .filter_map(|brief| self.map.named(brief))
-            .filter_map(|peer| self.map.contact(&peer))
-            .collect();
-        let alive = known.iter().filter_map(|contact| self.gossip.alive.get(&contact.peer()));
-        let statements = alive.filter(|statement| statement.unix_time >= oldest).cloned().collect();
-        Message::Named(Named {
-            hints: known.iter().map(|contact| contact.hint().clone()).collect(),
-            statements,
-        })
+        let asked = who.of.0.iter().map(|brief| (brief, false));
+        let asked: BTreeMap<&Brief, bool> =
+            asked.chain(who.back.0.iter().map(|brief| (brief, true))).take(NEWS_PER_HELLO_MAX).collect();
+        let mut named = Named { hints: Vec::new(), statements: Vec::new() };
+        for (brief, remembered) in asked {
+            let contact = self.map.named(brief).and_then(|peer| self.map.contact(&peer));
+            let Some(contact) = contact else { continue };
+            let alive = self.gossip.alive.get(&contact.peer());
+            let alive = alive.filter(|statement| statement.unix_time >= oldest).cloned();
+            // Where we listen ourselves nobody knows better; and who leaves is none any more.
+            let hint = if contact.peer() == self.me { self.own_hint() } else { Some(contact.hint().clone()) };
+            named.hints.extend(hint.filter(|_| !(remembered && alive.is_some())));
+            named.statements.extend(alive);
+        }
+        Message::Named(named)
     }
 
     pub(super) fn who_heard(&mut self, teller: PeerId, outcome: Outcome) {
@@ -278,10 +296,11 @@ impl Overlay {
         for statement in statements().filter(|statement| statement.alive) {
             self.alive_heard(teller, statement);
         }
-        for hint in named.hints.iter().take(NEWS_PER_HELLO_MAX) {
-            self.learn_news(teller, hint);
-            self.gossip.knows(&teller, &hint.peer());
+        let hints = &named.hints[..named.hints.len().min(NEWS_PER_HELLO_MAX)];
+        if let Some(link) = self.links.to(&teller) {
+            self.hints_heard(link, teller, hints);
         }
+        hints.iter().for_each(|hint| self.gossip.knows(&teller, &hint.peer()));
         for statement in statements().filter(|statement| statement.alive) {
             self.alive_heard(teller, statement);
         }

@@ -23,7 +23,7 @@ use super::gossip::Told;
 use super::links::Link;
 use super::requests::Purpose;
 use super::{Overlay, Timer};
-use crate::api::{Hellos, Kin, LinkId, Seen};
+use crate::api::{Hellos, LinkId};
 use crate::key::PeerId;
 use crate::limits::{
     CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_OTHERS, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
@@ -32,7 +32,7 @@ use crate::limits::{
     STORER_TIMEOUT_MIN, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
 };
 use crate::time::{Instant, Now};
-use crate::wire::{Briefs, Hello, Message};
+use crate::wire::{Brief, Briefs, Hello, Hint, Message, Who};
 
 /// What the other side of a link was told of us last.
 #[derive(Debug)]
@@ -324,24 +324,47 @@ impl Overlay {
         }
         skew.into_iter().for_each(|seconds| self.clock_told(seconds));
         let Some(teller) = self.links.get(id).map(|link| link.peer) else { return };
+        self.hints_heard(id, teller, &hello.gossip);
+        self.rumours_heard(id, hello);
+        self.ask_who_it_is(id, teller);
+    }
+
+    /// Superpeers that the other side of a link names, perhaps itself.
+    pub(super) fn hints_heard(&mut self, id: LinkId, teller: PeerId, hints: &[Hint]) {
         let (reach, mut back) = (self.reach_without(&teller), false);
-        for hint in hello.gossip.iter().take(HINTS_PER_ANSWER_MAX) {
+        for hint in hints.iter().take(HINTS_PER_ANSWER_MAX) {
             if teller != hint.peer() {
                 self.learn_news(teller, hint);
                 continue;
             }
             back |= self.map.forgive(&teller);
             if self.learn_from_itself(hint).is_some() {
-                self.seen(teller, Seen::There(Kin::Superpeer));
                 // A superpeer is nobody's child.
                 self.child_gone(&teller, self.now.instant);
-                self.links.greet_superpeer(id);
+                if self.links.greeting(&teller).is_some_and(|greeting| greeting.superpeer) {
+                    self.links.greet_superpeer(id);
+                    self.see_superpeer(teller);
+                } else {
+                    self.superpeer_greets(id, teller);
+                }
             }
         }
         if back {
             self.met_again(teller, reach);
         }
-        self.rumours_heard(id, hello);
+    }
+
+    /// Who has greeted us as a superpeer and is none to us any more is asked whether it is, and where: we have given it
+    /// up meanwhile, and it does not know.
+    fn ask_who_it_is(&mut self, id: LinkId, peer: PeerId) {
+        let superpeer = self.links.greeting(&peer).is_some_and(|greeting| greeting.superpeer);
+        if self.is_superpeer()
+            && superpeer
+            && self.links.to(&peer) == Some(id)
+            && self.map.contact(&peer).is_none()
+        {
+            self.ask_who(peer, Who { of: Briefs(alloc::vec![Brief::of(&peer)]), ..Who::default() });
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Introductions: the hints that go with hellos, each when its link has to hear it.
 //!
-//! Our own goes with `Open`, when it has changed, and to superpeers now and then, since they may have given
-//! us up meanwhile; children are told of some other superpeers that they can turn to. *Not here*: gossip
-//! between superpeers (`gossip`).
+//! Our own goes with `Open` and when it has changed; a superpeer that has given us up meanwhile asks for it (`hellos`).
+//! Children are told of some other superpeers that they can turn to. *Not here*: gossip between superpeers (`gossip`).
 
 use alloc::vec::Vec;
 
@@ -16,8 +15,8 @@ use crate::wire::Hint;
 /// The hints that were told on a link, so that no hello repeats them without need.
 #[derive(Debug, Default)]
 pub(super) struct Introduced {
-    /// When our own was, if it is still what we would say.
-    own: Option<Instant>,
+    /// Our own was, as we would say it now.
+    own: bool,
     /// Which others were last, with the end of their certificates, and when it was last seen to that they
     /// are.
     others: Vec<(PeerId, Unix)>,
@@ -27,22 +26,19 @@ pub(super) struct Introduced {
 }
 
 impl Introduced {
-    pub(super) fn by_open(now: Instant) -> Self {
-        Self { own: Some(now), ..Self::default() }
+    pub(super) fn by_open() -> Self {
+        Self { own: true, ..Self::default() }
     }
 }
 
 impl Overlay {
-    /// Our own hint, if the link has to hear it (again).
+    /// Our own hint, if the link has to hear it.
     pub(super) fn introduction(&mut self, id: LinkId) -> Option<Hint> {
-        let (own, now) = (self.own_hint()?, self.now.instant);
+        let own = self.own_hint()?;
         let link = self.links.get_mut(id)?;
-        let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
-        let told = link.introduced.own;
-        if told.is_some_and(|told| !superpeer || now.since(told) < INTRODUCE_AGAIN) {
+        if core::mem::replace(&mut link.introduced.own, true) {
             return None;
         }
-        link.introduced.own = Some(now);
         Some(own)
     }
 

@@ -24,10 +24,10 @@ use crate::limits::{
     AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, OPEN_TIMEOUT, SKEW_MAX_SECS,
     STORER_TIMEOUT_MIN,
 };
-use crate::map::Reach;
+use crate::map::{Contact, Reach};
 use crate::sorted::SortedMap;
 use crate::time::{Instant, Now};
-use crate::wire::{Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN};
+use crate::wire::{Brief, Briefs, Frame, Hello, Hint, Message, Open, PROTOCOL, TELLS_CHILDREN, Who};
 
 /// [`Open::role`] of a superpeer that has joined lately, and takes its range over.
 const TAKES_OVER: u8 = 2;
@@ -377,7 +377,7 @@ impl Overlay {
             sent: now,
             used: now,
             said: Said::by_open(self.now, load, self.network.version),
-            introduced: Introduced::by_open(now),
+            introduced: Introduced::by_open(),
             interval: HELLO_INTERVAL,
             their_interval: HELLO_INTERVAL,
             greeted: 0,
@@ -390,6 +390,10 @@ impl Overlay {
         };
         self.links.spending.begin(peer, now);
         self.links.links.insert(id, Box::new(link));
+        let (hint, mark) = match self.own_hint() {
+            Some(hint) if self.is_likely_to_know_us(&peer, dialled) => (None, Some(hint.mark())),
+            hint => (hint, None),
+        };
         let tells = self.tells_children && self.is_superpeer();
         let children = tells.then(|| u32::try_from(self.children.len()).unwrap_or(u32::MAX));
         let age = self.is_superpeer().then(|| self.network_age().as_secs());
@@ -402,13 +406,20 @@ impl Overlay {
             load,
             unix_time: self.now.unix.as_secs(),
             network_version: self.network.version,
-            hint: self.own_hint(),
+            hint,
             children,
             network_age: age.map(|age| u32::try_from(age).unwrap_or(u32::MAX)),
             alive: self.back().map(Box::new),
+            mark,
         };
         self.send(id, 0, Message::Open(open));
         self.look_within(id, OPEN_TIMEOUT);
+    }
+
+    /// Whether another superpeer has our hint: it has just dialled us, or had a link with us since both started.
+    fn is_likely_to_know_us(&self, peer: &PeerId, dialled: bool) -> bool {
+        let contact = self.map.contact(peer);
+        if dialled { contact.is_some_and(Contact::met) } else { contact.is_some() || self.map.is_gone(peer) }
     }
 
     pub(super) fn received(&mut self, id: LinkId, frame: Frame) {
@@ -450,7 +461,8 @@ impl Overlay {
             let end = (0..=AGENT_BYTES_MAX).rev().find(|at| open.agent.is_char_boundary(*at));
             open.agent.truncate(end.unwrap_or(0));
         }
-        let superpeer = open.hint.as_ref().is_some_and(|hint| hint.peer() == peer);
+        let hint = self.own_hint_of(&peer, &open);
+        let superpeer = hint.is_some() || open.mark.is_some() && self.map.contact(&peer).is_some();
         let (told, skew) = (self.now, skew(self.now, open.unix_time));
         if let Some(link) = self.links.links.get_mut(&id) {
             let (load, anew) = (open.load, superpeer && open.role == TAKES_OVER);
@@ -463,15 +475,12 @@ impl Overlay {
         let mut back = false;
         // Judged before the first of those that come back counts as there.
         let reach = self.reach_without(&peer);
-        if let (true, Some(hint)) = (superpeer, &open.hint) {
+        if let Some(hint) = &hint {
             back = self.map.forgive(&peer);
-            if self.learn_from_itself(hint).is_some() {
-                self.links.greet_superpeer(id);
-            }
-            self.map.meet(&peer);
-            self.answered_at(id, &peer);
-            self.works(peer);
-            self.see_superpeer(peer);
+            self.learn_from_itself(hint);
+        }
+        if superpeer {
+            self.superpeer_greets(id, peer);
         }
         self.clock_told(skew);
         self.choose(id, peer);
@@ -484,6 +493,9 @@ impl Overlay {
         if back {
             self.met_again(peer, reach);
         }
+        if hint.is_none() && open.mark.is_some() {
+            self.ask_who(peer, Who { of: Briefs(alloc::vec![Brief::of(&peer)]), ..Who::default() });
+        }
         if self.links.network_age(id) > Some(self.network_age()) {
             self.hear_vouchers();
         }
@@ -492,13 +504,32 @@ impl Overlay {
         self.attach_if_needed();
     }
 
+    /// Where the other side says that it is: by its hint, or by a mark of the one that we have. A mark proves nothing; who
+    /// is at the other end of a connection is known, and that it is certified we have seen.
+    fn own_hint_of(&self, peer: &PeerId, open: &Open) -> Option<Hint> {
+        let told = open.hint.as_ref().filter(|hint| hint.peer() == *peer);
+        let held = self.map.hint(peer).filter(|hint| Some(hint.mark()) == open.mark);
+        told.or(held).cloned()
+    }
+
+    /// A superpeer has greeted on a link, and is in the map unless its certificate does not hold.
+    pub(super) fn superpeer_greets(&mut self, id: LinkId, peer: PeerId) {
+        if self.map.contact(&peer).is_some() {
+            self.links.greet_superpeer(id);
+        }
+        self.map.meet(&peer);
+        self.answered_at(id, &peer);
+        self.works(peer);
+        self.see_superpeer(peer);
+    }
+
     /// What is left to us of the network while a superpeer is gone; of no interest of one that is not.
     pub(super) fn reach_without(&self, peer: &PeerId) -> Reach {
         if self.map.is_gone(peer) { self.map.reach(self.now.instant) } else { Reach::Most }
     }
 
     /// A superpeer has greeted: it is there, if it is one.
-    fn see_superpeer(&mut self, peer: PeerId) {
+    pub(super) fn see_superpeer(&mut self, peer: PeerId) {
         if self.map.contact(&peer).is_some() {
             self.seen(peer, Seen::There(Kin::Superpeer));
         }

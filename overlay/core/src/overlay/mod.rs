@@ -311,7 +311,8 @@ impl Overlay {
             out: Vec::new(),
             counters: Counters::default(),
         };
-        overlay.restore(config.restored.records, &config.restored.contacts);
+        let superpeer = matches!(config.role, Role::Superpeer(_));
+        overlay.restore(config.restored.records, &config.restored.contacts, &config.restored.met, superpeer);
         overlay.restore_newest(config.restored.newest);
         overlay.restore_proofs(config.restored.proofs);
         overlay.restore_met(config.restored.met);

@@ -28,7 +28,7 @@ use crate::key::PeerId;
 use crate::limits::{HINTS_PER_ANSWER_MAX, RESTARTS_MAX};
 use crate::lookup::Goal;
 use crate::network::Scope;
-use crate::wire::{Closest, Message};
+use crate::wire::{Closest, Known, Message};
 
 /// The paths of one look-up.
 #[derive(Debug)]
@@ -76,7 +76,8 @@ impl Overlay {
         self.walks.insert(id, run);
         for start in starts {
             let count = u8::try_from(HINTS_PER_ANSWER_MAX).unwrap_or(u8::MAX);
-            let closest = Message::Closest(Closest { key, count, known: known.clone() });
+            let closest =
+                Message::Closest(Closest { key, count, known: known.clone(), remembered: Known::default() });
             let timeout = self.storer_timeout(&start);
             self.ask(start, closest, Purpose::Path(id), timeout);
         }

@@ -23,7 +23,7 @@ use super::budget::Budget;
 use crate::api::LinkId;
 use crate::key::{NetworkId, PeerId};
 use crate::limits::{
-    ALIVE_INTERVAL, CLOCK_TOLERANCE, HELLO_INTERVAL, HURRIED_HELLOS, STATEMENT_LIFE_SECS,
+    ALIVE_INTERVAL, BACK_TOLD_FOR, CLOCK_TOLERANCE, HELLO_INTERVAL, HURRIED_HELLOS, STATEMENT_LIFE_SECS,
     STATEMENTS_PER_HELLO_MAX, STATEMENTS_PER_PEER_MAX, STATEMENTS_REMEMBERED, STATEMENTS_WINDOW,
     SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
 };
@@ -146,7 +146,7 @@ impl Overlay {
     /// Whether a statement is new, and of whom it says that it is.
     fn believes(&mut self, link: LinkId, statement: &Statement) -> bool {
         let Statement { peer, unix_time, alive, signature } = statement;
-        let known = self.map.contact(peer).is_some() || self.map.is_gone(peer);
+        let known = self.map.contact(peer).is_some() || self.map.is_gone(peer) || self.map.remembers(peer);
         if !known || !self.is_timely(*unix_time) || !self.rumours.is_news(peer, *unix_time) {
             return false;
         }
@@ -175,7 +175,8 @@ impl Overlay {
 
     /// What says so in a greeting.
     pub(super) fn back(&self) -> Option<Statement> {
-        let back = self.rumours.back.as_ref().filter(|back| self.is_timely(back.unix_time));
+        let lately = self.now.instant.since(self.surveys.joined) < BACK_TOLD_FOR;
+        let back = self.rumours.back.as_ref().filter(|back| lately && self.is_timely(back.unix_time));
         back.filter(|_| self.is_superpeer()).cloned()
     }
 

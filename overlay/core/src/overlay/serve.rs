@@ -184,7 +184,16 @@ impl Overlay {
         let farthest = all.last().filter(|_| all.len() == count);
         let bucket = |contact: &&Contact| contact.distance(&closest.key).bucket();
         let shared = farthest.map(|contact| bucket(contact).map_or(u8::MAX, |bucket| u8::MAX - bucket));
-        Message::Hints(Hints { hints: self.closest_hints(&closest.key, count, &closest.known), shared })
+        let (mut hints, mut there) = (Vec::new(), Known::default());
+        for contact in all {
+            let (place, certificate) = (contact.id(), &contact.hint().certificate);
+            if closest.remembered.has(&place, certificate) {
+                there.add(&place, certificate);
+            } else if !closest.known.has(&place, certificate) {
+                hints.push(contact.hint().clone());
+            }
+        }
+        Message::Hints(Hints { hints, shared, there })
     }
 
     /// The closest to a key that the asker does not know; not who may be long gone, by our disk alone.

@@ -10,6 +10,9 @@
 //! it names somebody new: so two halves of a network tell each other whom they consist of. And once a
 //! minute, and later more seldom, two are asked around a random key each, again as long as that finds anybody.
 //!
+//! Who has been here before has certificates from its last run: each question names some of them by three bytes each, and
+//! the answer those of them that are there.
+//!
 //! *Not here*: range digests, which large networks need.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -21,11 +24,12 @@ use super::Overlay;
 use super::requests::{Outcome, Purpose};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    HINTS_PER_ANSWER_MAX, NEAR, REQUEST_TIMEOUT, SURVEY_REQUESTS_MAX, SURVEY_TELLERS, SURVEYS_MAX,
+    HINTS_PER_ANSWER_MAX, NEAR, REMEMBERED_ASKED, REQUEST_TIMEOUT, SURVEY_REQUESTS_MAX, SURVEY_TELLERS,
+    SURVEYS_MAX,
 };
 use crate::map::Contact;
 use crate::time::Instant;
-use crate::wire::{Closest, Message};
+use crate::wire::{Closest, Known, Message};
 
 /// A part of the key space: the keys that share the first `bits` bits with `key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +140,11 @@ impl Overlay {
         self.surveys.of.insert(teller, survey);
         let count = u8::try_from(HINTS_PER_ANSWER_MAX).unwrap_or(u8::MAX);
         let known = self.known_of(&part.key, &self.around(&part.key, HINTS_PER_ANSWER_MAX));
-        let closest = Message::Closest(Closest { key: part.key, count, known });
+        let mut remembered = Known::default();
+        for placed in self.map.remembered_near(&part.key, REMEMBERED_ASKED) {
+            remembered.add(&placed.id, &placed.hint.certificate);
+        }
+        let closest = Message::Closest(Closest { key: part.key, count, known, remembered });
         self.ask(teller, closest, Purpose::Survey, REQUEST_TIMEOUT);
     }
 
@@ -149,6 +157,14 @@ impl Overlay {
             let known = self.map.contact(&hint.peer()).is_some() || hint.peer() == self.me;
             let gone = self.map.is_gone(&hint.peer());
             found |= !known && (self.learn_told(teller, hint).is_some() || gone);
+        }
+        if !answer.there.is_empty() {
+            // No more than were asked for: the part has been asked for around this key.
+            let near = self.map.remembered_near(&survey.asked.key, REMEMBERED_ASKED).into_iter();
+            let there = near.filter(|placed| answer.there.has(&placed.id, &placed.hint.certificate));
+            let there: Vec<PeerId> = there.map(|placed| placed.hint.peer()).collect();
+            found |= !there.is_empty();
+            self.recall_told(teller, &there);
         }
         if survey.curious && !found {
             return;

@@ -38,7 +38,7 @@ impl Overlay {
     /// At the end of a turn: sets a deadline if there is something to tell.
     pub(super) fn tell_later(&mut self) {
         if self.telling.at.is_none() && self.gossip.has_any() && self.is_superpeer() {
-            let wait = self.gossip.pause(self.now.instant).max(TELL_AFTER);
+            let wait = self.gossip.pause(self.gossip_pause(), self.now.instant).max(TELL_AFTER);
             self.telling.at = Some(self.set_timer(wait, Timer::Tell));
         }
     }
@@ -59,7 +59,7 @@ impl Overlay {
                 self.say_hello(id, peer);
             }
         }
-        let told = self.gossip.pause(now).is_zero().then(|| self.tell_next());
+        let told = self.gossip.pause(self.gossip_pause(), now).is_zero().then(|| self.tell_next());
         // Whom nobody is left to tell of waits for others to come.
         let wait = if told == Some(false) { HELLO_INTERVAL } else { GOSSIP_PAUSE };
         self.telling.at = Some(self.set_timer(wait, Timer::Tell));

@@ -10,7 +10,7 @@
 //! nobody uses or speaks of is found out too. *Not here*: what others say (`gossip`, `rumours`),
 //! hand-over (`moving`).
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -25,16 +25,16 @@ use crate::certificate::NodeCertificate;
 use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_MAX, NEAR, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL,
-    REDIAL_INTERVAL, REDIAL_QUIC_EACH, REFRESH_INTERVAL, REFRESH_SOON, SEEK_INTERVAL_MAX, SEEK_STRETCH,
-    SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM,
-    WARM_DIAL_EVERY,
+    DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_HEARSAY, NEAR, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL,
+    RECALL_BELOW, REDIAL_INTERVAL, REDIAL_QUIC_EACH, REFRESH_INTERVAL, REFRESH_SOON, RESTORED_MAX,
+    SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
+    UPKEEP_PAUSE, WARM, WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
 use crate::network::Scope;
 use crate::record::Record;
-use crate::time::Instant;
+use crate::time::{Instant, Unix};
 use crate::wire::{Hint, Placed};
 
 /// Whom a superpeer keeps streams to.
@@ -122,20 +122,56 @@ impl Overlay {
     }
 
     /// What the last run left on disk.
-    pub(super) fn restore(&mut self, records: Vec<Bytes>, contacts: &[Bytes]) {
+    pub(super) fn restore(
+        &mut self,
+        records: Vec<Bytes>,
+        contacts: &[Bytes],
+        met: &[(PeerId, Unix)],
+        superpeer: bool,
+    ) {
         for bytes in records {
             // They were verified before they were written; their times are looked at again.
             if let Ok(record) = self.read_record(bytes) {
                 drop(self.store.keep(record));
             }
         }
-        for bytes in contacts {
-            if let Ok(hint) = Hint::from_bytes(bytes) {
-                // One that has expired goes with the next sweep, if our clock is right.
-                self.contacts_kept.insert(hint.peer());
+        let mut hints: Vec<Hint> = contacts.iter().filter_map(|bytes| Hint::from_bytes(bytes).ok()).collect();
+        // One that has expired goes with the next sweep, if our clock is right.
+        for hint in &hints {
+            self.contacts_kept.insert(hint.peer());
+        }
+        let met: BTreeMap<PeerId, Unix> = met.iter().copied().collect();
+        let worked = |peer: &PeerId| met.get(peer).map_or(u64::MAX, |since| since.as_secs());
+        hints.sort_by_key(|hint| (!self.anchors.contains(&hint.peer()), worked(&hint.peer())));
+        for (place, hint) in hints.into_iter().enumerate() {
+            // A child asks nobody who is there.
+            if place < RESTORED_MAX || !superpeer {
                 self.learn(&hint);
                 self.map.restored(&hint.peer());
+            } else {
+                let id = hint.certificate.node_id(&self.network.id);
+                self.map.remember(id, hint, self.now.instant);
             }
+        }
+    }
+
+    /// Those of the last run that are there by the word of `teller`.
+    pub(super) fn recall_told(&mut self, teller: PeerId, there: &[PeerId]) {
+        for peer in there {
+            if let Some(hint) = self.map.recall(peer) {
+                self.learn_told(teller, &hint);
+            }
+        }
+    }
+
+    /// With few in the map some of the last run are tried.
+    fn recall_some(&mut self) {
+        while self.map.len() < RECALL_BELOW && self.map.remembered() > 0 {
+            let index = self.pick(self.map.remembered());
+            let Some(hint) = self.map.remembered_at_index(index).cloned() else { return };
+            self.map.recall(&hint.peer());
+            self.learn(&hint);
+            self.map.restored(&hint.peer());
         }
     }
 
@@ -210,8 +246,8 @@ impl Overlay {
         let learned = self.map.learn_shared(id, hint, self.now.instant, share);
         match learned {
             Learned::New => {
-                // What others say fills half of the host cache; the rest is for those that answered.
-                if self.contacts_kept.len() < HOST_CACHE_MAX / 2 {
+                // What others say fills a part of the host cache; the rest is for those that answered.
+                if self.contacts_kept.len() < HOST_CACHE_HEARSAY {
                     self.keep_contact(&peer);
                 }
                 if self.is_superpeer() {
@@ -339,6 +375,7 @@ impl Overlay {
             return;
         }
         let Some(own) = self.map.place(&self.me).copied() else { return };
+        self.recall_some();
         self.open_streams(&own);
         self.try_some();
         self.redial_gone();
@@ -648,7 +685,9 @@ impl Overlay {
         }
         self.contacts.looked = Some(self.map.forgotten);
         let kept = self.contacts_kept.iter();
-        let over = kept.filter(|peer| self.map.contact(peer).is_none() && !self.map.is_gone(peer));
+        let over = kept.filter(|peer| {
+            self.map.contact(peer).is_none() && !self.map.is_gone(peer) && !self.map.remembers(peer)
+        });
         let over: Vec<PeerId> = over.copied().collect();
         for peer in &over {
             self.contacts_kept.remove(peer);

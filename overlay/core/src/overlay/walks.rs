@@ -201,7 +201,8 @@ impl Overlay {
             Goal::Value => Message::Get(Get { key: run.walk.key, known: run.known.clone() }),
             Goal::Nodes => {
                 let known = run.known.clone();
-                Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR), known })
+                let remembered = Known::default();
+                Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR), known, remembered })
             }
         };
         self.walks.insert(id, run);

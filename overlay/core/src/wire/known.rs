@@ -31,6 +31,12 @@ impl Known {
         }
     }
 
+    /// Whether there are none: they take no byte then.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the asker knows it.
     #[must_use]
     pub fn has(&self, place: &Key, certificate: &NodeCertificate) -> bool {
@@ -183,7 +189,8 @@ mod tests {
             let known = known(count);
             let get = Message::Get(Get { key, known: known.clone() });
             assert_eq!(again(&get), get);
-            let closest = Message::Closest(Closest { key, count: 20, known });
+            let closest =
+                Message::Closest(Closest { key, count: 20, known: known.clone(), remembered: known });
             assert_eq!(again(&closest), closest);
         }
     }
@@ -201,7 +208,12 @@ mod tests {
         for wrong in [&[1, 0x61, 0x61][..], &[1, 0x05], &[1, 0x80]] {
             assert_eq!(read(4, &body(2, wrong)), None, "{wrong:?}");
         }
-        let closest = Message::Closest(Closest { key, count: 3, known: Known::default() });
+        let closest = Message::Closest(Closest {
+            key,
+            count: 3,
+            known: Known::default(),
+            remembered: Known::default(),
+        });
         assert_eq!(read(3, &body(2, &[1, 3])), Some(closest));
     }
 
@@ -232,7 +244,7 @@ mod tests {
         assert_eq!(read(142, &[0xa2, 0, 0x80, 1, 0x80]), Some(digests(0)));
         assert_eq!(read(142, &[0xa3, 0, 0x80, 1, 0x80, 3, 0x19, 0x80, 1]), Some(digests(0x8001)));
         assert_eq!(read(142, &[0xa3, 0, 0x80, 1, 0x80, 3, 0x1a, 0, 1, 0, 0]), None);
-        let hints = |shared| Message::Hints(Hints { hints: Vec::new(), shared });
+        let hints = |shared| Message::Hints(Hints { hints: Vec::new(), shared, there: Known::default() });
         assert_eq!(read(131, &[0xa1, 0, 0x80]), Some(hints(None)));
         assert_eq!(read(131, &[0xa2, 0, 0x80, 1, 0x18, 0xff]), Some(hints(Some(255))));
         assert_eq!(read(131, &[0xa2, 0, 0x80, 1, 0x19, 1, 0]), None);

@@ -54,6 +54,9 @@ pub struct Open {
     /// A superpeer that has just started: that it lives, for those who think it gone.
     #[n(11)]
     pub alive: Option<Box<Statement>>,
+    /// A superpeer, in place of its hint: what marks that ([`Hint::mark`]), for who is likely to have it.
+    #[n(12)]
+    pub mark: Option<u32>,
 }
 
 impl Open {
@@ -113,12 +116,16 @@ fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
 }
 
 /// Asks for superpeers that were news in a hello.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
 #[cbor(map)]
 pub struct Who {
     /// Which.
     #[n(0)]
     pub of: Briefs,
+    /// Others, which the asker remembers as gone: their word that they live will do.
+    #[n(1)]
+    #[cbor(default, skip_if = "Briefs::is_empty")]
+    pub back: Briefs,
 }
 
 /// Those of them that are in the sender's map.
@@ -167,19 +174,27 @@ pub struct Closest {
     #[n(2)]
     #[cbor(default)]
     pub known: Known,
+    /// Of whom it has the certificates from its last run, but does not know whether they are there.
+    #[n(3)]
+    #[cbor(default, skip_if = "Known::is_empty")]
+    pub remembered: Known,
 }
 
 /// Superpeers closest to the asked key, nearest first.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Hints {
-    /// The superpeers that the asker does not know.
+    /// The superpeers that the asker neither knows nor remembers.
     #[n(0)]
     pub hints: Vec<Hint>,
     /// All that were asked for, known or not, share at least so many bits with the key; `None` if there are
     /// not so many.
     #[n(1)]
     pub shared: Option<u8>,
+    /// Those that the asker remembers, and that are there.
+    #[n(2)]
+    #[cbor(default, skip_if = "Known::is_empty")]
+    pub there: Known,
 }
 
 /// Asks a storer for the bundle under a key.

@@ -112,6 +112,7 @@ fn who_connects_anew_after_that_is_put_off_all_the_same() {
         children: None,
         network_age: None,
         alive: None,
+        mark: None,
     });
     world.say(1, 0, &Frame { id: 0, message: again });
     world.run_for(Duration::from_millis(200));

@@ -30,14 +30,19 @@ fn who_dial_the_first(seed: u64, count: usize) -> World {
 
 /// What these superpeers say of themselves names an address where nobody listens.
 fn with_wrong_addresses(world: &World, liars: &[usize]) -> impl FnMut(usize, Frame) -> Frame + use<> {
-    let liars: Vec<(usize, PeerId)> = liars.iter().map(|liar| (*liar, world.peer(*liar))).collect();
+    let hint = |liar: &usize| (*liar, world.peer(*liar), world.hint(*liar));
+    let liars: Vec<(usize, PeerId, Option<Hint>)> = liars.iter().map(hint).collect();
     let lie = move |hint: &mut Hint| {
         hint.addresses = vec![Address { ip: [127, 0, 0, 9].into(), port: 9 }];
     };
     move |from, mut frame| {
-        let Some((_, liar)) = liars.iter().find(|(index, _)| *index == from) else { return frame };
+        let Some((_, liar, hint)) = liars.iter().find(|(index, ..)| *index == from) else { return frame };
         match &mut frame.message {
-            Message::Open(open) => open.hint.iter_mut().for_each(lie),
+            Message::Open(open) => {
+                open.mark = None;
+                open.hint.clone_from(hint);
+                open.hint.iter_mut().for_each(lie);
+            }
             Message::Hello(hello) | Message::HelloBack(hello) => {
                 hello.gossip.iter_mut().filter(|hint| hint.peer() == *liar).for_each(lie);
             }

@@ -312,7 +312,7 @@ fn frames_that_make_no_sense_break_nothing() {
         let key = Key::from_bytes([seed as u8; 32]);
         let digest = Digest::from_bytes([1; 32]);
         let odd = |number: u64| match number % 14 {
-            0 => Message::Hints(Hints { hints: Vec::new(), shared: None }),
+            0 => Message::Hints(Hints { hints: Vec::new(), shared: None, there: Known::default() }),
             1 => Message::Got(Got { records: Vec::new(), closer: Vec::new(), passed_over: false }),
             2 => Message::PutDone(PutDone { results: Vec::new(), others: Vec::new() }),
             3 => Message::Registered(Registered { of: 0, acknowledgements: Vec::new() }),
@@ -331,7 +331,12 @@ fn frames_that_make_no_sense_break_nothing() {
             5 => Message::Unknown { kind: 77 },
             6 => Message::Unknown { kind: 128 },
             7 => Message::Unknown { kind: 9_999 },
-            8 => Message::Closest(Closest { key, count: 255, known: Known::default() }),
+            8 => Message::Closest(Closest {
+                key,
+                count: 255,
+                known: Known::default(),
+                remembered: Known::default(),
+            }),
             9 => Message::Get(Get { key, known: Known::default() }),
             10 => Message::Put(Put { records: Vec::new() }),
             11 => Message::Resolve(Resolve { key, flags: 255 }),
@@ -364,7 +369,8 @@ fn answers_of_another_kind_are_no_answers() {
         world.tamper = Some(Box::new(|_, _, mut frame| {
             match frame.message {
                 Message::Got(_) | Message::PutDone(_) => {
-                    frame.message = Message::Hints(Hints { hints: Vec::new(), shared: None });
+                    frame.message =
+                        Message::Hints(Hints { hints: Vec::new(), shared: None, there: Known::default() });
                 }
                 Message::Resolved(_) | Message::Registered(_) => {
                     let result = PutResult { signature: None, refused: None, newer: None };

@@ -16,6 +16,7 @@ mod forgery;
 mod hostile;
 mod invariants;
 mod knocking;
+mod knowing;
 mod looking;
 mod losing;
 mod mapping;

@@ -132,8 +132,12 @@ fn with_a_stranger(seed: u64) -> (World, usize, usize) {
 fn the_idle_link_of_a_stranger_is_closed() {
     for seed in 0..SEEDS {
         let (mut world, superpeer, stranger) = with_a_stranger(seed);
-        let message =
-            Message::Closest(Closest { key: Key::from_bytes([1; 32]), count: 3, known: Known::default() });
+        let message = Message::Closest(Closest {
+            key: Key::from_bytes([1; 32]),
+            count: 3,
+            known: Known::default(),
+            remembered: Known::default(),
+        });
         world.say(stranger, superpeer, &Frame { id: 7_000_000, message });
         world.run_for(seconds(1));
         world.freeze(stranger);

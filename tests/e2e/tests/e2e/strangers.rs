@@ -66,7 +66,12 @@ impl Attacked {
 }
 
 fn a_question() -> Message {
-    Message::Closest(Closest { key: Key::from_bytes([7; 32]), count: 20, known: Known::default() })
+    Message::Closest(Closest {
+        key: Key::from_bytes([7; 32]),
+        count: 20,
+        known: Known::default(),
+        remembered: Known::default(),
+    })
 }
 
 #[test]

@@ -102,6 +102,9 @@ pub struct Settings {
 /// Up to this many peers signatures are real and frames pass through the codec. *Specification* (issue 4).
 const REAL_UP_TO: u32 = 1_000;
 
+/// Up to this many peers have host caches as large as in products. *Guess*: 200 MB of disks where all are superpeers.
+const HOST_CACHES_WHOLE: u32 = 2_048;
+
 /// Share of crashes that take the machine along: power, lid, cable. *Guess*: no source counts them.
 const MACHINES: f64 = 0.5;
 
@@ -119,7 +122,7 @@ impl Settings {
             conditions: Conditions::default(),
             signing: if real { Signing::Real } else { Signing::Quick },
             codec: real,
-            host_cache: if real { limits::HOST_CACHE_MAX } else { 16 },
+            host_cache: if peers <= HOST_CACHES_WHOLE { limits::HOST_CACHE_MAX } else { 16 },
             // What waits for a commit takes memory at a million disks.
             commit: if real { 200 * MILLISECOND } else { 0 },
             workload: Workload::default(),

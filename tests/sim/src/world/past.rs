@@ -91,6 +91,7 @@ impl World {
             children: None,
             network_age: None,
             alive: None,
+            mark: None,
         };
         self.input(
             peer,
