@@ -111,7 +111,7 @@ mod tests {
             if number == 0 {
                 map.remember(id, hint, now);
             } else {
-                map.learn(id, &hint, now);
+                assert_eq!(map.learn(id, &hint, now), Learned::New);
             }
         }
         let may = |map: &Map, at| map.may_deny(&hint(9).0, (3, 0, 3), 0, at);

@@ -312,10 +312,9 @@ impl Overlay {
             counters: Counters::default(),
         };
         let superpeer = matches!(config.role, Role::Superpeer(_));
-        overlay.restore(config.restored.records, &config.restored.contacts, &config.restored.met, superpeer);
+        overlay.restore(config.restored.records, &config.restored.contacts, config.restored.met, superpeer);
         overlay.restore_newest(config.restored.newest);
         overlay.restore_proofs(config.restored.proofs);
-        overlay.restore_met(config.restored.met);
         overlay.set_timer(SWEEP_INTERVAL, Timer::Sweep);
         overlay.act(config.role);
         let effects = overlay.finish();

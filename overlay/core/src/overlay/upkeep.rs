@@ -126,7 +126,7 @@ impl Overlay {
         &mut self,
         records: Vec<Bytes>,
         contacts: &[Bytes],
-        met: &[(PeerId, Unix)],
+        met: Vec<(PeerId, Unix)>,
         superpeer: bool,
     ) {
         for bytes in records {
@@ -140,8 +140,8 @@ impl Overlay {
         for hint in &hints {
             self.contacts_kept.insert(hint.peer());
         }
-        let met: BTreeMap<PeerId, Unix> = met.iter().copied().collect();
-        let worked = |peer: &PeerId| met.get(peer).map_or(u64::MAX, |since| since.as_secs());
+        let since: BTreeMap<PeerId, Unix> = met.iter().copied().collect();
+        let worked = |peer: &PeerId| since.get(peer).map_or(u64::MAX, |since| since.as_secs());
         hints.sort_by_key(|hint| (!self.anchors.contains(&hint.peer()), worked(&hint.peer())));
         for (place, hint) in hints.into_iter().enumerate() {
             // A child asks nobody who is there.
@@ -153,6 +153,7 @@ impl Overlay {
                 self.map.remember(id, hint, self.now.instant);
             }
         }
+        self.restore_met(met);
     }
 
     /// Those of the last run that are there by the word of `teller`.
