@@ -131,9 +131,12 @@ pub const NEAR: usize = 20;
 /// Further superpeers to which a stream is kept. *Specification* (DESIGN §4).
 pub const WARM: usize = 128;
 
-/// A superpeer opens half of them itself when it joins, and one more in this time; the others are for those who open
-/// theirs to it. *Guess*: all after half an hour where nobody comes.
-pub const WARM_DIAL_EVERY: Duration = Duration::from_secs(30);
+/// So many of them a superpeer opens itself when it joins, and one more in [`WARM_DIAL_EVERY`]; the others are for those
+/// who open theirs to it. *Guess*: most that join are gone before they have used half of a hundred streams.
+pub const WARM_AT_ONCE: usize = 16;
+
+/// See [`WARM_AT_ONCE`]. *Guess*: all after two hours where nobody comes.
+pub const WARM_DIAL_EVERY: Duration = Duration::from_secs(60);
 
 /// Dials under way for upkeep at once. *Guess*: keeps a joining superpeer from a burst.
 pub const UPKEEP_DIALS: usize = 16;
@@ -174,6 +177,15 @@ pub const CUT_OFF_WITHIN: Duration = Duration::from_secs(120);
 /// start.
 pub const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
+/// Who went with fewer than one of so many of those that are known, within [`CUT_OFF_WITHIN`] before and after, went by
+/// itself: if it is there again it has started again. *Guess*: half of them are beyond a cut; in row A, where half of all
+/// go within an hour, one of fifteen goes within four minutes.
+pub const WENT_ALONE_SHARE: usize = 8;
+
+/// One that only one neighbour says is back is asked for its own word after this. *Guess*: in it another one says so, as
+/// a rule.
+pub const RETURN_WAIT: Duration = Duration::from_secs(60);
+
 /// How many neighbours have to say that the network was there before us, where there are so many: one may lie. *Guess*.
 pub const VOUCHERS_MIN: usize = 2;
 
@@ -185,6 +197,13 @@ pub const RETRY_GONE: Duration = Duration::from_secs(1);
 
 /// How often a superpeer redials one that is gone. *Specification* (DESIGN §4).
 pub const REDIAL_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Where more superpeers are known each redials as much more seldom. *Guess*: four redials a second, by all together, find
+/// another half at once.
+pub const REDIAL_SUPERPEERS: usize = 64;
+
+/// And no more seldom than in so many intervals. *Guess*: two minutes.
+pub const REDIAL_STRETCH_MAX: u32 = 8;
 
 /// One of so many of those redials tries QUIC, too. *Guess*: of two halves of a network many pairs redial each other.
 pub const REDIAL_QUIC_EACH: usize = 8;
@@ -320,6 +339,10 @@ pub const SAMPLED_FROM: usize = 256;
 /// See [`SAMPLED_FROM`]. *Guess*: nothing beside the five minutes in which they were heard.
 pub const SAMPLED_FOR: Duration = Duration::from_secs(1);
 
+/// Of so many neighbours that lack something the one hears it that has been quiet for longest: it would be said hello
+/// first anyway. *Guess*: chance enough that nobody is forgotten.
+pub const TOLD_OF: usize = 8;
+
 /// What there is to tell waits so long for more. *Guess*.
 pub const TELL_AFTER: Duration = Duration::from_millis(100);
 
@@ -344,8 +367,8 @@ pub const HELLO_NEAR_MAX: Duration = Duration::from_secs(120);
 /// Between them the interval is the link's age divided by this. *Guess*: two minutes after eight.
 pub const HELLO_STRETCH_NEAR: u32 = 4;
 
-/// Silence after which a hello goes out to any other superpeer, on a young link. *Guess*.
-pub const HELLO_FAR_MIN: Duration = Duration::from_secs(120);
+/// Silence after which a hello goes out to any other superpeer, on a young link. *Guess*: four in half an hour.
+pub const HELLO_FAR_MIN: Duration = Duration::from_secs(240);
 
 /// The same, on an old link; between them the interval is the link's age. *Guess*: who is close to it notices an end
 /// and tells of it; this finds out what they did not.
@@ -361,6 +384,13 @@ pub const UNANSWERED_AGAIN: Duration = Duration::from_secs(5);
 /// When a superpeer leaves something without an answer so many others, unheard for a while, are asked whether they are
 /// there. *Guess*: more than two, so that the word spreads if half of them are beyond a cut.
 pub const DOUBT_OTHERS: usize = 3;
+
+/// They are asked again only after this if no more than one of [`DOUBT_SHARE`] neighbours leaves a hello without an answer.
+/// *Guess*: where one of many dies each few seconds it is no sign of a cut.
+pub const DOUBT_AGAIN: Duration = Duration::from_secs(60);
+
+/// See [`DOUBT_AGAIN`]. *Guess*: four of a hundred and thirty; with less than so many neighbours each death may be a sign.
+pub const DOUBT_SHARE: usize = 32;
 
 /// For so long a peer may leave hellos without an answer. *Guess*: three of them.
 pub const UNANSWERED_FOR: Duration = Duration::from_secs(15);

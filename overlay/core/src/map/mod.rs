@@ -9,10 +9,10 @@
 //!             hint                 failed us, or left
 //!  unknown ─────────▶ in the map ────────────────────▶ gone ── a day ──▶ forgotten
 //!                         ▲                             │
-//!                         └── it connects, it says that it lives, our dial succeeds
+//!                         └── it connects, it says that it lives, our dial succeeds, two name it as news
 //! ```
-//! Hearsay never brings back one that is gone: while two peers remind each other of it, a dead superpeer
-//! would live for ever. A hint of it is a reason to try it ([`Learned::Gone`]), at most every
+//! Hearsay brings back one that is gone at most once (`overlay::returns`): while two peers remind each other of it, a dead
+//! superpeer would live for ever. A hint of it is a reason to try it ([`Learned::Gone`]), at most every
 //! [`GONE_FOR`]; only a child, which tells nobody, takes it in again after that time.
 //!
 //! At its bound the map gives up the farthest from ourselves for a nearer one, but none of a bucket that
@@ -34,7 +34,10 @@ use core::time::Duration;
 use crate::api::Address;
 use crate::certificate::NodeCertificate;
 use crate::key::{Key, NetworkId, PeerId};
-use crate::limits::{GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, REDIALLED_WITHIN, RETRY_GONE};
+use crate::limits::{
+    CUT_OFF_WITHIN, GONE_FOR, GONE_MAX, GONE_REMEMBERED, KNOWN_GONE, REDIALLED_WITHIN, RETRY_GONE,
+    WENT_ALONE_SHARE,
+};
 use crate::time::{Instant, Unix};
 use crate::wire::{Brief, Hint, Placed, Range};
 
@@ -110,6 +113,8 @@ struct Gone {
     refused: bool,
     /// Where it is looked for now only others say: who refuses there need not be its host.
     hearsay: bool,
+    /// It was back by somebody's word, and then was not there.
+    vain: bool,
 }
 
 impl Map {
@@ -267,15 +272,28 @@ impl Map {
             self.forgotten += 1;
             return self.learn(placed.id, &placed.hint, now);
         }
+        let alone = self.went_alone(peer, now);
         let Some(gone) = self.gone.remove(peer) else { return Learned::Known };
         self.forgotten += 1;
         let hint = &gone.placed.hint;
         let learned =
             self.learn_shared(hint.certificate.node_id(network), hint, now, |_| gone.placed.clone());
         if let Some(contact) = self.contact_mut(peer) {
-            contact.own_mut().back = true;
+            let own = contact.own_mut();
+            (own.back, own.unmet) = (!alone, true);
         }
         learned
+    }
+
+    /// Whether a superpeer that is gone has been so for a while, and few went with it: no cut took it, and if it is there
+    /// again it has started again. Not of one that has been back in vain.
+    pub(crate) fn went_alone(&self, peer: &PeerId, now: Instant) -> bool {
+        let Some(gone) = self.gone.get(peer) else { return false };
+        let apart = |one: Instant, other: Instant| one.since(other).max(other.since(one));
+        let with_it = self.gone.values().filter(|other| apart(other.since, gone.since) < CUT_OFF_WITHIN);
+        !gone.vain
+            && now.since(gone.since) >= CUT_OFF_WITHIN
+            && with_it.count() * WENT_ALONE_SHARE <= self.sorted.len()
     }
 
     /// The superpeer answered at one of these addresses, which we dialled. That verifies where it listens only if
@@ -344,8 +362,9 @@ impl Map {
         let (placed, verified, met) = (contact.placed().clone(), contact.verified(), contact.met());
         let past = contact.is_of_the_past();
         let (left, refused) = (cause == Cause::Left, cause == Cause::Refused);
-        let (dead, hearsay) = (met && refused, false);
-        let gone = Gone { placed, since: now, tried: now, left, verified, met, past, dead, refused, hearsay };
+        let (dead, hearsay, vain) = (met && refused, false, contact.unmet());
+        let gone =
+            Gone { placed, since: now, tried: now, left, verified, met, past, dead, refused, hearsay, vain };
         self.gone.insert(*peer, gone);
     }
 

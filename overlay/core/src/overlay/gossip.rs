@@ -17,6 +17,7 @@ use core::time::Duration;
 use super::Overlay;
 use super::budget::Budget;
 use super::requests::{Outcome, Purpose};
+use super::returns::Returns;
 use crate::key::{Distance, PeerId};
 use crate::limits::{
     BRIEF_BYTES, GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, GOSSIP_PAUSE, GOSSIP_STREAMS, GOSSIP_STRETCH,
@@ -45,6 +46,8 @@ pub(super) struct Gossip {
     alive: BTreeMap<PeerId, Statement>,
     /// What was asked for, of whom, and when.
     asked: BTreeMap<Brief, (PeerId, Instant)>,
+    /// Who of those that are gone is back, by the word of one.
+    pub(super) returns: Returns,
     budget: Budget,
     /// When something was told last.
     told: Option<Instant>,
@@ -105,6 +108,7 @@ impl Gossip {
             accused: BTreeSet::new(),
             alive: BTreeMap::new(),
             asked: BTreeMap::new(),
+            returns: Returns::default(),
             budget: Budget::full(GOSSIP_BYTES_PER_SEC, GOSSIP_BURST_BYTES, now),
             told: None,
         }
@@ -146,7 +150,7 @@ impl Gossip {
     }
 
     /// `teller` knows the news of a superpeer itself.
-    fn knows(&mut self, teller: &PeerId, peer: &PeerId) {
+    pub(super) fn knows(&mut self, teller: &PeerId, peer: &PeerId) {
         if let Some(index) = self.news.waiting.iter().position(|(news, _)| news.peer == *peer) {
             self.news.told(index, *teller);
         }
@@ -250,7 +254,8 @@ impl Overlay {
                 self.map.named_by_another(&peer);
                 self.gossip.knows(&teller, &peer);
             } else if let Some(peer) = self.map.named_gone(brief) {
-                back.extend(self.map.may_try(&peer, now).then_some(*brief));
+                let asks = self.map.may_try(&peer, now) && !self.return_told(teller, peer);
+                back.extend(asks.then_some(*brief));
             } else if *brief != Brief::of(&self.me) {
                 of.push(*brief);
             }

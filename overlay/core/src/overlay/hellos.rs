@@ -26,10 +26,10 @@ use super::{Overlay, Timer};
 use crate::api::{Hellos, LinkId};
 use crate::key::PeerId;
 use crate::limits::{
-    CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_OTHERS, HELLO_FAR_MAX, HELLO_FAR_MIN, HELLO_INTERVAL,
-    HELLO_INTERVAL_MAX, HELLO_NEAR_MAX, HELLO_SEEDS_MAX, HELLO_STRETCH, HELLO_STRETCH_NEAR, HELLO_YIELD,
-    HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, REQUEST_TIMEOUT,
-    STORER_TIMEOUT_MIN, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
+    CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_AGAIN, DOUBT_OTHERS, DOUBT_SHARE, HELLO_FAR_MAX, HELLO_FAR_MIN,
+    HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLO_NEAR_MAX, HELLO_SEEDS_MAX, HELLO_STRETCH, HELLO_STRETCH_NEAR,
+    HELLO_YIELD, HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM,
+    REQUEST_TIMEOUT, STORER_TIMEOUT_MIN, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
 };
 use crate::time::{Instant, Now};
 use crate::wire::{Brief, Briefs, Hello, Hint, Message, Who};
@@ -63,7 +63,7 @@ impl Link {
     }
 
     /// When the first hello went out that it has not answered.
-    fn unanswered(&self) -> Option<Instant> {
+    pub(super) fn unanswered(&self) -> Option<Instant> {
         self.said.asked.filter(|asked| *asked >= self.heard)
     }
 
@@ -98,6 +98,11 @@ enum Fellow {
 
 impl Overlay {
     pub(super) fn begin_hellos(&mut self, id: LinkId) {
+        let far = self.hellos != Hellos::Classic && matches!(self.fellow(id), Some(Fellow::Far));
+        if let Some(link) = self.links.get_mut(id).filter(|_| far) {
+            // The greeting was one; and the other side sees it as we do, or says hello before.
+            (link.interval, link.their_interval) = (HELLO_FAR_MIN, HELLO_FAR_MIN);
+        }
         self.look_again(id, HELLO_INTERVAL);
     }
 
@@ -217,6 +222,12 @@ impl Overlay {
             Some(asked) if now.since(asked) >= REQUEST_TIMEOUT * 2 => return,
             Some(_) => {}
         }
+        let unanswered = self.fellows().filter(|(_, link)| link.unanswered().is_some()).count();
+        let few = unanswered * DOUBT_SHARE <= self.fellows().count();
+        if few && self.telling.doubted.is_some_and(|at| now.since(at) < DOUBT_AGAIN) {
+            return;
+        }
+        self.telling.doubted = Some(now);
         let mut unheard: Vec<(LinkId, PeerId)> = self
             .fellows()
             .filter(|(_, link)| link.is_unheard(now))
@@ -389,7 +400,7 @@ mod tests {
         };
         assert_eq!(of(None), [10, 18, 30, 60, 84, 120]);
         assert_eq!(of(Some(Fellow::Near)), [10, 45, 75, 120, 120, 120]);
-        assert_eq!(of(Some(Fellow::Far)), [120, 180, 300, 600, 600, 600]);
+        assert_eq!(of(Some(Fellow::Far)), [240, 240, 300, 600, 600, 600]);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use super::Overlay;
 use crate::api::LinkId;
 use crate::key::PeerId;
 use crate::limits::{HINTS_FOR_CHILDREN, INTRODUCE_AGAIN, INTRODUCE_INTERVAL};
+use crate::map::Contact;
 use crate::time::{Instant, Unix};
-use crate::wire::Hint;
+use crate::wire::{Hint, Open};
 
 /// The hints that were told on a link, so that no hello repeats them without need.
 #[derive(Debug, Default)]
@@ -32,6 +33,27 @@ impl Introduced {
 }
 
 impl Overlay {
+    /// Whether another superpeer has our hint: it has just dialled us, or had a link with us since both started.
+    pub(super) fn is_likely_to_know_us(&self, peer: &PeerId, dialled: bool) -> bool {
+        let contact = self.map.contact(peer);
+        if dialled { contact.is_some_and(Contact::met) } else { contact.is_some() || self.map.is_gone(peer) }
+    }
+
+    /// Whether a superpeer is to hear our word that we live: those that are near us have it for all who ask, and who does
+    /// not know us may need it.
+    pub(super) fn is_near_or_new(&self, peer: &PeerId) -> bool {
+        let places = self.map.place(peer).zip(self.map.place(&self.me));
+        places.is_none_or(|(place, own)| self.map.is_among(place, own, self.streams.near + 1))
+    }
+
+    /// Where the other side says that it is: by its hint, or by a mark of the one that we have. A mark proves nothing; who
+    /// is at the other end of a connection is known, and that it is certified we have seen.
+    pub(super) fn own_hint_of(&self, peer: &PeerId, open: &Open) -> Option<Hint> {
+        let told = open.hint.as_ref().filter(|hint| hint.peer() == *peer);
+        let held = self.map.hint(peer).filter(|hint| Some(hint.mark()) == open.mark);
+        told.or(held).cloned()
+    }
+
     /// Our own hint, if the link has to hear it.
     pub(super) fn introduction(&mut self, id: LinkId) -> Option<Hint> {
         let own = self.own_hint()?;

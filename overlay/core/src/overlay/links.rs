@@ -24,10 +24,10 @@ use crate::limits::{
     AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, OPEN_TIMEOUT, SKEW_MAX_SECS,
     STORER_TIMEOUT_MIN,
 };
-use crate::map::{Contact, Reach};
+use crate::map::Reach;
 use crate::sorted::SortedMap;
 use crate::time::{Instant, Now};
-use crate::wire::{Brief, Briefs, Frame, Hello, Hint, Message, Open, PROTOCOL, TELLS_CHILDREN, Who};
+use crate::wire::{Brief, Briefs, Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN, Who};
 
 /// [`Open::role`] of a superpeer that has joined lately, and takes its range over.
 const TAKES_OVER: u8 = 2;
@@ -409,17 +409,11 @@ impl Overlay {
             hint,
             children,
             network_age: age.map(|age| u32::try_from(age).unwrap_or(u32::MAX)),
-            alive: self.back().map(Box::new),
+            alive: self.back().filter(|_| self.is_near_or_new(&peer)).map(Box::new),
             mark,
         };
         self.send(id, 0, Message::Open(open));
         self.look_within(id, OPEN_TIMEOUT);
-    }
-
-    /// Whether another superpeer has our hint: it has just dialled us, or had a link with us since both started.
-    fn is_likely_to_know_us(&self, peer: &PeerId, dialled: bool) -> bool {
-        let contact = self.map.contact(peer);
-        if dialled { contact.is_some_and(Contact::met) } else { contact.is_some() || self.map.is_gone(peer) }
     }
 
     pub(super) fn received(&mut self, id: LinkId, frame: Frame) {
@@ -474,7 +468,7 @@ impl Overlay {
         }
         let mut back = false;
         // Judged before the first of those that come back counts as there.
-        let reach = self.reach_without(&peer);
+        let (reach, alone) = (self.reach_without(&peer), self.map.went_alone(&peer, self.now.instant));
         if let Some(hint) = &hint {
             back = self.map.forgive(&peer);
             self.learn_from_itself(hint);
@@ -490,7 +484,10 @@ impl Overlay {
         if let Some(link) = self.links.to(&peer) {
             self.flush(&peer, link);
         }
-        if back {
+        if back && alone && reach == Reach::Most {
+            self.gossip.acquit(&peer);
+            self.started_again(&peer);
+        } else if back {
             self.met_again(peer, reach);
         }
         if hint.is_none() && open.mark.is_some() {
@@ -502,14 +499,6 @@ impl Overlay {
         self.begin_hellos(id);
         self.probe_up(&peer);
         self.attach_if_needed();
-    }
-
-    /// Where the other side says that it is: by its hint, or by a mark of the one that we have. A mark proves nothing; who
-    /// is at the other end of a connection is known, and that it is certified we have seen.
-    fn own_hint_of(&self, peer: &PeerId, open: &Open) -> Option<Hint> {
-        let told = open.hint.as_ref().filter(|hint| hint.peer() == *peer);
-        let held = self.map.hint(peer).filter(|hint| Some(hint.mark()) == open.mark);
-        told.or(held).cloned()
     }
 
     /// A superpeer has greeted on a link, and is in the map unless its certificate does not hold.

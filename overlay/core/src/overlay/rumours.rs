@@ -236,9 +236,9 @@ impl Overlay {
     }
 
     /// A superpeer says that it lives: if it was gone it is back, and is tried.
-    fn is_alive(&mut self, peer: PeerId) {
+    pub(super) fn is_alive(&mut self, peer: PeerId) {
         self.gossip.acquit(&peer);
-        let reach = self.map.reach(self.now.instant);
+        let (reach, alone) = (self.map.reach(self.now.instant), self.map.went_alone(&peer, self.now.instant));
         if self.map.revive(&peer, &self.network.id, self.now.instant) != Learned::New {
             return;
         }
@@ -251,7 +251,11 @@ impl Overlay {
         } else if let Some(place) = self.map.contact(&peer).map(|contact| contact.id()) {
             // One of many that restart: that it was gone counts when it connects, which needs no hurry.
             self.rumours.trials.remove(&peer);
-            self.place_changed(peer, place);
+            if alone {
+                self.started_again(&peer);
+            } else {
+                self.place_changed(peer, place);
+            }
         }
     }
 
@@ -274,7 +278,10 @@ impl Overlay {
         if self.links.unheard(peer, now).is_some_and(|unheard| unheard < HELLO_INTERVAL) {
             self.gossip.accuse(*peer);
         } else if let Some(theirs) = self.links.to(peer) {
-            self.say_hello(theirs, *peer);
+            // One that waits for its answer already says it as well.
+            if self.links.get(theirs).is_some_and(|link| link.unanswered().is_none()) {
+                self.say_hello(theirs, *peer);
+            }
         } else {
             self.try_soon(*peer);
         }

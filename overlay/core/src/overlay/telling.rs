@@ -14,13 +14,15 @@ use super::links::Link;
 use super::{Overlay, Timer};
 use crate::api::LinkId;
 use crate::key::PeerId;
-use crate::limits::{GOSSIP_PAUSE, HELLO_INTERVAL, TELL_AFTER};
+use crate::limits::{GOSSIP_PAUSE, HELLO_INTERVAL, TELL_AFTER, TOLD_OF};
 use crate::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Telling {
     /// When to tell somebody something; none if there is nothing to tell.
     at: Option<Instant>,
+    /// When some were asked whether they are there because another one was silent.
+    pub(super) doubted: Option<Instant>,
 }
 
 impl Link {
@@ -65,19 +67,30 @@ impl Overlay {
         self.telling.at = Some(self.set_timer(wait, Timer::Tell));
     }
 
-    /// Says hello to somebody for whom there is something, the first after a random one of the neighbours; whether there is
-    /// anybody, also if it has heard a hello just now.
+    /// Says hello to somebody for whom there is something: of some of the neighbours the one that has been quiet for longest,
+    /// so that it saves a hello for the sake of silence. Whether there is anybody, also if it has heard a hello just now.
     fn tell_next(&mut self) -> bool {
         let now = self.now.instant;
         let linked = self.links.peers().filter_map(|(peer, id)| Some((*peer, *id, self.links.get(*id)?)));
         let lack = linked.filter(|(peer, _, link)| link.is_superpeer() && self.gossip.has_for(peer));
-        let lack: Vec<_> = lack.map(|(peer, id, link)| (peer, id, link.may_tell(now))).collect();
-        let first = self.pick(lack.len());
-        let (before, after) = lack.split_at(first);
-        if let Some((peer, id, _)) = after.iter().chain(before).find(|(_, _, may)| *may) {
-            self.say_hello(*id, *peer);
+        let (mut any, mut open) = (false, Vec::new());
+        for (peer, id, link) in lack {
+            any = true;
+            // What waits for an answer may be dead.
+            if link.may_tell(now) && link.unanswered().is_none() {
+                open.push((link.heard.min(link.sent), peer, id));
+            }
         }
-        !lack.is_empty()
+        let mut quietest = None;
+        for _ in 0..TOLD_OF.min(open.len()) {
+            let index = self.pick(open.len());
+            let drawn = open.swap_remove(index);
+            quietest = Some(quietest.map_or(drawn, |other| drawn.min(other)));
+        }
+        if let Some((_, peer, id)) = quietest {
+            self.say_hello(id, peer);
+        }
+        any
     }
 
     /// Those that think that we have far more or fewer children than we have hear how many it is.

@@ -26,9 +26,9 @@ use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_HEARSAY, NEAR, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL,
-    RECALL_BELOW, REDIAL_INTERVAL, REDIAL_QUIC_EACH, REFRESH_INTERVAL, REFRESH_SOON, RESTORED_MAX,
-    SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
-    UPKEEP_PAUSE, WARM, WARM_DIAL_EVERY,
+    RECALL_BELOW, REDIAL_INTERVAL, REDIAL_QUIC_EACH, REDIAL_STRETCH_MAX, REDIAL_SUPERPEERS, REFRESH_INTERVAL,
+    REFRESH_SOON, RESTORED_MAX, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST,
+    UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM, WARM_AT_ONCE, WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
@@ -383,6 +383,7 @@ impl Overlay {
         self.survey_if_new(&own);
         self.hand_over();
         self.hear_vouchers();
+        self.ask_for_returns();
         // What that has led to has just been done.
         if let Some(planned) = self.upkeep_at.take() {
             self.cancel(planned, Timer::Upkeep);
@@ -415,7 +416,7 @@ impl Overlay {
         let age = now.since(self.surveys.joined).as_secs();
         let mut ours = None;
         let dialled = usize::try_from(age / WARM_DIAL_EVERY.as_secs()).unwrap_or(usize::MAX);
-        let dialled = (self.streams.warm / 2).saturating_add(dialled);
+        let dialled = WARM_AT_ONCE.min(self.streams.warm / 2).saturating_add(dialled);
         let wanted = core::mem::take(&mut self.streams.wanted);
         for (place, peer) in wanted.iter().enumerate() {
             if self.links.to(peer).is_some() || self.requests.is_dialling(peer) {
@@ -463,7 +464,8 @@ impl Overlay {
     /// one of those that we have no stream to, so that it is known to be there.
     fn redial_gone(&mut self) {
         let now = self.now.instant;
-        if now.since(self.redialled) < REDIAL_INTERVAL {
+        let stretch = u32::try_from(self.map.len() / REDIAL_SUPERPEERS).unwrap_or(u32::MAX);
+        if now.since(self.redialled) < REDIAL_INTERVAL * stretch.clamp(1, REDIAL_STRETCH_MAX) {
             return;
         }
         self.redialled = now;

@@ -200,7 +200,8 @@ impl Overlay {
         let message = match goal {
             Goal::Value => Message::Get(Get { key: run.walk.key, known: run.known.clone() }),
             Goal::Nodes => {
-                let known = run.known.clone();
+                // Those that have just been told of need not be named by the next ones.
+                let known = self.known_of(&run.walk.key, &self.around(&run.walk.key, NEAR));
                 let remembered = Known::default();
                 Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR), known, remembered })
             }
@@ -448,6 +449,7 @@ impl Overlay {
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
                 let depth = run.walk.denied(&peer);
                 self.take_hints(&mut run, peer, &hints.hints, depth);
+                self.fill(&mut run, NEAR);
                 self.pass_over_linked(&mut run);
             }
             (Outcome::Refused(refused), Goal::Value)

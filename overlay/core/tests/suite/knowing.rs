@@ -160,6 +160,73 @@ fn a_word_from_before_brings_nobody_back() {
     }
 }
 
+/// Goal: who starts again is back everywhere, and nobody asks for its word. Method: of forty with few streams one crashes,
+/// and starts again when it has been gone for long; count the questions. Control: nine others have gone with it, as if a cut
+/// had taken them.
+#[test]
+fn who_went_alone_is_back_by_the_word_of_two() {
+    const BACK: usize = 7;
+    let mut asked = Vec::new();
+    for with_it in [0, 9] {
+        let mut world = superpeers(2, 40, Some((4, 4)));
+        (BACK..=BACK + with_it).for_each(|index| world.crash(index));
+        world.run_for(seconds(300));
+        let questions = Rc::new(RefCell::new(0));
+        let count = Rc::clone(&questions);
+        world.tamper = Some(Box::new(move |_, _, frame| {
+            *count.borrow_mut() +=
+                usize::from(matches!(&frame.message, Message::Who(who) if !who.back.0.is_empty()));
+            Some(frame)
+        }));
+        world.start(BACK, &[]);
+        world.run_for(seconds(180));
+        let back = world.peer(BACK);
+        for index in (0..40).filter(|index| !(BACK..=BACK + with_it).contains(index)) {
+            assert!(knows(&mut world, index, &back), "with {with_it}, at {index}");
+        }
+        asked.push(*questions.borrow());
+    }
+    assert!(asked[0] == 0 && asked[1] > 0, "{asked:?}");
+}
+
+/// Goal: several that lie bring a dead superpeer back once at the most, until that is found out. Method:
+/// one of twenty vanishes; when it has been gone for long four of the others name it as news in every hello, and answer
+/// questions for it with its hint. Control: it is believed at all.
+#[test]
+fn liars_bring_the_dead_back_once() {
+    const DEAD: usize = 7;
+    const LIARS: [usize; 4] = [2, 5, 11, 16];
+    let mut believed = 0;
+    for seed in 0..SEEDS {
+        let mut world = superpeers(seed, 20, Some((4, 4)));
+        let (dead, hint) = (world.peer(DEAD), world.hint(DEAD).expect("a superpeer"));
+        let mut times = [0; 20];
+        world.vanish(DEAD);
+        world.run_for(seconds(400));
+        world.tamper = Some(Box::new(move |from, _, mut frame| {
+            match &mut frame.message {
+                Message::Hello(hello) | Message::HelloBack(hello) if LIARS.contains(&from) => {
+                    hello.news.0.push(Brief::of(&dead));
+                }
+                Message::Named(named) if LIARS.contains(&from) => named.hints.push(hint.clone()),
+                _ => {}
+            }
+            Some(frame)
+        }));
+        let mut last = [false; 20];
+        for _ in 0..300 {
+            world.run_for(seconds(4));
+            for index in (0..20).filter(|index| *index != DEAD && !LIARS.contains(index)) {
+                let knew = core::mem::replace(&mut last[index], knows(&mut world, index, &dead));
+                times[index] += usize::from(last[index] && !knew);
+            }
+        }
+        believed += times.iter().sum::<usize>();
+        assert!(times.iter().all(|times| *times <= 1), "seed {seed}: {times:?}");
+    }
+    assert!(believed > 0, "nobody was told");
+}
+
 /// Goal: however many somebody asks for, one answer names few; what nobody has asked for changes nothing. Method: one
 /// of thirty asks another for all at once, as unknown and as remembered, and for nobody; then it answers what was not
 /// asked.

@@ -210,7 +210,8 @@ fn who_is_lost_was_last_heard_when_it_was_there() {
                     // On an old link hellos are so rare that the end of a connection may be nobody's word.
                     let early = match (is_told, age, kin) {
                         (true, 30, _) => 0,
-                        (false, 30, _) => 11_000_000,
+                        // A quarter of the link's age, and who did not dial waits a second more.
+                        (false, 30, _) => 17_000_000,
                         (true, _, _) => 30_000_000,
                         (false, _, Kin::Child) => 41_000_000,
                         (false, _, Kin::Superpeer) => 121_000_000,

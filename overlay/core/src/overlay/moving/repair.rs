@@ -83,6 +83,11 @@ impl Overlay {
         self.repair_later();
     }
 
+    /// A superpeer that was gone is there because it has started again: it takes its range over itself.
+    pub(in crate::overlay) fn started_again(&mut self, peer: &PeerId) {
+        self.moving.worn.remove(peer);
+    }
+
     /// Whether a superpeer comes and goes so often that what it holds is looked at later.
     pub(in crate::overlay) fn is_restless(&self, peer: &PeerId) -> bool {
         self.moving.changed.is_restless(peer, self.now.instant)
