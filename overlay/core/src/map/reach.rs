@@ -243,8 +243,8 @@ mod tests {
     fn of_two_superpeers_one_speaks_for_both_if_they_have_met() {
         // One of two fails: silent or refused, met, only heard of, or known from our disk alone.
         let now = Instant::default();
-        let (met, heard_of, past): (fn(&mut Map, &PeerId), fn(&mut Map, &PeerId), fn(&mut Map, &PeerId)) =
-            (Map::meet, |_, _| {}, Map::restored);
+        let known: [fn(&mut Map, &PeerId); 3] = [Map::meet, |_, _| {}, Map::restored];
+        let [met, heard_of, past] = known;
         for (case, known, cause, at_once, later) in [
             (0, met, Cause::Silent, Reach::Most, Reach::Most),
             (1, met, Cause::Refused, Reach::Most, Reach::Most),

@@ -39,6 +39,7 @@ mod publish;
 mod puts;
 mod requests;
 mod resolve;
+mod restored;
 mod returns;
 mod room;
 mod rumours;

@@ -66,7 +66,7 @@ impl Overlay {
         let now = self.now.instant;
         if self.map.remembers(&peer) {
             // As if we had been told its hint.
-            self.recall_told(teller, &[peer]);
+            self.recall_told(teller, &peer);
             return true;
         }
         if !self.map.went_alone(&peer, now) || self.map.reach(now) != Reach::Most {

@@ -185,7 +185,8 @@ impl Overlay {
         let bucket = |contact: &&Contact| contact.distance(&closest.key).bucket();
         let shared = farthest.map(|contact| bucket(contact).map_or(u8::MAX, |bucket| u8::MAX - bucket));
         let (mut hints, mut there) = (Vec::new(), Known::default());
-        for contact in all {
+        // Who may be long gone, by our disk alone, is named to nobody.
+        for contact in all.into_iter().filter(|contact| !contact.is_of_the_past()) {
             let (place, certificate) = (contact.id(), &contact.hint().certificate);
             if closest.remembered.has(&place, certificate) {
                 there.add(&place, certificate);
@@ -196,7 +197,7 @@ impl Overlay {
         Message::Hints(Hints { hints, shared, there })
     }
 
-    /// The closest to a key that the asker does not know; not who may be long gone, by our disk alone.
+    /// The closest to a key that the asker does not know; not who may be long gone, either.
     fn closest_hints(&self, key: &Key, count: usize, known: &Known) -> Vec<Hint> {
         let closest = self.map.closest(key, count.min(HINTS_PER_ANSWER_MAX)).into_iter();
         let closest = closest.filter(|contact| !contact.is_of_the_past());
@@ -212,8 +213,7 @@ impl Overlay {
     /// Whom we know around a key, or know to be gone from there, for whoever is asked about it.
     pub(super) fn known_of(&self, key: &Key, around: &[&Contact]) -> Known {
         let mut known = Known::default();
-        // Whom only our disk knows others may name, who know more of them.
-        for contact in around.iter().filter(|contact| !contact.is_of_the_past()) {
+        for contact in around {
             known.add(&contact.id(), &contact.hint().certificate);
         }
         let Some(farthest) = around.last().map(|contact| contact.distance(key)) else { return known };

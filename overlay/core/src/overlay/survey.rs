@@ -29,7 +29,7 @@ use crate::limits::{
 };
 use crate::map::Contact;
 use crate::time::Instant;
-use crate::wire::{Closest, Known, Message};
+use crate::wire::{Closest, Message};
 
 /// A part of the key space: the keys that share the first `bits` bits with `key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,11 +139,9 @@ impl Overlay {
         (survey.asked, survey.left) = (part, left);
         self.surveys.of.insert(teller, survey);
         let count = u8::try_from(HINTS_PER_ANSWER_MAX).unwrap_or(u8::MAX);
-        let known = self.known_of(&part.key, &self.around(&part.key, HINTS_PER_ANSWER_MAX));
-        let mut remembered = Known::default();
-        for placed in self.map.remembered_near(&part.key, REMEMBERED_ASKED) {
-            remembered.add(&placed.id, &placed.hint.certificate);
-        }
+        let around = self.around(&part.key, HINTS_PER_ANSWER_MAX);
+        let known = self.known_of(&part.key, &around);
+        let remembered = self.remembered_around(&part.key, &around, REMEMBERED_ASKED);
         let closest = Message::Closest(Closest { key: part.key, count, known, remembered });
         self.ask(teller, closest, Purpose::Survey, REQUEST_TIMEOUT);
     }
@@ -158,14 +156,8 @@ impl Overlay {
             let gone = self.map.is_gone(&hint.peer());
             found |= !known && (self.learn_told(teller, hint).is_some() || gone);
         }
-        if !answer.there.is_empty() {
-            // No more than were asked for: the part has been asked for around this key.
-            let near = self.map.remembered_near(&survey.asked.key, REMEMBERED_ASKED).into_iter();
-            let there = near.filter(|placed| answer.there.has(&placed.id, &placed.hint.certificate));
-            let there: Vec<PeerId> = there.map(|placed| placed.hint.peer()).collect();
-            found |= !there.is_empty();
-            self.recall_told(teller, &there);
-        }
+        let asked = (HINTS_PER_ANSWER_MAX, REMEMBERED_ASKED);
+        found |= self.told_there(teller, &survey.asked.key, asked, &answer.there);
         if survey.curious && !found {
             return;
         }

@@ -10,12 +10,10 @@
 //! nobody uses or speaks of is found out too. *Not here*: what others say (`gossip`, `rumours`),
 //! hand-over (`moving`).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-
-use bytes::Bytes;
 
 use super::room::Room;
 use super::walks::Owner;
@@ -26,15 +24,14 @@ use crate::group::{Caps, is_global};
 use crate::key::{Key, PeerId};
 use crate::limits::{
     DOUBTED_DIALS, HELLO_INTERVAL, HOST_CACHE_HEARSAY, NEAR, OUTBOUND_SLOTS, PROBE_EVERY, PROBE_INTERVAL,
-    RECALL_BELOW, REDIAL_INTERVAL, REDIAL_QUIC_EACH, REDIAL_STRETCH_MAX, REDIAL_SUPERPEERS, REFRESH_INTERVAL,
-    REFRESH_SOON, RESTORED_MAX, SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST,
-    UPKEEP_DIALS, UPKEEP_INTERVAL, UPKEEP_PAUSE, WARM, WARM_AT_ONCE, WARM_DIAL_EVERY,
+    REDIAL_INTERVAL, REDIAL_QUIC_EACH, REDIAL_STRETCH_MAX, REDIAL_SUPERPEERS, REFRESH_INTERVAL, REFRESH_SOON,
+    SEEK_INTERVAL_MAX, SEEK_STRETCH, SWEEP_INTERVAL, UNVERIFIED_DIALS_BURST, UPKEEP_DIALS, UPKEEP_INTERVAL,
+    UPKEEP_PAUSE, WARM, WARM_AT_ONCE, WARM_DIAL_EVERY,
 };
 use crate::lookup::Goal;
 use crate::map::{Cause, Contact, Learned, Reach};
 use crate::network::Scope;
-use crate::record::Record;
-use crate::time::{Instant, Unix};
+use crate::time::Instant;
 use crate::wire::{Hint, Placed};
 
 /// Whom a superpeer keeps streams to.
@@ -119,74 +116,6 @@ impl Overlay {
                 self.attach_if_needed();
             }
         }
-    }
-
-    /// What the last run left on disk.
-    pub(super) fn restore(
-        &mut self,
-        records: Vec<Bytes>,
-        contacts: &[Bytes],
-        met: Vec<(PeerId, Unix)>,
-        superpeer: bool,
-    ) {
-        for bytes in records {
-            // They were verified before they were written; their times are looked at again.
-            if let Ok(record) = self.read_record(bytes) {
-                drop(self.store.keep(record));
-            }
-        }
-        let mut hints: Vec<Hint> = contacts.iter().filter_map(|bytes| Hint::from_bytes(bytes).ok()).collect();
-        // One that has expired goes with the next sweep, if our clock is right.
-        for hint in &hints {
-            self.contacts_kept.insert(hint.peer());
-        }
-        let since: BTreeMap<PeerId, Unix> = met.iter().copied().collect();
-        let worked = |peer: &PeerId| since.get(peer).map_or(u64::MAX, |since| since.as_secs());
-        hints.sort_by_key(|hint| (!self.anchors.contains(&hint.peer()), worked(&hint.peer())));
-        for (place, hint) in hints.into_iter().enumerate() {
-            // A child asks nobody who is there.
-            if place < RESTORED_MAX || !superpeer {
-                self.learn(&hint);
-                self.map.restored(&hint.peer());
-            } else {
-                let id = hint.certificate.node_id(&self.network.id);
-                self.map.remember(id, hint, self.now.instant);
-            }
-        }
-        self.restore_met(met);
-    }
-
-    /// Those of the last run that are there by the word of `teller`.
-    pub(super) fn recall_told(&mut self, teller: PeerId, there: &[PeerId]) {
-        for peer in there {
-            if let Some(hint) = self.map.recall(peer) {
-                self.learn_told(teller, &hint);
-            }
-        }
-    }
-
-    /// With few in the map some of the last run are tried.
-    fn recall_some(&mut self) {
-        while self.map.len() < RECALL_BELOW && self.map.remembered() > 0 {
-            let index = self.pick(self.map.remembered());
-            let Some(hint) = self.map.remembered_at_index(index).cloned() else { return };
-            self.map.recall(&hint.peer());
-            self.learn(&hint);
-            self.map.restored(&hint.peer());
-        }
-    }
-
-    /// What the last run kept as proof.
-    pub(super) fn restore_proofs(&mut self, proofs: Vec<(Bytes, Bytes)>) {
-        let read =
-            |(held, other): (Bytes, Bytes)| Some((Record::parse(held).ok()?, Record::parse(other).ok()?));
-        self.store.restore_proofs(proofs.into_iter().filter_map(read));
-    }
-
-    /// The newest records that the last run saw.
-    pub(super) fn restore_newest(&mut self, records: Vec<Bytes>) {
-        let records = records.into_iter().filter_map(|bytes| Record::parse(bytes).ok());
-        self.resolving.newest.restore(records.collect());
     }
 
     /// Takes a hint into the map if a login key certified it. Returns its place if it is there.

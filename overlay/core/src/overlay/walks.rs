@@ -201,8 +201,9 @@ impl Overlay {
             Goal::Value => Message::Get(Get { key: run.walk.key, known: run.known.clone() }),
             Goal::Nodes => {
                 // Those that have just been told of need not be named by the next ones.
-                let known = self.known_of(&run.walk.key, &self.around(&run.walk.key, NEAR));
-                let remembered = Known::default();
+                let around = self.around(&run.walk.key, NEAR);
+                let known = self.known_of(&run.walk.key, &around);
+                let remembered = self.remembered_around(&run.walk.key, &around, 0);
                 Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR), known, remembered })
             }
         };
@@ -449,6 +450,7 @@ impl Overlay {
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
                 let depth = run.walk.denied(&peer);
                 self.take_hints(&mut run, peer, &hints.hints, depth);
+                self.told_there(peer, &run.walk.key, (NEAR, 0), &hints.there);
                 self.fill(&mut run, NEAR);
                 self.pass_over_linked(&mut run);
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use callbook_overlay::api::{Command, Parallelism, Relation, Reply};
 use callbook_overlay::key::PeerId;
-use callbook_overlay::limits::NEWS_PER_HELLO_MAX;
+use callbook_overlay::limits::{CUT_OFF_WITHIN, NEWS_PER_HELLO_MAX};
 use callbook_overlay::sign::{SecretKey, Signer, Tag, to_sign};
 use callbook_overlay::wire::{Brief, Briefs, Frame, Message, Named, Open, Statement, Who};
 
@@ -80,7 +80,7 @@ fn who_starts_again_is_told_few_certificates() {
         assert_eq!(world.overlay(BACK).counters().superpeers, COUNT as u64, "wiped: {wiped}");
         told.push(*hints.borrow());
     }
-    assert!(told[0] * 2 < told[1] && told[1] >= COUNT - 1, "{told:?}");
+    assert!(told[0] * 2 < told[1] && told[1] * 4 >= COUNT * 3, "{told:?}");
 }
 
 /// Goal: superpeers that meet again greet by a mark, and one that does not fit makes them ask. Method: one of eight
@@ -190,8 +190,8 @@ fn who_went_alone_is_back_by_the_word_of_two() {
 }
 
 /// Goal: several that lie bring a dead superpeer back once at the most, until that is found out. Method:
-/// one of twenty vanishes; when it has been gone for long four of the others name it as news in every hello, and answer
-/// questions for it with its hint. Control: it is believed at all.
+/// some of twenty vanish one after the other, so that each is dialled seldom; when the last has been gone for long four of
+/// the others name it as news in every hello, and answer questions for it with its hint. Control: it is believed at all.
 #[test]
 fn liars_bring_the_dead_back_once() {
     const DEAD: usize = 7;
@@ -199,6 +199,10 @@ fn liars_bring_the_dead_back_once() {
     let mut believed = 0;
     for seed in 0..SEEDS {
         let mut world = superpeers(seed, 20, Some((4, 4)));
+        for index in [13, 18, 19] {
+            world.vanish(index);
+            world.run_for(CUT_OFF_WITHIN);
+        }
         let (dead, hint) = (world.peer(DEAD), world.hint(DEAD).expect("a superpeer"));
         let mut times = [0; 20];
         world.vanish(DEAD);
@@ -216,7 +220,8 @@ fn liars_bring_the_dead_back_once() {
         let mut last = [false; 20];
         for _ in 0..300 {
             world.run_for(seconds(4));
-            for index in (0..20).filter(|index| *index != DEAD && !LIARS.contains(index)) {
+            for index in (0..20).filter(|index| ![DEAD, 13, 18, 19].contains(index) && !LIARS.contains(index))
+            {
                 let knew = core::mem::replace(&mut last[index], knows(&mut world, index, &dead));
                 times[index] += usize::from(last[index] && !knew);
             }
