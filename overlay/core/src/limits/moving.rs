@@ -64,6 +64,19 @@ pub const NEIGHBOURS_COMPARED: usize = 3;
 /// between two messages.
 pub const BROKEN_PROMISES_MAX: usize = 16;
 
+/// Records that storers have missed, all together. *Guess*: those of a minute, some 200 KiB.
+pub const MISSED_MAX: usize = 256;
+
+/// For how long it is known who has missed a record. *Guess*: after that it was away for long, and is compared with by its
+/// neighbours.
+pub const MISSED_FOR: Duration = Duration::from_secs(600);
+
+/// Records that one that is back is given of those that it missed. *Guess*: half of [`MENDING_MAX`], as for
+/// [`GIVEN_MAX`].
+///
+/// [`MENDING_MAX`]: super::MENDING_MAX
+pub const MISSED_GIVEN: usize = 32;
+
 /// Newer records that one with whom records are compared is given. *Guess*: half of [`MENDING_MAX`], so that it
 /// doesn't keep others from being put right.
 ///

@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Gone, Map};
-use crate::key::Key;
+use crate::key::{Key, PeerId};
 use crate::limits::{CUT_OFF_FOR, CUT_OFF_WITHIN, STARTS_WITHIN, TRIALS_PER_SEC};
 use crate::time::Instant;
 
@@ -74,6 +74,15 @@ impl Map {
             first.peek().map_or(0, |(first, _)| last + 1 - first)
         });
         together.max().unwrap_or(0)
+    }
+
+    /// Who would be among the `r` closest to a key if it had not fallen silent lately, and may be there again soon.
+    pub(crate) fn silent_around(&self, key: &Key, r: usize, now: Instant) -> Vec<PeerId> {
+        let closest = self.closest(key, r);
+        let farthest = closest.last().filter(|_| closest.len() == r).map(|contact| contact.distance(key));
+        let near = |gone: &Gone| farthest.as_ref().is_none_or(|far| gone.placed.id.distance(key) < *far);
+        let silent = self.gone.values().filter(|gone| gone.is_lost(now) && !gone.refused && near(gone));
+        silent.map(|gone| gone.placed.hint.peer()).take(r).collect()
     }
 
     /// Whether we are the only one that we have ever heard of.

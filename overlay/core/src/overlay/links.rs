@@ -496,6 +496,7 @@ impl Overlay {
         if self.links.network_age(id) > Some(self.network_age()) {
             self.hear_vouchers();
         }
+        self.give_missed(peer);
         self.begin_hellos(id);
         self.probe_up(&peer);
         self.attach_if_needed();

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use super::Overlay;
 use super::look::Asker;
+use super::missed::Missed;
 use super::requests::{Outcome, Purpose};
 use super::walks::{Owner, WalkRun};
 use crate::cbor::Blob;
@@ -23,6 +24,15 @@ use crate::limits::{GONE_FOR, MENDING_MAX, REQUEST_TIMEOUT};
 use crate::record::{Bundle, Record, Verdict, supersedes};
 use crate::store::Kept;
 use crate::wire::{Changed, Message, Put};
+
+/// Storers that are put right.
+#[derive(Debug, Default)]
+pub(super) struct Mending {
+    /// So many are at the moment.
+    under_way: usize,
+    /// What will be put to those that are away.
+    pub(super) missed: Missed,
+}
 
 impl Overlay {
     /// An answer that came after the walk's: what is newer in it goes to the cache, verified, and to
@@ -164,16 +174,16 @@ impl Overlay {
             }
             return;
         }
-        if missing.is_empty() || self.mending >= MENDING_MAX {
+        if missing.is_empty() || self.mending.under_way >= MENDING_MAX {
             return;
         }
-        self.mending += 1;
+        self.mending.under_way += 1;
         let records = missing.into_iter().map(|record| Blob(record.bytes().clone())).collect();
         self.ask(peer, Message::Put(Put { records }), Purpose::Mend, REQUEST_TIMEOUT);
     }
 
     pub(super) fn mend_heard(&mut self, outcome: &Outcome) {
-        self.mending = self.mending.saturating_sub(1);
+        self.mending.under_way = self.mending.under_way.saturating_sub(1);
         if let Outcome::Answer(Message::PutDone(done)) = outcome
             && done.results.iter().any(|result| result.signature.is_some())
         {

@@ -30,6 +30,7 @@ mod introductions;
 mod links;
 mod look;
 mod mend;
+mod missed;
 mod moving;
 mod newest;
 mod paths;
@@ -90,6 +91,7 @@ use self::confirm::Confirming;
 use self::contacts::Contacts;
 use self::gossip::Gossip;
 use self::links::Links;
+use self::mend::Mending;
 use self::moving::Moving;
 use self::presence::Presences;
 use self::promotion::Promoting;
@@ -206,8 +208,7 @@ pub struct Overlay {
     resolving: Resolving,
     watching: Watching,
     watchers: Watchers,
-    /// Storers that are being put right.
-    mending: usize,
+    mending: Mending,
     attaching: Attaching,
     standbys: Standbys,
     confirming: Confirming,
@@ -280,7 +281,7 @@ impl Overlay {
             resolving: Resolving::default(),
             watching: Watching::default(),
             watchers: Watchers::default(),
-            mending: 0,
+            mending: Mending::default(),
             attaching: Attaching::default(),
             standbys: Standbys::default(),
             confirming: Confirming::default(),

@@ -146,7 +146,7 @@ fn forget(record: Record) -> Write {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use alloc::vec;
 
     use super::Newest;
@@ -159,7 +159,7 @@ mod tests {
     use crate::sign::{SecretKey, Signer};
     use crate::time::Unix;
 
-    fn epoch(key: Key, minimum: u32, seq: u64) -> Record {
+    pub(in crate::overlay) fn epoch(key: Key, minimum: u32, seq: u64) -> Record {
         let (root, login) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
         let (id, now) = (NetworkId::from_bytes([3; 32]), Unix::from_secs(1_800_000_000));
         let certificate =

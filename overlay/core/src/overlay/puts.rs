@@ -52,6 +52,8 @@ pub(super) struct PutRun {
     waiting: usize,
     /// Who was asked to store it.
     asked: Vec<PeerId>,
+    /// Who would have been, but was silent.
+    away: Vec<PeerId>,
     acknowledgements: Vec<(PeerId, Signature)>,
     newer: Option<Record>,
     refused: Option<Reason>,
@@ -100,6 +102,7 @@ impl Overlay {
             of: 0,
             waiting: 0,
             asked: Vec::new(),
+            away: Vec::new(),
             acknowledgements: Vec::new(),
             newer: None,
             refused: None,
@@ -121,7 +124,11 @@ impl Overlay {
         let Some(run) = self.puts.get_mut(&id) else { return };
         (run.of, run.waiting) = (of, targets.len());
         run.asked.clone_from(&targets);
-        let (record, key) = (run.record.clone(), run.record.header().key);
+        let key = run.record.header().key;
+        run.away = self.map.silent_around(&key, of, self.now.instant);
+        let closest = self.map.closest(&key, of).into_iter().map(Contact::peer);
+        run.away.extend(closest.filter(|peer| !targets.contains(peer)));
+        let record = run.record.clone();
         for peer in targets {
             if peer == self.me {
                 let result = self.keep_record(&record);
@@ -250,6 +257,8 @@ impl Overlay {
                 self.cancel(settles, Timer::Settled(id));
             }
             if stored >= majority {
+                let have: Vec<PeerId> = run.acknowledgements.iter().map(|(peer, _)| *peer).collect();
+                self.note_missed(&run.record, &have, &[run.asked.as_slice(), &run.away].concat());
                 self.remember_bundle(&run);
             } else {
                 self.put_was_lost(&run);

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callbook_overlay::api::{Command, Reply};
+use callbook_overlay::api::{Address, Command, Reply};
 use callbook_overlay::limits::CHAIN_KNOWN_AFTER;
 use callbook_overlay::record::Record;
 use callbook_overlay::wire::Message;
@@ -141,4 +141,35 @@ fn a_record_goes_without_its_chain_to_who_has_that() {
         let newest = (0..R).filter(|index| *index != parent && world.record(*index, &key) != before).count();
         assert_eq!(newest, R - 1, "seed {seed}");
     }
+}
+
+/// Goal: a storer that was not to be reached for some seconds, which nobody else has noticed, soon has what was put
+/// meanwhile. Method: one of three storers is cut off; a child moves, which the other two acknowledge.
+#[test]
+fn a_storer_gets_what_it_missed_when_it_is_there_again() {
+    const COUNT: usize = 9;
+    let mut behind = 0;
+    for seed in 0..SEEDS {
+        let mut world = network(seed, COUNT, 0, 3);
+        let child = world.add(false);
+        world.start(child, &(0..COUNT).collect::<Vec<_>>());
+        world.run_for(Duration::from_secs(60));
+        let (held, _) = world.authority.held("alice");
+        world.register(child, held);
+        world.run_for(Duration::from_secs(20));
+        let (key, parent) = (world.key("alice"), world.parent(child).expect("a parent"));
+        let storers = world.closest(&key, 3);
+        let Some(missed) = storers.iter().copied().find(|index| *index != parent) else { continue };
+        let before = world.record(missed, &key);
+        world.part([missed].into());
+        let addresses = vec![Address { ip: [127, 0, 0, 1].into(), port: 9_003 }];
+        world.ask(child, Command::Addresses { addresses, multiaddrs: Vec::new() });
+        world.run_for(Duration::from_secs(10));
+        behind += usize::from(world.record(missed, &key) == before);
+        world.heal();
+        world.run_for(Duration::from_secs(30));
+        let now: Vec<_> = storers.iter().map(|index| world.record(*index, &key)).collect();
+        assert!(now.iter().all(|record| *record == now[0] && *record != before), "seed {seed}");
+    }
+    assert!(behind > 0, "the put went past nobody");
 }
