@@ -36,8 +36,10 @@ pub(super) struct Own {
     pub(super) met: bool,
     /// Our disk knew it, and nobody has named it since.
     pub(super) restored: bool,
-    /// It was gone, perhaps with others, and is back by somebody's word: it has not connected since.
+    /// It was gone and is back by somebody's word: it has not connected since.
     pub(super) back: bool,
+    /// And it had gone alone.
+    pub(super) alone: bool,
     /// It was gone, and is back by somebody's word: it has not had a link with us since.
     pub(super) unmet: bool,
     /// When something came from it last, and when its link ended, if it has none any more.
@@ -102,10 +104,15 @@ impl Contact {
         self.own.as_ref().is_some_and(|own| own.unmet)
     }
 
-    /// Whether it was back by somebody's word, perhaps from beyond a cut; from now on it is by more than that.
+    /// Whether it had gone alone, and is back by somebody's word.
+    pub(super) fn went_alone(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.alone)
+    }
+
+    /// Whether it was back by somebody's word; from now on it is by more than that.
     pub(super) fn take_back(&mut self) -> bool {
         self.own.as_mut().is_some_and(|own| {
-            own.unmet = false;
+            (own.alone, own.unmet) = (false, false);
             core::mem::take(&mut own.back)
         })
     }

@@ -268,10 +268,6 @@ impl Map {
 
     /// The superpeer has said that it lives: it is back as we remember it, if it was gone.
     pub(crate) fn revive(&mut self, peer: &PeerId, network: &NetworkId, now: Instant) -> Learned {
-        if let Some(placed) = self.remembered.remove(peer) {
-            self.forgotten += 1;
-            return self.learn(placed.id, &placed.hint, now);
-        }
         let alone = self.went_alone(peer, now);
         let Some(gone) = self.gone.remove(peer) else { return Learned::Known };
         self.forgotten += 1;
@@ -280,15 +276,17 @@ impl Map {
             self.learn_shared(hint.certificate.node_id(network), hint, now, |_| gone.placed.clone());
         if let Some(contact) = self.contact_mut(peer) {
             let own = contact.own_mut();
-            (own.back, own.unmet) = (!alone, true);
+            (own.back, own.alone, own.unmet) = (true, alone, true);
         }
         learned
     }
 
-    /// Whether a superpeer that is gone has been so for a while, and few went with it: no cut took it, and if it is there
-    /// again it has started again. Not of one that has been back in vain.
+    /// Whether a superpeer that is gone, or back by somebody's word, had been gone for a while, and few went with it: no
+    /// cut took them, so if it is there again it has started again, as a rule. Not of one that has been back in vain.
     pub(crate) fn went_alone(&self, peer: &PeerId, now: Instant) -> bool {
-        let Some(gone) = self.gone.get(peer) else { return false };
+        let Some(gone) = self.gone.get(peer) else {
+            return self.contact(peer).is_some_and(Contact::went_alone);
+        };
         let apart = |one: Instant, other: Instant| one.since(other).max(other.since(one));
         let with_it = self.gone.values().filter(|other| apart(other.since, gone.since) < CUT_OFF_WITHIN);
         !gone.vain

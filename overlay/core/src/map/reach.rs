@@ -82,7 +82,10 @@ impl Map {
         let farthest = closest.last().filter(|_| closest.len() == r).map(|contact| contact.distance(key));
         let near = |gone: &Gone| farthest.as_ref().is_none_or(|far| gone.placed.id.distance(key) < *far);
         let silent = self.gone.values().filter(|gone| gone.is_lost(now) && !gone.refused && near(gone));
-        silent.map(|gone| gone.placed.hint.peer()).take(r).collect()
+        let mut silent: Vec<_> =
+            silent.map(|gone| (gone.placed.id.distance(key), gone.placed.hint.peer())).collect();
+        silent.sort_unstable();
+        silent.into_iter().take(r).map(|(_, peer)| peer).collect()
     }
 
     /// Whether we are the only one that we have ever heard of.

@@ -4,7 +4,7 @@
 //! them. They are not in the map, since many may be gone: nobody waits for them, and no look-up asks them. They enter it
 //! as any other does that somebody tells of; with few in the map some of them are tried.
 //!
-//! *Not here*: which of the host cache they are (`upkeep`), who is asked (`survey`).
+//! *Not here*: which of the host cache they are, how others are asked (`restored`).
 
 use alloc::vec::Vec;
 
@@ -35,6 +35,9 @@ impl Map {
 
     /// The `count` of them closest to `key`.
     pub(crate) fn remembered_near(&self, key: &Key, count: usize) -> Vec<&Placed> {
+        if count == 0 {
+            return Vec::new();
+        }
         let mut all: Vec<&Placed> = self.remembered.values().collect();
         all.sort_unstable_by_key(|placed| placed.id.distance(key));
         all.truncate(count);
@@ -76,7 +79,7 @@ impl Map {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{NETWORK, filled, hint};
+    use super::super::tests::{filled, hint};
     use super::super::{Learned, Map};
     use crate::limits::{CUT_OFF_FOR, GONE_REMEMBERED, MAP_MAX};
     use crate::time::Instant;
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn who_is_remembered_is_found_until_somebody_tells_of_it_or_a_day_is_over() {
-        // Three that are known and are not remembered; three that are: one is told of, one says that it lives, one waits.
+        // Three that are known and are not remembered; three that are: one is told of, one is recalled, one waits.
         let (now, mut map) = (Instant::default(), filled(3));
         for number in 0..6 {
             let (id, hint) = hint(number);
@@ -96,8 +99,8 @@ mod tests {
         assert_eq!(map.named_gone(&Brief::of(&told.peer())), Some(told.peer()));
         assert_eq!(map.learn(id, &told, now), Learned::New);
         let lives = hint(4).1.peer();
-        assert_eq!(map.revive(&lives, &NETWORK, now), Learned::New);
-        assert_eq!((map.len(), map.remembered(), map.remembers(&lives)), (5, 1, false));
+        assert_eq!(map.recall(&lives), Some(hint(4).1));
+        assert_eq!((map.len(), map.remembered(), map.remembers(&lives)), (4, 1, false));
         map.forget_gone(now + GONE_REMEMBERED);
         assert_eq!(map.remembered(), 0);
     }

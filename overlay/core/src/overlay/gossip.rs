@@ -255,7 +255,8 @@ impl Overlay {
                 self.gossip.knows(&teller, &peer);
             } else if let Some(peer) = self.map.named_gone(brief) {
                 let asks = self.map.may_try(&peer, now) && !self.return_told(teller, peer);
-                back.extend(asks.then_some(*brief));
+                // What our disk said of it may not hold any more.
+                if self.map.is_gone(&peer) { &mut back } else { &mut of }.extend(asks.then_some(*brief));
             } else if *brief != Brief::of(&self.me) {
                 of.push(*brief);
             }

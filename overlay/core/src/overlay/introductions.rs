@@ -6,12 +6,13 @@
 use alloc::vec::Vec;
 
 use super::Overlay;
+use super::requests::Purpose;
 use crate::api::LinkId;
 use crate::key::PeerId;
-use crate::limits::{HINTS_FOR_CHILDREN, INTRODUCE_AGAIN, INTRODUCE_INTERVAL};
+use crate::limits::{HINTS_FOR_CHILDREN, INTRODUCE_AGAIN, INTRODUCE_INTERVAL, REQUEST_TIMEOUT};
 use crate::map::Contact;
 use crate::time::{Instant, Unix};
-use crate::wire::{Hint, Open};
+use crate::wire::{Brief, Briefs, Hint, Message, Open, Who};
 
 /// The hints that were told on a link, so that no hello repeats them without need.
 #[derive(Debug, Default)]
@@ -52,6 +53,13 @@ impl Overlay {
         let told = open.hint.as_ref().filter(|hint| hint.peer() == *peer);
         let held = self.map.hint(peer).filter(|hint| Some(hint.mark()) == open.mark);
         told.or(held).cloned()
+    }
+
+    /// A superpeer has greeted by a mark of a hint that we don't have. Also if others were asked for it just now: its own
+    /// answer makes the link a superpeer's.
+    pub(super) fn ask_whose_mark(&mut self, peer: PeerId) {
+        let who = Who { of: Briefs(alloc::vec![Brief::of(&peer)]), ..Who::default() };
+        self.ask(peer, Message::Who(who), Purpose::Who, REQUEST_TIMEOUT);
     }
 
     /// Our own hint, if the link has to hear it.

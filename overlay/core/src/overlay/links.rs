@@ -27,7 +27,7 @@ use crate::limits::{
 use crate::map::Reach;
 use crate::sorted::SortedMap;
 use crate::time::{Instant, Now};
-use crate::wire::{Brief, Briefs, Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN, Who};
+use crate::wire::{Frame, Hello, Message, Open, PROTOCOL, TELLS_CHILDREN};
 
 /// [`Open::role`] of a superpeer that has joined lately, and takes its range over.
 const TAKES_OVER: u8 = 2;
@@ -478,6 +478,7 @@ impl Overlay {
         }
         self.clock_told(skew);
         self.choose(id, peer);
+        let started = open.alive.is_some() || self.links.is_anew(&peer);
         if let Some(alive) = open.alive.filter(|alive| alive.peer == peer && alive.alive) {
             self.alive_heard(peer, &alive);
         }
@@ -485,13 +486,12 @@ impl Overlay {
             self.flush(&peer, link);
         }
         if back && alone && reach == Reach::Most {
-            self.gossip.acquit(&peer);
-            self.started_again(&peer);
+            self.returned_alone(peer, started);
         } else if back {
             self.met_again(peer, reach);
         }
         if hint.is_none() && open.mark.is_some() {
-            self.ask_who(peer, Who { of: Briefs(alloc::vec![Brief::of(&peer)]), ..Who::default() });
+            self.ask_whose_mark(peer);
         }
         if self.links.network_age(id) > Some(self.network_age()) {
             self.hear_vouchers();

@@ -34,6 +34,13 @@ pub(super) struct Mending {
     pub(super) missed: Missed,
 }
 
+impl Mending {
+    /// How many more may be put right now.
+    pub(super) fn room(&self) -> usize {
+        MENDING_MAX.saturating_sub(self.under_way)
+    }
+}
+
 impl Overlay {
     /// An answer that came after the walk's: what is newer in it goes to the cache, verified, and to
     /// those who were answered without it.
@@ -174,7 +181,7 @@ impl Overlay {
             }
             return;
         }
-        if missing.is_empty() || self.mending.under_way >= MENDING_MAX {
+        if missing.is_empty() || self.mending.room() == 0 {
             return;
         }
         self.mending.under_way += 1;

@@ -36,16 +36,19 @@ impl Missed {
         self.0.retain(|(other, missed, _)| other != peer || missed.slot() != slot);
     }
 
-    /// Takes out what a storer has missed.
-    fn take(&mut self, peer: &PeerId, now: Instant) -> Vec<Record> {
-        if !self.0.iter().any(|(other, _, _)| other == peer) {
-            return Vec::new();
+    /// Takes out what a storer has missed, the newest first, but no more than so many.
+    fn take(&mut self, peer: &PeerId, most: usize, now: Instant) -> Vec<Record> {
+        let mut taken = Vec::new();
+        for index in (0..self.0.len()).rev() {
+            if taken.len() < most
+                && self.0[index].0 == *peer
+                && let Some((_, record, at)) = self.0.remove(index)
+                && now.since(at) < MISSED_FOR
+            {
+                taken.push(record);
+            }
         }
-        let all = core::mem::take(&mut self.0).into_iter();
-        let (theirs, others) = all.partition(|(other, _, _)| other == peer);
-        self.0 = others;
-        let fresh = theirs.into_iter().filter(|(_, _, at)| now.since(*at) < MISSED_FOR);
-        fresh.map(|(_, record, _)| record).collect()
+        taken
     }
 }
 
@@ -62,12 +65,12 @@ impl Overlay {
 
     /// A superpeer has greeted: it gets what it has missed, unless it has just started and takes its range over.
     pub(super) fn give_missed(&mut self, peer: PeerId) {
-        let missed = self.mending.missed.take(&peer, self.now.instant);
+        let now = self.now.instant;
         if self.links.is_anew(&peer) {
+            self.mending.missed.take(&peer, usize::MAX, now);
             return;
         }
-        // The newest first.
-        for record in missed.into_iter().rev().take(MISSED_GIVEN) {
+        for record in self.mending.missed.take(&peer, self.mending.room().min(MISSED_GIVEN), now) {
             self.give_missing(peer, &Bundle::new([record]), &Bundle::default());
         }
     }
@@ -95,13 +98,14 @@ mod tests {
             (0..2).for_each(|number| missed.note(peer(number), record, now));
         }
         missed.got(&peer(1), &other);
-        assert_eq!(missed.take(&peer(0), now), vec![new.clone(), other.clone()]);
-        assert_eq!(missed.take(&peer(0), now), Vec::<Record>::new());
+        assert_eq!(missed.take(&peer(0), 1, now), vec![other.clone()]);
+        assert_eq!(missed.take(&peer(0), 9, now), vec![new.clone()]);
+        assert_eq!(missed.take(&peer(0), 9, now), Vec::<Record>::new());
         (0..u8::MAX).for_each(|number| missed.note(peer(2), &epoch(key(number), 1, 1), now));
         missed.note(peer(3), &other, now);
         assert_eq!(missed.0.len(), MISSED_MAX);
-        assert!(missed.take(&peer(1), now).is_empty(), "the oldest are forgotten");
-        assert!(missed.take(&peer(2), now + MISSED_FOR).is_empty(), "it was too long ago");
-        assert_eq!(missed.take(&peer(3), now).len(), 1);
+        assert!(missed.take(&peer(1), 9, now).is_empty(), "the oldest are forgotten");
+        assert!(missed.take(&peer(2), 9, now + MISSED_FOR).is_empty(), "it was too long ago");
+        assert_eq!(missed.take(&peer(3), 9, now).len(), 1);
     }
 }

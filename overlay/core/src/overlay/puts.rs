@@ -257,7 +257,8 @@ impl Overlay {
                 self.cancel(settles, Timer::Settled(id));
             }
             if stored >= majority {
-                let have: Vec<PeerId> = run.acknowledgements.iter().map(|(peer, _)| *peer).collect();
+                // Who has answered has it, or a newer one.
+                let have: Vec<PeerId> = run.held.iter().map(|(peer, _)| *peer).collect();
                 self.note_missed(&run.record, &have, &[run.asked.as_slice(), &run.away].concat());
                 self.remember_bundle(&run);
             } else {

@@ -93,14 +93,8 @@ impl Overlay {
         remembered
     }
 
-    /// Those of them are there by the word of `teller`, which was asked around `key`; whether the map has grown.
-    pub(super) fn told_there(
-        &mut self,
-        teller: PeerId,
-        key: &Key,
-        (around, others): (usize, usize),
-        there: &Known,
-    ) -> bool {
+    /// Those of them are there by the word of one who was asked around `key`; whether the map has grown.
+    pub(super) fn told_there(&mut self, key: &Key, (around, others): (usize, usize), there: &Known) -> bool {
         if there.is_empty() {
             return false;
         }
@@ -113,14 +107,11 @@ impl Overlay {
         let near = self.map.remembered_near(key, others).into_iter();
         let near = near.filter(|placed| there.has(&placed.id, &placed.hint.certificate));
         let near: Vec<PeerId> = near.map(|placed| placed.hint.peer()).collect();
-        near.iter().for_each(|peer| self.recall_told(teller, peer));
-        !near.is_empty()
+        near.iter().filter(|peer| self.recall_told(peer)).count() > 0
     }
 
-    /// One of the last run is there by the word of `teller`.
-    pub(super) fn recall_told(&mut self, teller: PeerId, peer: &PeerId) {
-        if let Some(hint) = self.map.recall(peer) {
-            self.learn_told(teller, &hint);
-        }
+    /// One of the last run is there by somebody's word; whether what our disk says of it still holds.
+    pub(super) fn recall_told(&mut self, peer: &PeerId) -> bool {
+        self.map.recall(peer).is_some_and(|hint| self.learn(&hint).is_some())
     }
 }

@@ -66,8 +66,7 @@ impl Overlay {
         let now = self.now.instant;
         if self.map.remembers(&peer) {
             // As if we had been told its hint.
-            self.recall_told(teller, &peer);
-            return true;
+            return self.recall_told(&peer);
         }
         if !self.map.went_alone(&peer, now) || self.map.reach(now) != Reach::Most {
             return false;
@@ -82,6 +81,21 @@ impl Overlay {
             Told::Full => return false,
         }
         true
+    }
+
+    /// One that went alone has a link again. If it has just started it takes its range over itself; else it may only
+    /// have been out of reach.
+    pub(super) fn returned_alone(&mut self, peer: PeerId, started: bool) {
+        self.gossip.acquit(&peer);
+        if started {
+            return self.started_again(&peer);
+        }
+        if let Some(place) = self.map.place(&peer).copied() {
+            self.place_changed(peer, place);
+        }
+        if !self.is_restless(&peer) {
+            self.compare_with(peer);
+        }
     }
 
     /// Asks for the word of those that only one has named.

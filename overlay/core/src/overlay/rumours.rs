@@ -239,7 +239,12 @@ impl Overlay {
     pub(super) fn is_alive(&mut self, peer: PeerId) {
         self.gossip.acquit(&peer);
         let (reach, alone) = (self.map.reach(self.now.instant), self.map.went_alone(&peer, self.now.instant));
-        if self.map.revive(&peer, &self.network.id, self.now.instant) != Learned::New {
+        let back = match self.map.recall(&peer) {
+            // Of our last run: it has to be certified now.
+            Some(hint) => self.learn(&hint).is_some(),
+            None => self.map.revive(&peer, &self.network.id, self.now.instant) == Learned::New,
+        };
+        if !back {
             return;
         }
         if let Some(place) = self.map.place(&peer).copied() {

@@ -157,7 +157,7 @@ impl Overlay {
             found |= !known && (self.learn_told(teller, hint).is_some() || gone);
         }
         let asked = (HINTS_PER_ANSWER_MAX, REMEMBERED_ASKED);
-        found |= self.told_there(teller, &survey.asked.key, asked, &answer.there);
+        found |= self.told_there(&survey.asked.key, asked, &answer.there);
         if survey.curious && !found {
             return;
         }

@@ -526,6 +526,10 @@ impl Overlay {
     /// As [`Self::refresh`], when others that come or are back with one may be known, too.
     pub(super) fn refresh_soon(&mut self) {
         self.surveys.sought = None;
+        let soon = self.now.instant + REFRESH_SOON;
+        if self.timers.iter().any(|(at, timer)| *timer == Timer::Refresh && *at <= soon) {
+            return;
+        }
         self.timers.retain(|(_, timer)| *timer != Timer::Refresh);
         self.set_timer(REFRESH_SOON, Timer::Refresh);
     }

@@ -450,7 +450,7 @@ impl Overlay {
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
                 let depth = run.walk.denied(&peer);
                 self.take_hints(&mut run, peer, &hints.hints, depth);
-                self.told_there(peer, &run.walk.key, (NEAR, 0), &hints.there);
+                self.told_there(&run.walk.key, (NEAR, 0), &hints.there);
                 self.fill(&mut run, NEAR);
                 self.pass_over_linked(&mut run);
             }
