@@ -23,6 +23,7 @@ mod handle;
 mod limits;
 mod login;
 pub mod metrics;
+mod muxer;
 mod numbers;
 mod sessions;
 mod settings;

@@ -18,6 +18,7 @@ use libp2p::{Swarm, SwarmBuilder, noise, tcp, yamux};
 use crate::behaviour::Behaviour;
 use crate::error::StartError;
 use crate::limits::{DIAL_TIMEOUT, PORT_ATTEMPTS, QUIC_IDLE, QUIC_KEEP_ALIVE, STREAMS_MAX, SWARM_IDLE};
+use crate::muxer;
 use crate::settings::Transports;
 
 const TCP: &str = "TCP";
@@ -66,10 +67,10 @@ pub(crate) fn build(
     }
 }
 
-fn streams() -> yamux::Config {
+fn streams() -> muxer::Config {
     let mut config = yamux::Config::default();
     config.set_max_num_streams(STREAMS_MAX);
-    config
+    muxer::Config(config)
 }
 
 /// Listens on one port number; answers which.
