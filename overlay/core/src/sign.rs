@@ -98,7 +98,7 @@ impl Verifier for Strict {
 
 /// Checks as [`Strict`] does, and remembers the keys: to read one costs a square root, which is a part of
 /// each check that can be spared when the same devices, nodes and servers sign again and again. A second one
-/// is spared by not reading the signature's point (see [`has_small_point`]).
+/// is spared by not reading the signature's point (see `has_small_point`).
 ///
 /// # Shape
 /// At most [`KEYS_REMEMBERED_MAX`]; at the bound all are forgotten. Of a key that can't be read, or is of small
