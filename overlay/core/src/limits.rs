@@ -438,8 +438,17 @@ pub const REDIALLED_WITHIN: Duration = Duration::from_secs(60);
 /// A link that has not greeted is closed after this. *Guess*.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A child closes a link that it does not need after this long unused. *Guess*.
+/// A link that nobody needs is closed after this long unused. *Guess*.
 pub const IDLE_CLOSE: Duration = Duration::from_secs(30);
+
+/// The same, of a link that one superpeer has opened to another. *Guess*: over TCP it costs nothing when nothing is said on
+/// it, over QUIC as much in 25 minutes as another connection (*measured* by the simulator's rates); and no hello falls into it
+/// ([`HELLO_FAR_MAX`]).
+pub const IDLE_CLOSE_SUPERPEER: Duration = Duration::from_secs(600);
+
+/// Who has so many links that it has opened to superpeers and does not need closes them as any other. *Guess*: with those
+/// that others keep to it, and its streams, far below what `overlay/host` accepts.
+pub const IDLE_SUPERPEERS_MAX: usize = 256;
 
 /// Clock difference to the median neighbour above which we only read. *Specification* (DESIGN §4).
 pub const SKEW_MAX_SECS: i64 = 600;

@@ -28,8 +28,9 @@ use crate::key::PeerId;
 use crate::limits::{
     CLOCK_TOLD_EVERY, DEAD_AFTER, DOUBT_AGAIN, DOUBT_OTHERS, DOUBT_SHARE, HELLO_FAR_MAX, HELLO_FAR_MIN,
     HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLO_NEAR_MAX, HELLO_SEEDS_MAX, HELLO_STRETCH, HELLO_STRETCH_NEAR,
-    HELLO_YIELD, HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM,
-    REQUEST_TIMEOUT, STORER_TIMEOUT_MIN, TAKES_NONE, UNANSWERED_AGAIN, UNANSWERED_FOR,
+    HELLO_YIELD, HELLOS_MISSED, HINTS_PER_ANSWER_MAX, IDLE_CLOSE, IDLE_CLOSE_SUPERPEER, IDLE_SUPERPEERS_MAX,
+    LOAD_MAX, LOAD_STEP, LOAD_STEP_FROM, REQUEST_TIMEOUT, STORER_TIMEOUT_MIN, TAKES_NONE, UNANSWERED_AGAIN,
+    UNANSWERED_FOR,
 };
 use crate::time::{Instant, Now};
 use crate::wire::{Brief, Briefs, Hello, Hint, Message, Who};
@@ -84,6 +85,7 @@ fn stretched(age: Duration, fellow: Option<Fellow>) -> Duration {
         None => (age / HELLO_STRETCH).clamp(HELLO_INTERVAL, HELLO_INTERVAL_MAX),
         Some(Fellow::Near) => (age / HELLO_STRETCH_NEAR).clamp(HELLO_INTERVAL, HELLO_NEAR_MAX),
         Some(Fellow::Far) => age.clamp(HELLO_FAR_MIN, HELLO_FAR_MAX),
+        Some(Fellow::Caller) => HELLO_FAR_MAX,
     }
 }
 
@@ -94,14 +96,19 @@ enum Fellow {
     Near,
     /// Any other: of its end those tell that are close to it.
     Far,
+    /// Of those one that has opened the link, while we want none to it: if it wants one it says hello before us, and if it
+    /// only asked for something it closes the link when it has been unused for long.
+    Caller,
 }
 
 impl Overlay {
     pub(super) fn begin_hellos(&mut self, id: LinkId) {
-        let far = self.hellos != Hellos::Classic && matches!(self.fellow(id), Some(Fellow::Far));
+        let fellow = self.fellow(id).filter(|fellow| *fellow != Fellow::Near);
+        let interval = stretched(Duration::ZERO, fellow).min(self.longest_interval());
+        let far = self.hellos != Hellos::Classic && fellow.is_some();
         if let Some(link) = self.links.get_mut(id).filter(|_| far) {
             // The greeting was one; and the other side sees it as we do, or says hello before.
-            (link.interval, link.their_interval) = (HELLO_FAR_MIN, HELLO_FAR_MIN);
+            (link.interval, link.their_interval) = (interval, HELLO_FAR_MIN);
         }
         self.look_again(id, HELLO_INTERVAL);
     }
@@ -149,10 +156,12 @@ impl Overlay {
         let yields = if link.dialled { Duration::ZERO } else { HELLO_YIELD };
         let (dead_after, interval) = (link.dead_after(), link.interval + yields);
         let needed = self.is_needed(id, &peer);
-        if needed && link.greeting.is_some() && silent >= dead_after {
+        if link.greeting.is_some() && silent >= dead_after {
             return self.close_silent(id);
         }
-        if link.greeting.is_none() || silent >= dead_after || !needed && now.since(link.used) >= IDLE_CLOSE {
+        let idle = if needed { Duration::MAX } else { self.idle_close(id) };
+        let unused = now.since(link.used);
+        if link.greeting.is_none() || unused >= idle {
             return self.close(id);
         }
         let quiet = silent.max(now.since(link.sent));
@@ -160,14 +169,14 @@ impl Overlay {
         let unanswered = link.unanswered().is_some();
         let due = quiet >= interval || unanswered && now.since(link.said.at) >= UNANSWERED_AGAIN;
         let says = due && hellos;
-        let left = dead_after.saturating_sub(silent).min(if needed { Duration::MAX } else { IDLE_CLOSE });
+        let left = dead_after.saturating_sub(silent).min(idle);
         let mut wait = interval.saturating_sub(quiet);
         if says {
             self.say_hello(id, peer);
             wait = self.links.get(id).map_or(interval, |link| link.interval) + yields;
         }
         if !needed {
-            wait = self.links.get(id).map_or(wait, |link| IDLE_CLOSE.saturating_sub(now.since(link.used)));
+            wait = idle.saturating_sub(unused);
         } else if !self.is_needed_for_long(id, &peer) {
             // When what is under way has ended nobody says so.
             wait = wait.min(HELLO_INTERVAL);
@@ -263,7 +272,29 @@ impl Overlay {
         let superpeer = link.greeting.as_ref()?.superpeer;
         let (place, own) = (self.map.place(&link.peer).filter(|_| superpeer)?, self.map.place(&self.me)?);
         let near = self.map.is_among(place, own, self.streams.near + 1);
-        Some(if near { Fellow::Near } else { Fellow::Far })
+        let called = !link.dialled && !self.streams.chosen.contains(&link.peer);
+        Some(if near {
+            Fellow::Near
+        } else if called {
+            Fellow::Caller
+        } else {
+            Fellow::Far
+        })
+    }
+
+    /// After how long unused a link is closed that is not needed. What a superpeer has asked another one for it is likely
+    /// to ask for again: half of the storers of any name where hundreds are known.
+    fn idle_close(&self, id: LinkId) -> Duration {
+        let idle = |link: &Link| link.dialled && !self.streams.chosen.contains(&link.peer);
+        // One that was only dialled to see whether somebody is there has not been asked for anything.
+        let asked = |link: &Link| link.used > link.since;
+        let kept =
+            self.fellow(id).is_some() && self.links.get(id).is_some_and(|link| idle(link) && asked(link));
+        if kept && self.fellows().filter(|(_, link)| idle(link)).count() <= IDLE_SUPERPEERS_MAX {
+            IDLE_CLOSE_SUPERPEER
+        } else {
+            IDLE_CLOSE
+        }
     }
 
     /// What a hello on this link says now; starts counting its frames anew.
@@ -305,8 +336,7 @@ impl Overlay {
     /// we keep from now on.
     fn begin_interval(&mut self, id: LinkId, load: u8) -> (u8, u16) {
         let (now, classic) = (self.now.instant, self.hellos == Hellos::Classic);
-        // Who gives seeds has to have heard those that it names.
-        let max = if self.reluctant { HELLO_SEEDS_MAX } else { HELLO_FAR_MAX };
+        let max = self.longest_interval();
         let fellow = self.fellow(id);
         let Some(link) = self.links.get_mut(id) else { return (0, seconds(HELLO_INTERVAL)) };
         (link.said.at, link.said.load) = (now, load);
@@ -315,6 +345,11 @@ impl Overlay {
         // Ten seconds go without saying.
         let interval = Some(link.interval).filter(|interval| *interval > HELLO_INTERVAL);
         (core::mem::take(&mut link.frames), interval.map_or(0, seconds))
+    }
+
+    /// Who gives seeds has to have heard those that it names.
+    const fn longest_interval(&self) -> Duration {
+        if self.reluctant { HELLO_SEEDS_MAX } else { HELLO_FAR_MAX }
     }
 
     /// How full we are, as neighbours are told.
@@ -401,6 +436,7 @@ mod tests {
         assert_eq!(of(None), [10, 18, 30, 60, 84, 120]);
         assert_eq!(of(Some(Fellow::Near)), [10, 45, 75, 120, 120, 120]);
         assert_eq!(of(Some(Fellow::Far)), [240, 240, 300, 600, 600, 600]);
+        assert_eq!(of(Some(Fellow::Caller)), [600; 6]);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!      └─ no Open in 5 s ────────────────────────────────────────────────────────┘
 //! ```
 //! Two links to one peer after a cross-dial: the one dialled by the smaller PeerId stays, both ends
-//! close the other. A link to a peer that had one for long is no cross-dial: the new one stays. A child closes what it does not need; a superpeer keeps its streams.
+//! close the other. A link to a peer that had one for long is no cross-dial: the new one stays. A child closes what it does not need; a superpeer keeps
+//! its streams, and for a while the links to other superpeers that it has asked for something.
 //! *Not here*: which superpeers ought to be linked (`upkeep`), children (`children`).
 
 use alloc::boxed::Box;

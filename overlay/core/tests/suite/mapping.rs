@@ -11,7 +11,8 @@ use callbook_overlay::api::{Address, Command, Hellos, Parallelism, Relation, Rep
 use callbook_overlay::certificate::NODE_LIFE;
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits::{
-    BAD_HINTS_MAX, GONE_FOR, GROUP_NARROW_MAX, UNVERIFIED_DIALS_BURST, UNVERIFIED_DIALS_PER_SEC,
+    BAD_HINTS_MAX, GONE_FOR, GROUP_NARROW_MAX, IDLE_CLOSE_SUPERPEER, UNVERIFIED_DIALS_BURST,
+    UNVERIFIED_DIALS_PER_SEC,
 };
 use callbook_overlay::network::Scope;
 use callbook_overlay::sign::{SecretKey, Signer, Tag, to_sign};
@@ -422,19 +423,20 @@ fn a_liar_loses_its_link() {
 }
 
 /// Goal: streams that neither side needs end, and those that are needed stay. Method: with few streams
-/// to keep, look at the links after a join of all by all, and again minutes later.
+/// to keep, look at the links a quarter of an hour after a join of all by all, and again minutes later.
 #[test]
 fn streams_that_nobody_needs_are_closed_and_the_others_stay() {
     for seed in 0..SEEDS {
         let mut world = superpeers(seed, 30, FEW);
+        world.run_for(IDLE_CLOSE_SUPERPEER);
         let links = |world: &World| {
             let pairs = (0..30).flat_map(|from| (0..from).map(move |to| (from, to)));
             pairs.filter(|(from, to)| world.linked(*from, *to)).collect::<BTreeSet<_>>()
         };
         let before = links(&world);
         assert!(before.len() <= 300, "seed {seed}: {} links", before.len());
-        // Some are there for a moment only.
-        world.run_for(seconds(60));
+        // Some are there for a moment only, or as long as they are used.
+        world.run_for(IDLE_CLOSE_SUPERPEER + seconds(60));
         let before: BTreeSet<_> = links(&world).intersection(&before).copied().collect();
         assert!((0..30).all(|index| world.overlay(index).counters().links >= 8), "seed {seed}");
         world.run_for(seconds(300));
