@@ -157,7 +157,12 @@ impl Overlay {
         let (dead_after, interval) = (link.dead_after(), link.interval + yields);
         let needed = self.is_needed(id, &peer);
         if link.greeting.is_some() && silent >= dead_after {
-            return self.close_silent(id);
+            self.close_silent(id);
+            if self.is_lost(&peer) && !self.streams.chosen.contains(&peer) {
+                // Upkeep dials only those that we want.
+                self.try_soon(peer);
+            }
+            return;
         }
         let idle = if needed { Duration::MAX } else { self.idle_close(id) };
         let unused = now.since(link.used);

@@ -5,8 +5,7 @@
 //!      └─ no Open in 5 s ────────────────────────────────────────────────────────┘
 //! ```
 //! Two links to one peer after a cross-dial: the one dialled by the smaller PeerId stays, both ends
-//! close the other. A link to a peer that had one for long is no cross-dial: the new one stays. A child closes what it does not need; a superpeer keeps
-//! its streams, and for a while the links to other superpeers that it has asked for something.
+//! close the other. A link to a peer that had one for long is no cross-dial: the new one stays. A child closes what it does not need; a superpeer keeps its streams, and for a while links to whom it asked.
 //! *Not here*: which superpeers ought to be linked (`upkeep`), children (`children`).
 
 use alloc::boxed::Box;
@@ -586,19 +585,20 @@ impl Overlay {
     }
 
     pub(super) fn disconnected(&mut self, id: LinkId) {
-        let lost = self.links.get(id).map(|link| (link.peer, self.now.instant.since(link.since)));
+        let lost = self.links.get(id).map(|link| (link.peer, link.since, link.dialled));
         self.forget_link(id, Some(self.last_word(id)));
         // A link that we want is dialled at once: if that fails too, others have to know. Not one that
         // ends as soon as it is there.
-        if let Some((peer, age)) = lost
-            && self.is_superpeer()
-            && !self.attaching.is_leaving()
-            && age > OPEN_TIMEOUT
-            && self.streams.chosen.contains(&peer)
-            && self.links.to(&peer).is_none()
-            && self.map.contact(&peer).is_some()
+        if let Some((peer, since, dialled)) = lost
+            && self.now.instant.since(since) > OPEN_TIMEOUT
+            && self.is_lost(&peer)
         {
-            self.dial(peer);
+            if self.streams.chosen.contains(&peer) {
+                self.dial(peer);
+            } else if dialled {
+                // It is for us to close.
+                self.try_soon(peer);
+            }
         }
     }
 

@@ -313,6 +313,12 @@ impl Overlay {
         Statement { peer, unix_time, alive, signature }
     }
 
+    /// Whether a peer whose link has ended is a superpeer to us, who are one, and has no link any more: it may be gone.
+    pub(super) fn is_lost(&self, peer: &PeerId) -> bool {
+        let wanted = self.is_superpeer() && !self.attaching.is_leaving();
+        wanted && self.links.to(peer).is_none() && self.map.contact(peer).is_some()
+    }
+
     /// Hearsay says that a superpeer is not what we think: upkeep looks.
     pub(super) fn try_soon(&mut self, peer: PeerId) {
         if self.rumours.trials.len() < TRIALS_MAX && self.rumours.trials.insert(peer) {
