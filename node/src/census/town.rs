@@ -10,7 +10,7 @@ use callbook_overlay::limits::HINTS_PER_ANSWER_MAX;
 use callbook_overlay::network::{Limits, Network, Parameters, Scope};
 use callbook_overlay::sign::{SecretKey, Signer};
 use callbook_overlay::time::Unix;
-use callbook_overlay::wire::{Hint, Hints, Open, PROTOCOL, TELLS_CHILDREN};
+use callbook_overlay::wire::{Hint, Hints, Known, Open, PROTOCOL, TELLS_CHILDREN};
 
 use super::walk::{Failure, Found, Questions, Step, Target, Walk};
 

@@ -37,6 +37,7 @@ impl Census {
             key: Key::from_bytes([0; 32]),
             count: 20,
             known: Known::default(),
+            remembered: Known::default(),
         }));
         let Some(Message::Hints(hints)) = answer else { panic!("no hints: {answer:?}") };
         Self { facts, hints: hints.hints }

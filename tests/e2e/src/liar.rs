@@ -13,7 +13,7 @@ use callbook_overlay::api::{Address, LinkId, Transport};
 use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::Key;
 use callbook_overlay::network::Network as Facts;
-use callbook_overlay::wire::{Frame, Got, Hint, Hints, Message, PutDone, PutResult, Reason, Refused};
+use callbook_overlay::wire::{Frame, Got, Hint, Hints, Known, Message, PutDone, PutResult, Reason, Refused};
 use futures::StreamExt;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};

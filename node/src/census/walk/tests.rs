@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use callbook_overlay::api::Address;
 use callbook_overlay::sign::SecretKey;
+use callbook_overlay::wire::Known;
 
 use super::super::limits::QUESTIONS_PER_HOUR_MAX;
 use super::super::town::{Town, now};
