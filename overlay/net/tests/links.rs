@@ -66,6 +66,7 @@ fn small(id: u64) -> Frame {
             key: Key::from_bytes([id as u8; 32]),
             count: 20,
             known: Known::default(),
+            remembered: Known::default(),
         }),
     }
 }
