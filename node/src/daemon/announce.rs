@@ -33,8 +33,9 @@ const RETRY: Duration = Duration::from_secs(60);
 const REFUSED: Duration = Duration::from_secs(120);
 const REFUSED_MAX: Duration = Duration::from_secs(16 * 60);
 
-/// How long a shutdown waits for the login server to hear of it. A guess.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a shutdown waits for the login server to hear of it. A guess: on a machine that is busy a stream alone can
+/// take a second.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Announces our metrics, again well before the server forgets them; ends if nobody could reach them.
 pub(super) async fn announce(daemon: Arc<Daemon>) {
