@@ -120,6 +120,8 @@ pub(super) async fn lookup(client: Client, flags: LookupFlags, printer: Printer)
     printer.result(&answers, text::lookups);
     let problems = answers.names.iter().filter_map(|answer| answer.error.as_ref());
     if !printer.json {
+        let partial = answers.names.iter().filter_map(|answer| answer.partial.as_ref());
+        partial.for_each(|problem| note(&crate::cli::output::warning_text(problem)));
         problems.clone().for_each(|problem| note(&crate::cli::output::problem_text(problem)));
     }
     Ok(problems.map(|problem| problem.exit).max().unwrap_or(0))

@@ -42,7 +42,16 @@ impl Printer {
 
 /// The three lines of a problem.
 pub(crate) fn problem_text(problem: &Problem) -> String {
-    let mut text = format!("error: {}", plain_lines(&problem.message));
+    lines_of("error", problem)
+}
+
+/// The same of one that there is an answer in spite of.
+pub(crate) fn warning_text(problem: &Problem) -> String {
+    lines_of("warning", problem)
+}
+
+fn lines_of(kind: &str, problem: &Problem) -> String {
+    let mut text = format!("{kind}: {}", plain_lines(&problem.message));
     if let Some(hint) = &problem.hint {
         text.push_str(&format!("\n  help: {}", plain_lines(hint)));
     }

@@ -113,6 +113,7 @@ fn resolved(username: &Username, resolution: &Resolution, ms: f64) -> Lookup {
         denials: resolution.denials,
         ms,
         trace: resolution.trace.iter().map(step).collect(),
+        partial: resolution.partial.as_ref().map(|failure| about(username, failure)),
         error,
     }
 }
@@ -120,7 +121,7 @@ fn resolved(username: &Username, resolution: &Resolution, ms: f64) -> Lookup {
 fn without(name: &str, outcome: Answered, problem: Problem, ms: f64) -> Lookup {
     let (name, error) = (name.to_owned(), Some(problem));
     let (devices, trace) = (Vec::new(), Vec::new());
-    Lookup { name, outcome, devices, hops: 0, source: None, denials: 0, ms, trace, error }
+    Lookup { name, outcome, devices, hops: 0, source: None, denials: 0, ms, trace, partial: None, error }
 }
 
 /// A device as the local API shows it.

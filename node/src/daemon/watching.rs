@@ -279,7 +279,8 @@ mod tests {
     }
 
     fn resolution(devices: Vec<api::Device>) -> Result<Resolution, Failure> {
-        Ok(Resolution { devices, hops: 0, source: Source::Store, denials: 0, trace: Vec::new() })
+        let (source, trace) = (Source::Store, Vec::new());
+        Ok(Resolution { devices, hops: 0, source, denials: 0, trace, partial: None })
     }
 
     fn words(changes: &[Change]) -> Vec<String> {

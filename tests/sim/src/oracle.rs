@@ -178,7 +178,14 @@ mod tests {
 
     fn found(devices: Vec<Device>) -> Reply {
         let trace = Vec::new();
-        Reply::Resolved(Resolution { devices, hops: 1, source: Source::Overlay, denials: 0, trace })
+        Reply::Resolved(Resolution {
+            devices,
+            hops: 1,
+            source: Source::Overlay,
+            denials: 0,
+            trace,
+            partial: None,
+        })
     }
 
     fn device(peer: PeerId, number: u32, version: u32) -> Device {

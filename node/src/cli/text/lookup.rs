@@ -19,7 +19,9 @@ fn lookup(answer: &Lookup) -> String {
     let mut text = match answer.outcome {
         Answered::Found => {
             let devices = answer.devices.iter().map(device).collect::<Vec<_>>().join("\n\n");
-            format!("{name}: {} ({how})\n{devices}", devices_text(answer.devices.len()))
+            let part =
+                answer.partial.as_ref().map_or("", |_| ", perhaps not all: nobody else could be asked");
+            format!("{name}: {}{part} ({how})\n{devices}", devices_text(answer.devices.len()))
         }
         Answered::Absent => format!("{name}: absent ({how}, {} denials)", answer.denials),
         Answered::Unknown => format!("{name}: unknown ({how})"),
@@ -127,6 +129,7 @@ mod tests {
             denials: 0,
             ms: 1.94,
             trace: Vec::new(),
+            partial: None,
             error: None,
         }
     }
@@ -159,6 +162,17 @@ mod tests {
           age          1 min 5 s
           valid until  2026-11-24T22:00:00Z
         ");
+    }
+
+    #[test]
+    fn an_answer_that_may_be_a_part_says_so_before_its_devices() {
+        // Goal: who sees one device knows that there may be others. Method: the first line.
+        let partial = Some(Problem::new(Code::Detached, "alice: not attached to any superpeer"));
+        let answer = Lookup { partial, hops: 0, source: Some("own".into()), ..answer() };
+        insta::assert_snapshot!(
+            lookup(&answer).lines().next().unwrap_or_default(),
+            @"alice: 1 device, perhaps not all: nobody else could be asked (from own, 1.9 ms)"
+        );
     }
 
     #[test]
@@ -209,7 +223,7 @@ mod tests {
         };
         let answer = Lookup { trace, ..answer() };
         let found = serde_json::to_string(&Document::new(Lookups { names: vec![answer] })).unwrap();
-        insta::assert_snapshot!(found, @r#"{"schema_version":1,"names":[{"name":"alice","outcome":"found","devices":[{"device":"5d","peer":"12D3KooWa","parent":"12D3KooWb","addresses":["/ip4/127.0.0.1/tcp/4001"],"display":"Al\u001bice","entries":["A 192.0.2.1"],"seq":2,"age_secs":65,"signed_at":"2026-11-21T10:00:00Z","valid_until":"2026-11-24T22:00:00Z","presence":{"state":"online","heard_secs":2}}],"hops":1,"source":"overlay","denials":0,"ms":1.94,"trace":[{"at_ms":0.0,"peer":"12D3KooWRiKg3hpatFiedTq82c2o6ViyvJktDFFafJxjiSnsi1ne","address":"127.0.0.1:38331","asked":"parent","took_ms":1.25,"answer":"found","devices":1,"source":"overlay"},{"at_ms":0.31,"peer":"12D3KooWRiKg3hpatFiedTq82c2o6ViyvJktDFFafJxjiSnsi1ne","address":"127.0.0.1:38331","asked":"storer","took_ms":1.25,"answer":"silent","devices":null,"source":null}],"error":null}]}"#);
+        insta::assert_snapshot!(found, @r#"{"schema_version":1,"names":[{"name":"alice","outcome":"found","devices":[{"device":"5d","peer":"12D3KooWa","parent":"12D3KooWb","addresses":["/ip4/127.0.0.1/tcp/4001"],"display":"Al\u001bice","entries":["A 192.0.2.1"],"seq":2,"age_secs":65,"signed_at":"2026-11-21T10:00:00Z","valid_until":"2026-11-24T22:00:00Z","presence":{"state":"online","heard_secs":2}}],"hops":1,"source":"overlay","denials":0,"ms":1.94,"trace":[{"at_ms":0.0,"peer":"12D3KooWRiKg3hpatFiedTq82c2o6ViyvJktDFFafJxjiSnsi1ne","address":"127.0.0.1:38331","asked":"parent","took_ms":1.25,"answer":"found","devices":1,"source":"overlay"},{"at_ms":0.31,"peer":"12D3KooWRiKg3hpatFiedTq82c2o6ViyvJktDFFafJxjiSnsi1ne","address":"127.0.0.1:38331","asked":"storer","took_ms":1.25,"answer":"silent","devices":null,"source":null}],"partial":null,"error":null}]}"#);
         let absent = serde_json::to_value(absent).unwrap();
         insta::assert_snapshot!(absent["error"], @r#"{"code":"absent","exit":3,"hint":null,"message":"nobody is not registered"}"#);
     }

@@ -57,6 +57,8 @@ pub struct Resolution {
     pub denials: usize,
     /// Every step in the order of its start, if it was asked for.
     pub trace: Vec<Step>,
+    /// Why nobody else was heard: then these are our own devices, and there may be others.
+    pub partial: Option<Failure>,
 }
 
 /// One request of a look-up.

@@ -111,6 +111,9 @@ impl Overlay {
             (link.interval, link.their_interval) = (interval, HELLO_FAR_MIN);
         }
         self.look_again(id, HELLO_INTERVAL);
+        if self.fellow(id).is_some() {
+            self.introduce_at_once();
+        }
     }
 
     /// A link is looked at after a while, and not before.

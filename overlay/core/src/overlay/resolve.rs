@@ -51,6 +51,8 @@ struct Local {
     asking: bool,
     deadline: Instant,
     invalid: Option<Invalid>,
+    /// Why nobody else answers.
+    unheard: Option<Failure>,
     since: Instant,
     /// When the parent, or ourselves, was asked last.
     asked: Instant,
@@ -96,9 +98,21 @@ impl Overlay {
         let key = self.network.name_key(&username);
         let deadline = self.set_timer(RESOLVE_TIMEOUT, Timer::Resolve(id));
         let (since, asked, steps) = (self.now.instant, self.now.instant, Vec::new());
-        let (attempts, asking, invalid) = (0, false, None);
-        let local =
-            Local { end, username, key, how, attempts, asking, deadline, invalid, since, asked, steps };
+        let (attempts, asking, invalid, unheard) = (0, false, None, None);
+        let local = Local {
+            end,
+            username,
+            key,
+            how,
+            attempts,
+            asking,
+            deadline,
+            invalid,
+            unheard,
+            since,
+            asked,
+            steps,
+        };
         self.resolving.local.insert(id, local);
         id
     }
@@ -357,7 +371,11 @@ impl Overlay {
         self.parent_is_fine();
         self.count_found(source);
         let trace = self.trace(id);
-        self.end_resolve(id, Reply::Resolved(Resolution { devices, hops, source, denials: 0, trace }));
+        let partial = self.resolving.local.get_mut(&id).and_then(|local| local.unheard.take());
+        self.end_resolve(
+            id,
+            Reply::Resolved(Resolution { devices, hops, source, denials: 0, trace, partial }),
+        );
     }
 
     /// All that we were given is revoked, and who gave it did not know: one that is behind denies nothing,
@@ -428,7 +446,7 @@ impl Overlay {
     fn absent(&mut self, id: u64, denials: usize, source: Source) {
         self.counters.lookups.absent += 1;
         let trace = self.trace(id);
-        let absent = Resolution { devices: Vec::new(), hops: 0, source, denials, trace };
+        let absent = Resolution { devices: Vec::new(), hops: 0, source, denials, trace, partial: None };
         self.end_resolve(id, Reply::Resolved(absent));
     }
 
@@ -448,7 +466,11 @@ impl Overlay {
         true
     }
 
+    /// Nobody else answers: our own devices do, as what may be a part.
     pub(super) fn fail_or_own(&mut self, id: u64, failure: Failure) {
+        if let Some(local) = self.resolving.local.get_mut(&id) {
+            local.unheard = Some(failure.clone());
+        }
         if !self.answer_own(id) {
             self.fail_resolve(id, failure);
         }

@@ -218,6 +218,21 @@ fn a_look_up_without_a_parent_ends_as_detached() {
     }
 }
 
+/// Goal: who can only tell its own device says that this may be a part, and why. Method: a child with a name, with its
+/// superpeer and after that has gone.
+#[test]
+fn an_answer_of_ones_own_alone_says_that_it_may_be_a_part() {
+    let mut world = network(1, 1, 1, 2);
+    let (held, _) = world.authority.held("alice");
+    world.register(1, held);
+    assert_eq!(world.resolve(1, "alice").partial, None);
+    world.crash(0);
+    world.run_for(Duration::from_secs(60));
+    let found = world.resolve(1, "alice");
+    assert_eq!((found.devices.len(), found.source), (1, Source::Own));
+    assert_eq!(found.partial, Some(Failure::Detached));
+}
+
 /// Goal: a daemon whose clock is off by hours says so and signs nothing. Method: a child two hours
 /// ahead of its three neighbours.
 #[test]
