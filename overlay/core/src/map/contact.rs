@@ -34,16 +34,22 @@ pub(super) struct Own {
     pub(super) told: bool,
     /// It has had a link with us since we started.
     pub(super) met: bool,
-    /// Our disk knew it, and nobody has named it since.
-    pub(super) restored: bool,
-    /// It was gone and is back by somebody's word: it has not connected since.
-    pub(super) back: bool,
-    /// And it had gone alone.
-    pub(super) alone: bool,
-    /// It was gone, and is back by somebody's word: it has not had a link with us since.
-    pub(super) unmet: bool,
+    /// By whose word it is in the map.
+    pub(super) word: Word,
     /// When something came from it last, and when its link ended, if it has none any more.
     pub(super) heard: Option<(Instant, Instant)>,
+}
+
+/// By whose word a superpeer is in the map.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Somebody has named it.
+    #[default]
+    Named,
+    /// Our disk's: nobody has named it since.
+    Restored,
+    /// It was gone, and had gone alone or not; by what somebody said it is back, and it has not told us so itself since.
+    Back { alone: bool },
 }
 
 impl Contact {
@@ -92,7 +98,7 @@ impl Contact {
 
     /// We know it from our disk alone: it may be long gone.
     pub(crate) fn is_of_the_past(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.restored && !own.met && !own.verified)
+        self.own.as_ref().is_some_and(|own| own.word == Word::Restored && !own.met)
     }
 
     pub(super) fn heard(&self) -> Option<(Instant, Instant)> {
@@ -101,26 +107,24 @@ impl Contact {
 
     /// Whether it is back by somebody's word alone.
     pub(super) fn unmet(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.unmet)
+        self.own.as_ref().is_some_and(|own| matches!(own.word, Word::Back { .. }) && !own.met)
     }
 
     /// Whether it had gone alone, and is back by somebody's word.
     pub(super) fn went_alone(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.alone)
+        self.own.as_ref().is_some_and(|own| own.word == Word::Back { alone: true })
     }
 
     /// Whether it was back by somebody's word; from now on it is by more than that.
     pub(super) fn take_back(&mut self) -> bool {
-        self.own.as_mut().is_some_and(|own| {
-            (own.alone, own.unmet) = (false, false);
-            core::mem::take(&mut own.back)
-        })
+        let back = |own: &&mut Box<Own>| matches!(own.word, Word::Back { .. });
+        self.own.as_mut().filter(back).map(|own| own.word = Word::Named).is_some()
     }
 
     /// Somebody names it.
     pub(super) fn take_named(&mut self) {
-        if let Some(own) = &mut self.own {
-            own.restored = false;
+        if let Some(own) = self.own.as_mut().filter(|own| own.word == Word::Restored) {
+            own.word = Word::Named;
         }
     }
 

@@ -42,7 +42,7 @@ use crate::time::{Instant, Unix};
 use crate::wire::{Brief, Hint, Placed, Range};
 
 pub(crate) use contact::Contact;
-use contact::{ByPeer, bit_of};
+use contact::{ByPeer, Word, bit_of};
 pub(crate) use reach::Reach;
 
 /// What [`Map::learn`] did.
@@ -275,8 +275,7 @@ impl Map {
         let learned =
             self.learn_shared(hint.certificate.node_id(network), hint, now, |_| gone.placed.clone());
         if let Some(contact) = self.contact_mut(peer) {
-            let own = contact.own_mut();
-            (own.back, own.alone, own.unmet) = (true, alone, true);
+            contact.own_mut().word = Word::Back { alone };
         }
         learned
     }
@@ -315,7 +314,7 @@ impl Map {
     /// Our disk knows the superpeer.
     pub(crate) fn restored(&mut self, peer: &PeerId) {
         if let Some(contact) = self.contact_mut(peer) {
-            contact.own_mut().restored = true;
+            contact.own_mut().word = Word::Restored;
         }
     }
 
