@@ -89,6 +89,9 @@ pub(crate) struct Walk {
     thorough: bool,
     /// How many more are asked than have to deny.
     beyond: usize,
+    /// Ourselves, if we are so far out that the last put may have passed us over: that we have nothing to give says
+    /// as little as if we had not been asked.
+    outsider: Option<PeerId>,
     /// Requests that went out.
     pub(crate) requests: u64,
 }
@@ -97,7 +100,7 @@ impl Walk {
     pub(crate) fn new(key: Key, goal: Goal, width: usize, alpha: usize, parallelism: Parallelism) -> Self {
         let (candidates, left_out) = (Vec::with_capacity(width.min(CANDIDATES_MAX)), Vec::new());
         let spared = spared(width);
-        let (thorough, beyond) = (false, ASKED_BEYOND);
+        let (thorough, beyond, outsider) = (false, ASKED_BEYOND, None);
         Self {
             key,
             goal,
@@ -109,6 +112,7 @@ impl Walk {
             left_out,
             thorough,
             beyond,
+            outsider,
             requests: 0,
         }
     }
@@ -179,6 +183,12 @@ impl Walk {
     pub(crate) fn denied(&mut self, peer: &PeerId) -> u8 {
         self.mark(peer, State::Denied);
         self.depth(peer)
+    }
+
+    /// We have nothing, and are too far out for that to be a reason to ask several at once.
+    pub(crate) fn denied_far_out(&mut self, me: &PeerId) {
+        self.mark(me, State::Denied);
+        self.outsider = Some(*me);
     }
 
     /// `peer` has devices. Returns its depth.
@@ -347,8 +357,10 @@ impl Walk {
     }
 
     fn limit(&self) -> usize {
-        let answered =
-            |candidate: &&Candidate| matches!(candidate.state, State::Denied | State::Found | State::Unready);
+        let answered = |candidate: &&Candidate| {
+            matches!(candidate.state, State::Denied | State::Found | State::Unready)
+                && Some(candidate.peer) != self.outsider
+        };
         let answered = self.closest().iter().filter(answered).count();
         let limit = match (self.parallelism, answered) {
             (Parallelism::Hedged, 0) if self.goal == Goal::Value => 1,
@@ -510,6 +522,27 @@ mod tests {
         assert_eq!(walk.verdict(), Verdict::Running);
         walk.denied(&peer(15));
         assert_eq!(walk.verdict(), Verdict::Absent);
+    }
+
+    #[test]
+    fn who_asks_and_is_far_out_still_asks_one_first() {
+        // We are one of the closest and have nothing: near by that is a denial like another's, far out it is passed over.
+        // It counts for an absence either way.
+        for (far, first) in [(false, 3), (true, 1)] {
+            let mut walk = walk(Goal::Value, 3, 4);
+            if far {
+                walk.denied_far_out(&peer(3));
+            } else {
+                walk.denied(&peer(3));
+            }
+            let due = walk.due(0, |_, _| 0);
+            assert_eq!(due.len(), first.min(2), "far out: {far}");
+            due.iter().for_each(|peer| walk.asked(peer));
+            walk.denied(&peer(1));
+            walk.due(0, |_, _| 0).iter().for_each(|peer| walk.asked(peer));
+            walk.denied(&peer(2));
+            assert_eq!(walk.verdict(), Verdict::Absent);
+        }
     }
 
     #[test]

@@ -136,7 +136,8 @@ impl Overlay {
 
     /// Candidates that the map has. We are one ourselves, and have looked already.
     fn take_candidates(&self, run: &mut WalkRun, closest: &[&Contact]) {
-        for contact in closest {
+        let inner = self.inner();
+        for (place, contact) in closest.iter().enumerate() {
             let peer = contact.peer();
             if run.shut_out.contains(&peer) {
                 continue;
@@ -146,6 +147,8 @@ impl Overlay {
                 // Looked here already; as long as we take our range over that proves nothing.
                 if run.walk.goal == Goal::Value && self.may_lack() {
                     run.walk.failed(&peer);
+                } else if run.walk.goal == Goal::Value && place >= inner {
+                    run.walk.denied_far_out(&peer);
                 } else {
                     run.walk.denied(&peer);
                 }
