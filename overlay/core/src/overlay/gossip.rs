@@ -285,11 +285,12 @@ impl Overlay {
         for (brief, remembered) in asked {
             let contact = self.map.named(brief).and_then(|peer| self.map.contact(&peer));
             let Some(contact) = contact else { continue };
-            let alive = self.gossip.alive.get(&contact.peer());
+            // Who has never heard of it needs no word of its own.
+            let alive = self.gossip.alive.get(&contact.peer()).filter(|_| remembered);
             let alive = alive.filter(|statement| statement.unix_time >= oldest).cloned();
             // Where we listen ourselves nobody knows better; and who leaves is none any more.
             let hint = if contact.peer() == self.me { self.own_hint() } else { Some(contact.hint().clone()) };
-            named.hints.extend(hint.filter(|_| !(remembered && alive.is_some())));
+            named.hints.extend(hint.filter(|_| alive.is_none()));
             named.statements.extend(alive);
         }
         Message::Named(named)
@@ -297,9 +298,9 @@ impl Overlay {
 
     pub(super) fn who_heard(&mut self, teller: PeerId, outcome: Outcome) {
         let (Outcome::Answer(Message::Named(named)), true) = (outcome, self.is_superpeer()) else { return };
-        // Who was lost is back by its own word; who was not known has to be before that is heard.
-        let statements = || named.statements.iter().take(NEWS_PER_HELLO_MAX);
-        for statement in statements().filter(|statement| statement.alive) {
+        // Who was lost is back by its own word.
+        let statements = named.statements.iter().take(NEWS_PER_HELLO_MAX);
+        for statement in statements.filter(|statement| statement.alive) {
             self.alive_heard(teller, statement);
         }
         let hints = &named.hints[..named.hints.len().min(NEWS_PER_HELLO_MAX)];
@@ -307,9 +308,6 @@ impl Overlay {
             self.hints_heard(link, teller, hints);
         }
         hints.iter().for_each(|hint| self.gossip.knows(&teller, &hint.peer()));
-        for statement in statements().filter(|statement| statement.alive) {
-            self.alive_heard(teller, statement);
-        }
     }
 
     /// A superpeer has entered the map: others have to know.
