@@ -4,9 +4,11 @@
 //! process that simulates a million children has a million of each; a superpeer walks over all its links again and again,
 //! and in a vector they stand together. Room is made in small steps, and given back when an entry goes.
 //!
-//! What as a rule holds many thousands of entries stays a tree: an insertion moves all that come after. *Not here*: bounds, which are
+//! What as a rule holds many thousands of entries stays a tree: an insertion moves all that come after. What has a few at a
+//! child and thousands at a superpeer begins as one and becomes the other ([`GrowingMap`]). *Not here*: bounds, which are
 //! those of whoever keeps something here.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// A map of few entries, in the order of its keys.
@@ -129,6 +131,68 @@ impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
     }
 }
 
+/// With more entries a [`GrowingMap`] is a tree. *Guess*: three of its leaves.
+const FEW: usize = 32;
+
+/// A map of few entries in some places and of thousands in others: a vector, then a tree, until it is empty.
+#[derive(Debug, Clone)]
+pub(crate) struct GrowingMap<K, V>(Size<K, V>);
+
+#[derive(Debug, Clone)]
+enum Size<K, V> {
+    Few(SortedMap<K, V>),
+    Many(BTreeMap<K, V>),
+}
+
+impl<K, V> Default for GrowingMap<K, V> {
+    fn default() -> Self {
+        Self(Size::Few(SortedMap::new()))
+    }
+}
+
+impl<K: Ord, V> GrowingMap<K, V> {
+    pub(crate) fn len(&self) -> usize {
+        match &self.0 {
+            Size::Few(map) => map.len(),
+            Size::Many(tree) => tree.len(),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        match &self.0 {
+            Size::Few(map) => map.get(key),
+            Size::Many(tree) => tree.get(key),
+        }
+    }
+
+    /// Puts a value in; returns the one that it takes the place of.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        let former = match &mut self.0 {
+            Size::Few(map) => map.insert(key, value),
+            Size::Many(tree) => tree.insert(key, value),
+        };
+        if let Size::Few(map) = &mut self.0
+            && map.len() > FEW
+        {
+            let entries = core::mem::take(map);
+            self.0 = Size::Many(entries.0.into_iter().collect());
+        }
+        former
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let tree = match &mut self.0 {
+            Size::Few(map) => return map.remove(key),
+            Size::Many(tree) => tree,
+        };
+        let removed = tree.remove(key);
+        if tree.is_empty() {
+            *self = Self::default();
+        }
+        removed
+    }
+}
+
 /// A set of few members, in their order.
 #[derive(Debug, Clone)]
 pub(crate) struct SortedSet<K>(SortedMap<K, ()>);
@@ -190,7 +254,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_core::{Rng, SeedableRng};
 
-    use super::{SortedMap, SortedSet};
+    use super::{FEW, GrowingMap, Size, SortedMap, SortedSet};
 
     #[test]
     fn it_is_a_map_as_a_tree_is() {
@@ -215,6 +279,29 @@ mod tests {
         }
         map.retain(|_, _| false);
         assert_eq!((map.len(), map.0.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn a_growing_map_is_a_map_at_every_size() {
+        // It grows and shrinks beside a tree, several times: what can be asked is the same after each step, and it is
+        // a vector again once it has been empty.
+        let mut rng = ChaCha8Rng::from_seed([6; 32]);
+        let (mut map, mut tree, mut large) = (GrowingMap::default(), BTreeMap::new(), 0);
+        for step in 0..20_000u32 {
+            let key = rng.next_u32() % 200;
+            let grows = (step / 1_000).is_multiple_of(2);
+            if grows == !rng.next_u32().is_multiple_of(10) {
+                assert_eq!(map.insert(key, step), tree.insert(key, step));
+            } else {
+                assert_eq!(map.remove(&key), tree.remove(&key));
+            }
+            assert_eq!((map.get(&key), map.len()), (tree.get(&key), tree.len()));
+            large += u32::from(matches!(map.0, Size::Many(_)));
+            assert!(matches!(map.0, Size::Many(_)) || map.len() <= FEW);
+        }
+        assert!((0..200).all(|key| map.get(&key) == tree.get(&key)) && large > 0);
+        (0..200).for_each(|key| assert_eq!(map.remove(&key), tree.remove(&key)));
+        assert!(map.len() == 0 && matches!(map.0, Size::Few(_)));
     }
 
     #[test]

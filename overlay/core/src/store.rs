@@ -23,6 +23,7 @@ use crate::limits::{
     VERIFIED_MAX,
 };
 use crate::record::{Bundle, ChainName, Kind, Record, Short, Verdict, supersedes};
+use crate::sorted::GrowingMap;
 use crate::time::Unix;
 use crate::wire::{Compare, Digests, Item, ItemList, Parts, Range};
 
@@ -499,7 +500,7 @@ fn expired(record: &Record, now: Unix) -> bool {
 /// chain. The bytes are compared, not a hash: the digest leaves out signature and chain.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    records: BTreeMap<Digest, Record>,
+    records: GrowingMap<Digest, Record>,
     order: VecDeque<Digest>,
 }
 

@@ -1,6 +1,7 @@
-//! Records that many peers store, once in memory.
+//! What many peers have, once in memory.
 //!
-//! Twenty superpeers store each name's record and hold it on disk; what they hold is the same, byte for byte.
+//! Twenty superpeers store each name's record and hold it on disk; a superpeer's hint is in a hundred host caches. What they
+//! hold is the same, byte for byte.
 //! *Not here*: runs with the codec, in which every peer reads its own copy.
 
 use std::collections::HashMap;
@@ -25,11 +26,27 @@ struct Known {
     by_bytes: HashMap<(usize, usize), Digest>,
     /// What was heard last of each superpeer.
     superpeers: HashMap<PeerId, Arc<Placed>>,
+    /// And what was written down of it last.
+    contacts: HashMap<PeerId, Arc<Contact>>,
     /// With so many it is looked which of them nobody holds any more.
     sweep_at: usize,
 }
 
+/// A superpeer of host caches: who it is, and its hint as it is on disk.
+pub(crate) type Contact = (PeerId, Bytes);
+
 impl Records {
+    /// An entry of a host cache, as others have it already.
+    pub(crate) fn contact(&self, peer: PeerId, hint: Bytes) -> Arc<Contact> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = known.contacts.get(&peer).filter(|held| held.1 == hint) {
+            return held.clone();
+        }
+        let contact = Arc::new((peer, hint));
+        known.contacts.insert(peer, contact.clone());
+        contact
+    }
+
     /// The record that bytes are, as it is in memory already, or read again.
     ///
     /// # Panics

@@ -5,12 +5,12 @@
 //! here*: who is in the map (`super`).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::key::{Distance, Key, PeerId};
+use crate::sorted::GrowingMap;
 use crate::time::Instant;
 use crate::wire::{Hint, Placed};
 
@@ -161,18 +161,17 @@ pub(super) fn bit_of(key: &Key, bit: usize) -> bool {
 /// Superpeers by who they are, by their first bits.
 #[derive(Debug, Default)]
 pub(super) struct ByPeer {
-    first: BTreeMap<u64, Arc<Placed>>,
+    first: GrowingMap<u64, Arc<Placed>>,
     /// Those whose first bits are another's: nobody, unless somebody has looked for such a key.
     others: Vec<Arc<Placed>>,
 }
 
 impl ByPeer {
     pub(super) fn insert(&mut self, placed: &Arc<Placed>) {
-        match self.first.entry(placed.hint.peer().first()) {
-            alloc::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(placed.clone());
-            }
-            alloc::collections::btree_map::Entry::Occupied(_) => self.others.push(placed.clone()),
+        let first = placed.hint.peer().first();
+        if let Some(former) = self.first.insert(first, placed.clone()) {
+            self.first.insert(first, former);
+            self.others.push(placed.clone());
         }
     }
 

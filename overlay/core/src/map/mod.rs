@@ -205,6 +205,10 @@ impl Map {
         if let Err(index) = self.find(&contact.id()) {
             self.remembered.remove(&contact.peer());
             self.by_peer.insert(contact.placed());
+            // Not twice as much each time: thousands of superpeers with maps of thousands run in one process.
+            if self.sorted.len() == self.sorted.capacity() {
+                self.sorted.reserve_exact(1 + self.sorted.len() / 8);
+            }
             self.sorted.insert(index, contact);
         }
     }

@@ -298,11 +298,12 @@ impl Overlay {
         let asked = |link: &Link| link.used > link.since;
         let kept =
             self.fellow(id).is_some() && self.links.get(id).is_some_and(|link| idle(link) && asked(link));
-        if kept && self.fellows().filter(|(_, link)| idle(link)).count() <= IDLE_SUPERPEERS_MAX {
-            IDLE_CLOSE_SUPERPEER
-        } else {
-            IDLE_CLOSE
-        }
+        // As a rule we have dialled fewer in all, and nobody has to be counted.
+        let few = || {
+            self.links.dialled <= IDLE_SUPERPEERS_MAX
+                || self.fellows().filter(|(_, link)| idle(link)).count() <= IDLE_SUPERPEERS_MAX
+        };
+        if kept && few() { IDLE_CLOSE_SUPERPEER } else { IDLE_CLOSE }
     }
 
     /// What a hello on this link says now; starts counting its frames anew.

@@ -18,7 +18,7 @@ use super::hellos::Said;
 use super::introductions::Introduced;
 use super::spending::{Allowance, Spending};
 use super::{Overlay, Timer};
-use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Role, Seen};
+use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Seen};
 use crate::key::PeerId;
 use crate::limits::{
     AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, OPEN_TIMEOUT, SKEW_MAX_SECS,
@@ -103,6 +103,8 @@ impl RoundTrip {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     links: SortedMap<LinkId, Box<Link>>,
+    /// How many of them we have dialled.
+    pub(super) dialled: usize,
     /// The link that requests to a peer use: up, and the one that stays if there are two.
     chosen: SortedMap<PeerId, Chosen>,
     /// What each may make us do.
@@ -118,6 +120,13 @@ struct Chosen {
 impl Links {
     pub(super) fn len(&self) -> usize {
         self.links.len()
+    }
+
+    fn insert(&mut self, id: LinkId, link: Link) {
+        self.dialled += usize::from(link.dialled);
+        if let Some(former) = self.links.insert(id, Box::new(link)) {
+            self.dialled -= usize::from(former.dialled);
+        }
     }
 
     pub(super) fn to(&self, peer: &PeerId) -> Option<LinkId> {
@@ -389,7 +398,7 @@ impl Overlay {
             look: None,
         };
         self.links.spending.begin(peer, now);
-        self.links.links.insert(id, Box::new(link));
+        self.links.insert(id, link);
         let (hint, mark) = match self.own_hint() {
             Some(hint) if self.is_likely_to_know_us(&peer, dialled) => (None, Some(hint.mark())),
             hint => (hint, None),
@@ -616,6 +625,7 @@ impl Overlay {
     /// now, for it was we who wanted no more of it.
     fn forget_link(&mut self, id: LinkId, heard: Option<Instant>) {
         let Some(link) = self.links.links.remove(&id) else { return };
+        self.links.dialled -= usize::from(link.dialled);
         let Link { peer, greeting, dialled, look, .. } = *link;
         if let Some(look) = look {
             self.cancel(look, Timer::Link(id));
@@ -683,18 +693,5 @@ impl Overlay {
             self.notice(Notice::Skewed { seconds });
         }
         self.skewed = skewed;
-    }
-
-    pub(super) fn act_as(&mut self, role: Role) {
-        self.role = role;
-        self.streams.due = true;
-        // Neighbours hear of the new role by a hello; who connects later, by Open.
-        let linked: Vec<(PeerId, LinkId)> = self.links.peers().map(|(peer, link)| (*peer, *link)).collect();
-        for (peer, link) in linked {
-            self.introduce_again(link);
-            self.say_hello(link, peer);
-            // What is needed now is not what was.
-            self.look_within(link, HELLO_INTERVAL);
-        }
     }
 }

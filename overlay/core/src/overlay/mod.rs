@@ -547,6 +547,14 @@ impl Overlay {
     fn read_record(&self, bytes: Bytes) -> Result<Record, Invalid> {
         let record = Record::parse(bytes)?;
         record.check_header(self.now.unix)?;
-        Ok(self.pool.as_ref().map_or_else(|| record.clone(), |pool| pool.share(&record)))
+        Ok(self.shared(record))
+    }
+
+    /// A record as others of this process have it, if they have.
+    fn shared(&self, record: Record) -> Record {
+        match &self.pool {
+            Some(pool) => pool.share(&record),
+            None => record,
+        }
     }
 }

@@ -312,7 +312,7 @@ impl Overlay {
             chain: &name.held.chain,
         };
         let record = match sign_device(draft, &self.network, &*name.held.device) {
-            Ok(record) => record,
+            Ok(record) => self.shared(record),
             Err(invalid) => return Some(Err(invalid)),
         };
         self.publishing.sequences.insert((*key, device), seq);

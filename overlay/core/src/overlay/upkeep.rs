@@ -118,6 +118,19 @@ impl Overlay {
         }
     }
 
+    fn act_as(&mut self, role: Role) {
+        self.role = role;
+        self.streams.due = true;
+        // Neighbours hear of the new role by a hello; who connects later, by Open.
+        let linked: Vec<(PeerId, LinkId)> = self.links.peers().map(|(peer, link)| (*peer, *link)).collect();
+        for (peer, link) in linked {
+            self.introduce_again(link);
+            self.say_hello(link, peer);
+            // What is needed now is not what was.
+            self.look_within(link, HELLO_INTERVAL);
+        }
+    }
+
     /// Takes a hint into the map if a login key certified it. Returns its place if it is there.
     pub(super) fn learn(&mut self, hint: &Hint) -> Option<Key> {
         self.take_in_hint(hint).0

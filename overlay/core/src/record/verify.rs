@@ -9,7 +9,6 @@
 //!
 //! *Not here*: form, size and expiry of the record itself (`mod.rs`), the payload of a device record.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 use core::ops::Range;
@@ -21,6 +20,7 @@ use crate::key::PublicKey;
 use crate::limits::{CHAINS_CACHED_MAX, LOGINS_CACHED_MAX};
 use crate::network::Network;
 use crate::sign::{Verifier, to_sign};
+use crate::sorted::GrowingMap;
 use crate::time::Unix;
 
 /// What verification of a record yields.
@@ -183,8 +183,8 @@ type Name = [u8; 32];
 #[derive(Debug, Default)]
 pub struct ChainCache {
     /// The life of the login certificate of each chain; that of the device certificate is in the record.
-    young: BTreeMap<Name, Range<Unix>>,
-    old: BTreeMap<Name, Range<Unix>>,
+    young: GrowingMap<Name, Range<Unix>>,
+    old: GrowingMap<Name, Range<Unix>>,
     /// By their names: one or two, as a rule.
     logins: Vec<(Name, LoginCertificate)>,
 }

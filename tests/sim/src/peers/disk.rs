@@ -5,6 +5,7 @@
 //! committed, and what was written waits. *Not here*: how long it takes, what waits for it (`world`).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use callbook_overlay::api::{Restored, Slot, Write};
@@ -12,7 +13,7 @@ use callbook_overlay::key::{Digest, Key, PeerId, PublicKey};
 use callbook_overlay::record::Record;
 use callbook_overlay::time::Unix;
 
-use crate::pool::Records;
+use crate::pool::{Contact, Records};
 use crate::time::Micros;
 
 /// One peer's disk.
@@ -20,7 +21,8 @@ use crate::time::Micros;
 pub(crate) struct Disk {
     records: Shelf,
     sequences: Vec<(Key, PublicKey, u64)>,
-    contacts: VecDeque<(PeerId, Bytes)>,
+    /// With the first bits of who it is: as with records, most comparisons end there.
+    contacts: VecDeque<(u64, Arc<Contact>)>,
     anchors: Vec<PeerId>,
     met: Vec<(PeerId, Unix)>,
     newest: Vec<(Slot, Bytes)>,
@@ -67,7 +69,16 @@ impl Shelf {
 
 /// A key's first bits.
 fn first(key: &Key) -> u64 {
-    key.as_bytes().first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+    first_bits(key.as_bytes())
+}
+
+fn first_bits(bytes: &[u8; 32]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// Whether an entry of the host cache is this superpeer's.
+fn is_of((first, contact): &(u64, Arc<Contact>), peer: &PeerId) -> bool {
+    *first == first_bits(peer.as_bytes()) && contact.0 == *peer
 }
 
 /// How a disk behaves.
@@ -152,7 +163,7 @@ impl Disk {
         Restored {
             records: self.records.bytes(),
             sequences: self.sequences.clone(),
-            contacts: self.contacts.iter().map(|(_, bytes)| bytes.clone()).collect(),
+            contacts: self.contacts.iter().map(|(_, contact)| contact.1.clone()).collect(),
             anchors: self.anchors.clone(),
             met: self.met.clone(),
             proofs: self.proofs.iter().map(|(_, proof)| proof.clone()).collect(),
@@ -166,21 +177,21 @@ impl Disk {
             Write::Forget(slot) => self.records.forget(&slot),
             Write::Sequence { key, device, seq } => self.number(key, device, seq),
             Write::Contact { peer, bytes } => {
-                self.contacts.retain(|(known, _)| *known != peer);
+                self.contacts.retain(|known| !is_of(known, &peer));
                 if self.contacts.len() >= habits.contacts
-                    && let Some((first, _)) = self.contacts.pop_front()
+                    && let Some((_, oldest)) = self.contacts.pop_front()
                 {
-                    self.met.retain(|(known, _)| *known != first);
+                    self.met.retain(|(known, _)| *known != oldest.0);
                 }
-                self.contacts.push_back((peer, bytes));
+                self.contacts.push_back((first_bits(peer.as_bytes()), habits.pool.contact(peer, bytes)));
             }
             Write::ForgetContact(peer) => {
-                self.contacts.retain(|(known, _)| *known != peer);
+                self.contacts.retain(|known| !is_of(known, &peer));
                 self.met.retain(|(known, _)| *known != peer);
             }
             Write::Met { peer, since } => {
                 self.met.retain(|(known, _)| *known != peer);
-                let kept = self.contacts.iter().any(|(known, _)| *known == peer);
+                let kept = self.contacts.iter().any(|known| is_of(known, &peer));
                 self.met.extend(since.filter(|_| kept).map(|since| (peer, since)));
             }
             Write::Anchors(anchors) => self.anchors = anchors,

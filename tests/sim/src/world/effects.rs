@@ -75,11 +75,6 @@ impl World {
     fn persist(&mut self, peer: u32, writes: Vec<Write>, durable: bool) -> bool {
         self.trace.add(writes.len() as u64);
         let (now, habits) = (self.now, self.habits());
-        let writes = if self.settings.codec {
-            writes
-        } else {
-            writes.into_iter().map(|write| self.shared(write)).collect()
-        };
         let peer = &mut self.peers[peer as usize];
         let disk = peer.disk.get_or_insert_default();
         if peer.full {
@@ -88,16 +83,6 @@ impl World {
             disk.write(now, writes, durable, &habits);
         }
         !(peer.full && durable)
-    }
-
-    /// A superpeer's hint is the same in a hundred host caches: once in memory.
-    pub(super) fn shared(&mut self, write: Write) -> Write {
-        let Write::Contact { peer, bytes } = write else { return write };
-        let known = self.hints.entry(peer).or_insert_with(|| bytes.clone());
-        if *known != bytes {
-            known.clone_from(&bytes);
-        }
-        Write::Contact { peer, bytes: known.clone() }
     }
 
     /// There is room on a disk again: what waited is written, and what waited for that happens.
@@ -158,6 +143,7 @@ impl World {
             // The second copy is made only where datagrams double.
             let frame = if again.is_some() { frame.clone() } else { frame.take() };
             if let Some(frame) = frame {
+                let frame = Box::new(frame);
                 self.queue.push(at, Event::Received { end: found.other_end, frame });
             }
         }

@@ -21,7 +21,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use callbook_overlay::api::{DialEnd, Effect, Input, LinkId, Parallelism};
 use callbook_overlay::key::PeerId;
 use callbook_overlay::limits;
@@ -147,8 +146,8 @@ enum Event {
     Connected { end: LinkId, dialled: bool },
     /// Somebody could not be reached.
     DialFailed { peer: u32, life: u32, whom: PeerId, end: DialEnd },
-    /// A frame arrives.
-    Received { end: LinkId, frame: Frame },
+    /// A frame arrives. Boxed: most events wait for hours and are small, and all have the room of the largest.
+    Received { end: LinkId, frame: Box<Frame> },
     /// A packet arrives on a stream that loses some.
     Arrived { end: LinkId },
     /// An end hears that its link is over.
@@ -213,7 +212,6 @@ pub struct World {
     trace: Trace,
     scratch: Vec<u8>,
     pool: Records,
-    hints: HashMap<PeerId, Bytes, BuildHasherDefault<ById>>,
     /// One stream of chance for each concern.
     chance: Chance,
 }
@@ -276,7 +274,6 @@ impl World {
             trace: Trace::default(),
             scratch: Vec::new(),
             pool: Records::default(),
-            hints: HashMap::default(),
             chance,
             settings,
         };
@@ -347,7 +344,7 @@ impl World {
                 if let Some(found) = self.links.find(end) {
                     self.owe(end, found);
                     self.serve_counted(found.peer, &frame);
-                    self.input(found.peer, Input::Received { link: end, frame });
+                    self.input(found.peer, Input::Received { link: end, frame: *frame });
                 }
             }
             Event::Arrived { end } => self.arrived(end),

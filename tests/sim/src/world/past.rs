@@ -141,7 +141,7 @@ impl World {
         }
         let hints: Vec<Hint> = knew.iter().filter_map(|peer| self.hint_of(*peer)).collect();
         let contact = |hint: &Hint| Write::Contact { peer: hint.peer(), bytes: hint.to_bytes() };
-        let writes = hints.iter().map(|hint| self.shared(contact(hint))).collect();
+        let writes = hints.iter().map(contact).collect();
         let (now, habits) = (self.now, self.habits());
         self.peers[number as usize].disk.get_or_insert_default().write(now, writes, true, &habits);
     }
