@@ -290,7 +290,7 @@ mod tests {
         for step in 0..20_000u32 {
             let key = rng.next_u32() % 200;
             let grows = (step / 1_000).is_multiple_of(2);
-            if grows == !rng.next_u32().is_multiple_of(10) {
+            if grows != rng.next_u32().is_multiple_of(10) {
                 assert_eq!(map.insert(key, step), tree.insert(key, step));
             } else {
                 assert_eq!(map.remove(&key), tree.remove(&key));
