@@ -1,8 +1,8 @@
 //! What transports send by themselves: acknowledgements, signs of life.
 //!
 //! An acknowledgement rides on the next packet of its sender if that goes soon enough; else it travels alone. Both ends
-//! of a QUIC connection that is silent keep it alive, and both of a TCP connection that is used measure Yamux' round
-//! trip now and then. All is counted when something is next sent on the link, or it ends, so no event is needed.
+//! of a QUIC connection that is silent keep it alive; over TCP nobody does, and the pings of Yamux are not sent
+//! (`overlay/host`, `muxer`). All is counted when something is next sent on the link, or it ends, so no event is needed.
 //!
 //! *Simplified*: acknowledgements of pongs and of what is sent again cost nothing, and no sign of life waits for an answer
 //! of a peer that is gone. *Not here*: set-up of connections (`super`, `dials`), and what is lost.
@@ -39,15 +39,6 @@ const ACKNOWLEDGED_EACH: u32 = 2;
 /// ends have the timer, quinn-proto 0.11 sets it anew with each packet that comes (`reset_keep_alive`), so the first ping
 /// after a silence serves both.
 const KEEP_ALIVE: Micros = 10 * SECOND;
-
-/// Yamux pings when it is used and has not for so long. *Measured* by reading: yamux 0.14 (`rtt.rs`), both ends.
-const YAMUX_PING: Micros = 10 * SECOND;
-
-/// A Yamux frame without data (12) rides with what is sent. *Specification* (Yamux, *Framing*).
-const YAMUX_PING_BYTES: u32 = 12;
-
-/// Its answer goes alone: TCP, Noise (length 2 and tag 16), Yamux. *Specification* (as above; Noise §3).
-const YAMUX_PONG_BYTES: u32 = TCP_ACK_BYTES + 18 + 12;
 
 /// Bytes of a packet's acknowledgement if it travels alone.
 fn acknowledgement(transport: Transport) -> u32 {
@@ -112,27 +103,21 @@ impl Owed {
 pub(crate) struct Alive {
     /// When anything was sent on it last.
     used: Micros,
-    /// When Yamux measured last.
-    measured: Micros,
 }
 
 impl Alive {
     /// On a link that comes up.
     pub(crate) fn since(now: Micros) -> Self {
-        Self { used: now, measured: now }
+        Self { used: now }
     }
 
-    /// The link is used, or ends: bytes that each end has sent to keep it alive and measure it, since `counts`.
+    /// The link is used, or ends: bytes that each end has sent to keep it alive, since `counts`.
     pub(crate) fn used(&mut self, now: Micros, counts: Micros, transport: Transport) -> u32 {
         let silent = now.saturating_sub(self.used.max(counts));
         self.used = now;
         match transport {
             // A ping and its acknowledgement: half of both by each end.
             Transport::Quic => (silent / KEEP_ALIVE) as u32 * (QUIC_PING_BYTES + QUIC_ACK_BYTES) / 2,
-            Transport::Tcp if self.measured + YAMUX_PING <= now => {
-                self.measured = now;
-                YAMUX_PING_BYTES + YAMUX_PONG_BYTES
-            }
             Transport::Tcp => 0,
         }
     }
@@ -165,17 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn silence_costs_over_quic_and_use_over_tcp() {
+    fn silence_costs_over_quic_and_nothing_over_tcp() {
         // Goal: signs of life. Method: a minute of silence, a second of it, and what was before the counting.
         let mut quic = Alive::since(0);
         assert_eq!(quic.used(SECOND, 0, Transport::Quic), 0);
         assert_eq!(quic.used(61 * SECOND, 0, Transport::Quic), 6 * (57 + 62) / 2);
         assert_eq!(quic.used(121 * SECOND, 111 * SECOND, Transport::Quic), 59);
-        let mut tcp = Alive::since(0);
-        assert_eq!(
-            (tcp.used(9 * SECOND, 0, Transport::Tcp), tcp.used(10 * SECOND, 0, Transport::Tcp)),
-            (0, 94)
-        );
-        assert_eq!(tcp.used(11 * SECOND, 0, Transport::Tcp), 0);
+        assert_eq!(Alive::since(0).used(61 * SECOND, 0, Transport::Tcp), 0);
     }
 }

@@ -9,7 +9,9 @@
 //! 8 KiB are zeroed below Noise). The second time there is never anything left, since all of it happens in one
 //! poll of one task. So what comes up in the first is kept, and the second only looks there.
 //!
-//! *Not here*: the protocol, which is libp2p-yamux's; QUIC, whose streams drive themselves.
+//! *Not here*: the protocol, which is libp2p-yamux's; its pings (`quiet`); QUIC, whose streams drive themselves.
+
+mod quiet;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,9 +23,10 @@ use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
 use libp2p::yamux;
 
+use self::quiet::Quiet;
 use crate::limits::STREAMS_MAX;
 
-/// Yamux's configuration, for muxers that are driven once.
+/// Yamux's configuration, for muxers that are driven once and measure nobody.
 #[derive(Debug, Clone)]
 pub(crate) struct Config(pub(crate) yamux::Config);
 
@@ -37,25 +40,25 @@ impl UpgradeInfo for Config {
 }
 
 /// An upgrade of Yamux whose muxer is wrapped.
-type Wrapped<C, F> = MapOk<F, fn(yamux::Muxer<C>) -> Muxer<yamux::Muxer<C>>>;
+type Wrapped<C, F> = MapOk<F, fn(yamux::Muxer<Quiet<C>>) -> Muxer<yamux::Muxer<Quiet<C>>>>;
 
 impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> InboundConnectionUpgrade<C> for Config {
-    type Output = Muxer<yamux::Muxer<C>>;
-    type Error = <yamux::Config as InboundConnectionUpgrade<C>>::Error;
-    type Future = Wrapped<C, <yamux::Config as InboundConnectionUpgrade<C>>::Future>;
+    type Output = Muxer<yamux::Muxer<Quiet<C>>>;
+    type Error = <yamux::Config as InboundConnectionUpgrade<Quiet<C>>>::Error;
+    type Future = Wrapped<C, <yamux::Config as InboundConnectionUpgrade<Quiet<C>>>::Future>;
 
     fn upgrade_inbound(self, socket: C, info: Self::Info) -> Self::Future {
-        self.0.upgrade_inbound(socket, info).map_ok(Muxer::new)
+        self.0.upgrade_inbound(Quiet::new(socket), info).map_ok(Muxer::new)
     }
 }
 
 impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgrade<C> for Config {
-    type Output = Muxer<yamux::Muxer<C>>;
-    type Error = <yamux::Config as OutboundConnectionUpgrade<C>>::Error;
-    type Future = Wrapped<C, <yamux::Config as OutboundConnectionUpgrade<C>>::Future>;
+    type Output = Muxer<yamux::Muxer<Quiet<C>>>;
+    type Error = <yamux::Config as OutboundConnectionUpgrade<Quiet<C>>>::Error;
+    type Future = Wrapped<C, <yamux::Config as OutboundConnectionUpgrade<Quiet<C>>>::Future>;
 
     fn upgrade_outbound(self, socket: C, info: Self::Info) -> Self::Future {
-        self.0.upgrade_outbound(socket, info).map_ok(Muxer::new)
+        self.0.upgrade_outbound(Quiet::new(socket), info).map_ok(Muxer::new)
     }
 }
 
