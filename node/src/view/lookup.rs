@@ -31,7 +31,7 @@ pub(crate) struct Lookup {
     /// Every request in the order of its start; empty unless it was asked for.
     #[serde(default)]
     pub(crate) trace: Vec<Step>,
-    /// Why nobody else could be asked: then these are this daemon's own devices, and there may be others.
+    /// Why nobody else could say: then these are this daemon's own devices, and there may be others.
     #[serde(default)]
     pub(crate) partial: Option<Problem>,
     /// Unless it was found.

@@ -19,8 +19,7 @@ fn lookup(answer: &Lookup) -> String {
     let mut text = match answer.outcome {
         Answered::Found => {
             let devices = answer.devices.iter().map(device).collect::<Vec<_>>().join("\n\n");
-            let part =
-                answer.partial.as_ref().map_or("", |_| ", perhaps not all: nobody else could be asked");
+            let part = answer.partial.as_ref().map_or("", |_| ", perhaps not all: nobody else could say");
             format!("{name}: {}{part} ({how})\n{devices}", devices_text(answer.devices.len()))
         }
         Answered::Absent => format!("{name}: absent ({how}, {} denials)", answer.denials),
@@ -171,7 +170,7 @@ mod tests {
         let answer = Lookup { partial, hops: 0, source: Some("own".into()), ..answer() };
         insta::assert_snapshot!(
             lookup(&answer).lines().next().unwrap_or_default(),
-            @"alice: 1 device, perhaps not all: nobody else could be asked (from own, 1.9 ms)"
+            @"alice: 1 device, perhaps not all: nobody else could say (from own, 1.9 ms)"
         );
     }
 

@@ -57,7 +57,7 @@ pub struct Resolution {
     pub denials: usize,
     /// Every step in the order of its start, if it was asked for.
     pub trace: Vec<Step>,
-    /// Why nobody else was heard: then these are our own devices, and there may be others.
+    /// Why nobody else could say: then these are our own devices, and there may be others.
     pub partial: Option<Failure>,
 }
 

@@ -98,7 +98,7 @@ impl Contact {
 
     /// We know it from our disk alone: it may be long gone.
     pub(crate) fn is_of_the_past(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.word == Word::Restored && !own.met)
+        self.own.as_ref().is_some_and(|own| own.word == Word::Restored && !own.met && !own.verified)
     }
 
     pub(super) fn heard(&self) -> Option<(Instant, Instant)> {

@@ -266,7 +266,7 @@ impl Overlay {
     }
 
     /// Links with other superpeers.
-    fn fellows(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+    pub(super) fn fellows(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         let links = self.links.peers().filter_map(|(_, id)| Some((*id, self.links.get(*id)?)));
         links.filter(|(_, link)| {
             let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
@@ -401,6 +401,7 @@ impl Overlay {
                     self.see_superpeer(teller);
                 } else {
                     self.superpeer_greets(id, teller);
+                    self.introduce_at_once();
                 }
             }
         }

@@ -279,6 +279,8 @@ impl Overlay {
 
 fn outcome(reply: Reply) -> Result<Resolution, Failure> {
     match reply {
+        // What only we could say is no reason to think that other devices have gone.
+        Reply::Resolved(Resolution { partial: Some(failure), .. }) => Err(failure),
         Reply::Resolved(resolution) => Ok(resolution),
         Reply::Failed(failure) => Err(failure),
         Reply::Done

@@ -55,17 +55,25 @@ fn a_child_is_attached_soon_after_its_start() {
 }
 
 /// Goal: a child whose parent dies seconds after the network's first start finds the other superpeer. Method: a child
-/// attached where nobody else is, then a second superpeer, that dies never; the first is silent two seconds later.
+/// attached where nobody else is; then a second superpeer, that starts as one or is another child promoted; two seconds later
+/// the first one's process ends.
 #[test]
 fn children_hear_of_the_first_other_superpeer_at_once() {
-    for seed in 0..SEEDS {
+    for (seed, promoted) in (0..SEEDS).flat_map(|seed| [(seed, false), (seed, true)]) {
         let mut world = network(seed, 1, 0, 2);
         let child = world.add(false);
+        let second = world.add(!promoted);
         world.start(child, &[0]);
+        if promoted {
+            world.start(second, &[0]);
+        }
         world.run_for(seconds(1));
         assert_eq!(world.parent(child), Some(0), "seed {seed}");
-        let second = world.add(true);
-        world.start(second, &[0]);
+        if promoted {
+            world.promote(second);
+        } else {
+            world.start(second, &[0]);
+        }
         world.run_for(seconds(2));
         world.crash(0);
         world.run_for(seconds(10));

@@ -6,8 +6,8 @@
 //! ```
 //! Yamux pings whenever a connection is used and has not been measured for ten seconds, and the other side answers in a
 //! packet of its own: nearly a hundred bytes at each end, as much as the hello for which the connection was used. All
-//! that it does with the round trip is to let a stream have more than 256 KiB under way, and no frame of ours has a
-//! quarter of that. One ping that has not been answered is waited for, and no other is made. Pings of the other side are
+//! that it does with the round trip is to let a stream have more than 256 KiB under way, and no frame of ours has more
+//! than a quarter of that. One ping that has not been answered is waited for, and no other is made. Pings of the other side are
 //! answered as ever.
 //!
 //! Yamux hands the header of a frame over in one piece; if it ever did not, all would pass from then on.

@@ -96,7 +96,7 @@ impl Overlay {
         self.moving.hand_over.as_ref().is_some_and(|run| !run.synced)
     }
 
-    /// Whether something may be elsewhere that should be here: as long as we take our range over, and a moment longer.
+    /// Whether something may be elsewhere that should be here: as long as we take our range over, and in our first second.
     pub(in crate::overlay) fn may_lack(&self) -> bool {
         let soon = |run: &HandOver| !run.beside && self.now.instant.since(run.began) < DENIES_AFTER;
         self.moving.hand_over.as_ref().is_some_and(|run| !run.synced || soon(run))
