@@ -52,10 +52,6 @@ pub const HAND_OVER_SAMPLES: usize = 64;
 /// How long after joining a newcomer still pulls from superpeers that prove to be nearer. *Guess*.
 pub const HAND_OVER_WINDOW: Duration = Duration::from_secs(60);
 
-/// For so long after joining a superpeer denies nothing, though it has taken over all that others had for it. *Guess*: who
-/// joined beside it knows it after two or three round trips, and till then puts what should go to it elsewhere.
-pub const DENIES_AFTER: Duration = Duration::from_secs(1);
-
 /// When a newcomer compares once more with its two nearest, after it joined. *Guess*: after a put that was
 /// under way, and when [`HAND_OVER_WINDOW`] is over.
 pub const HAND_OVER_AGAIN: [Duration; 2] = [Duration::from_secs(12), HAND_OVER_WINDOW];

@@ -232,7 +232,7 @@ impl Overlay {
         let bundle = self.store.bundle(&get.key, self.now.unix);
         let denied = bundle.devices().next().is_none();
         let closer = |overlay: &Self| overlay.closest_hints(&get.key, overlay.replicas(), &get.known);
-        if denied && self.may_lack() || self.is_stale() {
+        if denied && self.is_syncing() || self.is_stale() {
             // Perhaps it is among what we have not taken over yet, or is newer elsewhere.
             let closer = closer(self);
             return self.refuse_with(Reason::Syncing, closer);

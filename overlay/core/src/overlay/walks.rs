@@ -115,7 +115,7 @@ impl Overlay {
         let id = self.number();
         let width = if owner == Owner::Refresh { self.streams.near } else { self.replicas() };
         // As long as we take our range over, who held it before us is asked in our place.
-        let width = width + usize::from(goal == Goal::Value && self.may_lack());
+        let width = width + usize::from(goal == Goal::Value && self.is_syncing());
         let compares = matches!(owner, Owner::Resolve(_, way) if way & FLAG_CROSS_CHECK != 0);
         let parallelism = if compares { Parallelism::AtOnce } else { self.parallelism };
         let walk = Walk::new(key, goal, width, self.network.parameters.alpha, parallelism);
@@ -145,7 +145,7 @@ impl Overlay {
             run.walk.add(peer, &contact.id(), 1);
             if peer == self.me && !run.gave.iter().any(|(gave, _)| *gave == self.me) {
                 // Looked here already; as long as we take our range over that proves nothing.
-                if run.walk.goal == Goal::Value && self.may_lack() {
+                if run.walk.goal == Goal::Value && self.is_syncing() {
                     run.walk.failed(&peer);
                 } else if run.walk.goal == Goal::Value && place >= inner {
                     run.walk.denied_far_out(&peer);

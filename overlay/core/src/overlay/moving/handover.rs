@@ -25,9 +25,9 @@ use rand_core::Rng;
 use super::promises::Promises;
 use crate::key::{Key, PeerId};
 use crate::limits::{
-    CUT_OFF_FOR, DENIES_AFTER, GIVEN_MAX, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES,
-    HAND_OVER_TRIES, HAND_OVER_WINDOW, ITEMS_MAX, NEAR, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL,
-    REQUEST_TIMEOUT, UPKEEP_INTERVAL, VOUCHERS_MIN, VOUCHERS_SHARE,
+    CUT_OFF_FOR, GIVEN_MAX, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES,
+    HAND_OVER_WINDOW, ITEMS_MAX, NEAR, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT,
+    UPKEEP_INTERVAL, VOUCHERS_MIN, VOUCHERS_SHARE,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
@@ -94,12 +94,6 @@ impl Overlay {
     /// Whether we have not finished taking over our range.
     pub(in crate::overlay) fn is_syncing(&self) -> bool {
         self.moving.hand_over.as_ref().is_some_and(|run| !run.synced)
-    }
-
-    /// Whether something may be elsewhere that should be here: as long as we take our range over, and in our first second.
-    pub(in crate::overlay) fn may_lack(&self) -> bool {
-        let soon = |run: &HandOver| !run.beside && self.now.instant.since(run.began) < DENIES_AFTER;
-        self.moving.hand_over.as_ref().is_some_and(|run| !run.synced || soon(run))
     }
 
     /// Whether we have joined within the last minute: whatever we lack we take over ourselves.
