@@ -111,9 +111,6 @@ impl Overlay {
             (link.interval, link.their_interval) = (interval, HELLO_FAR_MIN);
         }
         self.look_again(id, HELLO_INTERVAL);
-        if self.fellow(id).is_some() {
-            self.introduce_at_once();
-        }
     }
 
     /// A link is looked at after a while, and not before.
@@ -266,7 +263,7 @@ impl Overlay {
     }
 
     /// Links with other superpeers.
-    pub(super) fn fellows(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+    fn fellows(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         let links = self.links.peers().filter_map(|(_, id)| Some((*id, self.links.get(*id)?)));
         links.filter(|(_, link)| {
             let superpeer = link.greeting.as_ref().is_some_and(|greeting| greeting.superpeer);
@@ -401,7 +398,6 @@ impl Overlay {
                     self.see_superpeer(teller);
                 } else {
                     self.superpeer_greets(id, teller);
-                    self.introduce_at_once();
                 }
             }
         }

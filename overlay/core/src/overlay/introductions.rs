@@ -108,21 +108,6 @@ impl Overlay {
         hints
     }
 
-    /// A superpeer has greeted: where few have, children that could be told of nobody hear of it now. Whom they know when
-    /// they lose us decides whether they find a parent.
-    pub(super) fn introduce_at_once(&mut self) {
-        if !self.is_superpeer() || self.fellows().nth(HINTS_FOR_CHILDREN).is_some() {
-            return;
-        }
-        for child in self.children.peers() {
-            let link = self.links.to(&child).and_then(|id| Some((id, self.links.get(id)?)));
-            let lacks = link.filter(|(_, link)| link.introduced.others.is_empty());
-            if let Some((id, _)) = lacks {
-                self.say_hello(id, child);
-            }
-        }
-    }
-
     /// The next hello on the link introduces everybody again.
     pub(super) fn introduce_again(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(id) {

@@ -54,33 +54,6 @@ fn a_child_is_attached_soon_after_its_start() {
     }
 }
 
-/// Goal: a child whose parent dies seconds after the network's first start finds the other superpeer. Method: a child
-/// attached where nobody else is; then a second superpeer, that starts as one or is another child promoted; two seconds later
-/// the first one's process ends.
-#[test]
-fn children_hear_of_the_first_other_superpeer_at_once() {
-    for (seed, promoted) in (0..SEEDS).flat_map(|seed| [(seed, false), (seed, true)]) {
-        let mut world = network(seed, 1, 0, 2);
-        let child = world.add(false);
-        let second = world.add(!promoted);
-        world.start(child, &[0]);
-        if promoted {
-            world.start(second, &[0]);
-        }
-        world.run_for(seconds(1));
-        assert_eq!(world.parent(child), Some(0), "seed {seed}");
-        if promoted {
-            world.promote(second);
-        } else {
-            world.start(second, &[0]);
-        }
-        world.run_for(seconds(2));
-        world.crash(0);
-        world.run_for(seconds(10));
-        assert_eq!(world.parent(child), Some(second), "seed {seed}");
-    }
-}
-
 /// Goal: the login server's superpeer serves children only as long as few others are there (DESIGN §5). Method: a
 /// network of it alone, then of so many others that it need not; a child that knows it alone is attached to it, and
 /// later to one of the others, whom it names.
