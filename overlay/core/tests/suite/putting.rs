@@ -173,3 +173,37 @@ fn a_storer_gets_what_it_missed_when_it_is_there_again() {
     }
     assert!(behind > 0, "the put went past nobody");
 }
+
+/// Goal: what passed over a group of superpeers that are nearest to one another comes to them from the other storers.
+/// Method: all twelve store all; no put and no offer gets into the smaller half of the key space, so that each of those
+/// in there lacks a name and nobody notes it.
+#[test]
+fn a_group_of_neighbours_gets_what_all_of_them_missed() {
+    let mut groups = 0;
+    for seed in 0..2 * SEEDS {
+        let mut world = network(seed, R, 0, R + ALPHA);
+        world.run_for(Duration::from_secs(60));
+        let first = |index: &usize| world.place(*index).is_some_and(|place| place.as_bytes()[0] & 0x80 == 0);
+        let (mut group, mut others): (Vec<usize>, Vec<usize>) = (0..R).partition(first);
+        if group.len() > others.len() {
+            core::mem::swap(&mut group, &mut others);
+        }
+        if group.len() < 4 || group.len() == others.len() {
+            continue;
+        }
+        groups += 1;
+        let inside = group.clone();
+        world.tamper = Some(Box::new(move |_, to, frame| {
+            let brings = matches!(&frame.message, Message::Put(_) | Message::Offer(_));
+            (!brings || !inside.contains(&to)).then_some(frame)
+        }));
+        let key = world.key("alice");
+        let (held, _) = world.authority.held("alice");
+        world.register(others[0], held);
+        assert!(!group.iter().any(|index| world.holds(*index, &key)), "seed {seed}: it got in");
+        world.run_for(Duration::from_secs(600));
+        let without = group.iter().filter(|index| !world.holds(**index, &key)).count();
+        assert_eq!(without, 0, "seed {seed}: of {} that missed it", group.len());
+    }
+    assert!(groups > 3, "only {groups} groups");
+}

@@ -27,7 +27,7 @@ use crate::key::{Key, PeerId};
 use crate::limits::{
     CUT_OFF_FOR, GIVEN_MAX, HAND_OVER_AGAIN, HAND_OVER_SAMPLES, HAND_OVER_SOURCES, HAND_OVER_TRIES,
     HAND_OVER_WINDOW, ITEMS_MAX, NEAR, NEIGHBOURS_COMPARED, PULL_ITEMS, REFRESH_INTERVAL, REQUEST_TIMEOUT,
-    UPKEEP_INTERVAL, VOUCHERS_MIN, VOUCHERS_SHARE,
+    STORERS_COMPARED_EACH, UPKEEP_INTERVAL, VOUCHERS_MIN, VOUCHERS_SHARE,
 };
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
@@ -149,13 +149,16 @@ impl Overlay {
         self.upkeep_again();
     }
 
-    /// Once a minute one of the nearest: what a put passed over, because two superpeers' maps differ, is found
-    /// whatever the reason.
+    /// Once a minute one of the nearest, or of those that hold what we do: what a put passed over, because two
+    /// superpeers' maps differ, is found whatever the reason. Who compared with the nearest alone would be in a group of
+    /// some that are nearest to one another, and what all of them missed would come to none.
     pub(in crate::overlay) fn compare_with_neighbour(&mut self) {
         let now = self.now.instant;
         let lately = self.moving.compared.is_some_and(|at| now.since(at) < REFRESH_INTERVAL / 2);
         let Some(place) = self.place().filter(|_| !lately && self.moving.hand_over.is_none()) else { return };
-        let nearest = self.map.closest(&place, NEIGHBOURS_COMPARED + 1).into_iter();
+        let wide = self.map.len() <= self.replicas() || self.pick(STORERS_COMPARED_EACH) == 0;
+        let among = if wide { self.replicas() } else { NEIGHBOURS_COMPARED };
+        let nearest = self.map.closest(&place, among + 1).into_iter();
         let nearest = nearest.map(crate::map::Contact::peer).filter(|peer| self.links.to(peer).is_some());
         let nearest: Vec<PeerId> = nearest.collect();
         if !nearest.is_empty() {
