@@ -174,6 +174,8 @@ pub struct Measures {
     pub registrations_failed: u64,
     /// Answers that told an older address than the same peer had been told before.
     pub older: u64,
+    /// Microseconds from each acknowledged change until one who watches the name was told.
+    pub told_by_watches: Vec<u32>,
     /// Parents lost.
     pub detached: u64,
     /// Peers that started, and that stopped.

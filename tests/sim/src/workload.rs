@@ -1,4 +1,4 @@
-//! What users do: whom they look up, and when their addresses change.
+//! What users do: whom they look up and watch, and when their addresses change.
 //!
 //! Look-ups come at random, so many a minute for each peer that runs. Most are of names that somebody has,
 //! by a popularity that falls with a power of the rank; some are of names that nobody has, and some of one
@@ -24,6 +24,8 @@ pub struct Workload {
     pub move_every: Option<Micros>,
     /// Share of starts with a new address.
     pub new_address: f64,
+    /// Share of peers that watch a name, each one, while they run.
+    pub watching: f64,
 }
 
 impl Default for Workload {
@@ -37,6 +39,7 @@ impl Default for Workload {
             skewness: 0.9,
             move_every: None,
             new_address: 0.5,
+            watching: 0.0,
         }
     }
 }

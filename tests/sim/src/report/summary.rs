@@ -73,6 +73,10 @@ fn look_ups(world: &World, all: &mut Vec<Figure>) {
     let hops: u64 = measures.hops.iter().enumerate().map(|(hops, count)| hops as u64 * count).sum();
     all.push(Figure::number("hops in the overlay", hops as f64 / walked.max(1) as f64, ""));
     times("start to first parent", world.times_to_attach(), all);
+    if !measures.told_by_watches.is_empty() {
+        all.push(Figure::number("changes told by watches", measures.told_by_watches.len() as f64, ""));
+        times("change to who watches", measures.told_by_watches.clone(), all);
+    }
 }
 
 /// Seconds that peers of these kinds have run, all together.

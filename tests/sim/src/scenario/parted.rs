@@ -22,6 +22,7 @@ fn run(options: &Options) -> Outcome {
     let mut plan = Plan::new(&ROW, options, peers);
     let (_, apart) = options.time(0, HOUR);
     plan.settings.workload.move_every = Some(20 * MINUTE);
+    plan.settings.workload.watching = 0.1;
     let mut stage = Stage::open(plan);
     stage.warm_up();
     let side: Vec<u32> = (0..stage.world.len()).filter(|peer| peer % 2 == 1).collect();
@@ -49,6 +50,8 @@ fn run(options: &Options) -> Outcome {
     let older = stage.world.measures.older;
     let meanwhile = right("look-ups right, apart and after", stage.users());
     stage.run_for(2 * MINUTE);
+    let untold = stage.world.untold(MINUTE);
+    stage.remark(format!("watchers that have not heard of the newest address: {untold:?}"));
     stage.world.measure();
     for name in 0..stage.world.len() {
         for at in 0..2 {
@@ -68,6 +71,8 @@ fn run(options: &Options) -> Outcome {
         )
         .at_least(1.0),
         Figure::number("answers older than one before, to one peer", older as f64, "").at_most(0.0),
+        Figure::number("watchers that have not heard of the newest address", untold.len() as f64, "")
+            .at_most(0.0),
         meanwhile,
         Figure::number("superpeers", stage.world.running(Kind::Superpeer).len() as f64, ""),
     ];

@@ -34,6 +34,10 @@ const SETTLES: Micros = 150 * SECOND;
 /// Losses further apart than this are mended in between. *Specification* (DETAILS): as for [`SETTLES`].
 const REPAIR: Micros = 75 * SECOND;
 
+/// Who watches a name has heard of its newest address after so long without faults. *Specification* (`WATCH_POLL`, jittered
+/// by half, and a look-up).
+const WATCHED: Micros = 480 * SECOND;
+
 fn run(options: &Options) -> Outcome {
     let mut turmoil = Turmoil::open(options);
     let begins = turmoil.stage.world.now();
@@ -93,6 +97,8 @@ impl Turmoil {
         settings.parameters.r = r;
         settings.workload.look_up_every = Some(10 * SECOND);
         settings.workload.move_every = Some(2 * MINUTE);
+        // In three networks in ten half of the peers watch a name; from a stream of its own, as above.
+        settings.workload.watching = if Random::of(options.seed, "watching").chance(0.3) { 0.5 } else { 0.0 };
         settings.conditions.round_trip = random.between(5, 180) * MILLISECOND;
         settings.conditions.loss = if random.chance(0.3) { 0.05 * random.unit() } else { 0.0 };
         // A majority has what was acknowledged; one of them is left.
@@ -278,6 +284,10 @@ impl Turmoil {
             wrong.push(format!("{unknown} of {all} look-ups are unknown after the quiet time"));
         }
         wrong.extend(self.stage.world.mistakes.iter().skip(before).map(|mistake| format!("{mistake:?}")));
+        if self.stage.world.settings.workload.watching > 0.0 {
+            self.stage.run_for(WATCHED - SETTLES);
+            wrong.extend(self.stage.world.untold(WATCHED));
+        }
         wrong
     }
 

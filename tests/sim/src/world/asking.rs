@@ -6,7 +6,8 @@ use callbook_overlay::api::{Command, CommandId, Effect, Effects, How, Input, Not
 use callbook_overlay::limits::DEVICE_LIFE_MAX;
 
 use super::World;
-use crate::measures::USERS;
+use super::watches::Watching;
+use crate::measures::{STARTERS, USERS};
 use crate::oracle::{Floor, Oracle, Verdict, Wanted, Wrong};
 use crate::peers::authority::{name_of, nobody};
 use crate::peers::disk::Disk;
@@ -28,9 +29,9 @@ const AGAIN: Micros = 10 * MILLISECOND;
 /// A command that waits for its answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    peer: u32,
+    pub(super) peer: u32,
     at: Micros,
-    what: What,
+    pub(super) what: What,
 }
 
 /// What was asked.
@@ -40,6 +41,8 @@ pub(super) enum What {
     LookUp(LookUp),
     /// The peer's own name is to be held.
     Register,
+    /// To be told of a name's changes, until it wants no more.
+    Watch(Watching),
     /// It is to say goodbye.
     Leave,
     /// Nothing that is measured.
@@ -127,6 +130,7 @@ impl World {
     /// The same, of some peers.
     pub(super) fn overdue_of(&self, longer: Micros, of: impl Fn(&Self, u32) -> bool) -> Vec<String> {
         let waiting = self.asked.iter().filter_map(|(_, asked)| asked.as_ref());
+        let waiting = waiting.filter(|asked| !matches!(asked.what, What::Watch(_)));
         let late = waiting.filter(|asked| asked.at + longer < self.now && of(self, asked.peer));
         late.map(|asked| format!("{} since {:.1} s: {:?}", asked.peer, secs(asked.at), asked.what)).collect()
     }
@@ -183,6 +187,16 @@ impl World {
         }
         if moves.is_some() {
             self.queue.push(self.now + 1, Event::Move);
+        }
+        self.some_watch();
+    }
+
+    /// The user of a peer that has just started begins.
+    pub(super) fn begins_to_ask(&mut self, peer: u32) {
+        self.may_watch(peer);
+        if self.settings.ask_at_start {
+            let wanted = self.name_to_look_up();
+            self.look_up(peer, wanted, STARTERS, true);
         }
     }
 
@@ -307,7 +321,7 @@ impl World {
                 }
             }
             What::Leave => self.end(peer, Departure::Leave),
-            What::Other => {}
+            What::Watch(_) | What::Other => {}
         }
     }
 

@@ -63,7 +63,10 @@ impl World {
                     }
                 }
                 Effect::Reply { command, reply } => self.replied(peer, command, &reply),
-                Effect::Changed { outcome, .. } => self.trace.add(u64::from(outcome.is_ok())),
+                Effect::Changed { command, outcome } => {
+                    self.trace.add(u64::from(outcome.is_ok()));
+                    self.told_by_watch(peer, command, outcome);
+                }
                 // What the host makes of it is not simulated.
                 Effect::Seen { .. } => {}
                 Effect::Notice(notice) => self.noticed(peer, &notice),

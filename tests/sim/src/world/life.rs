@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::asking::What;
 use super::{Event, World};
 use crate::churn::trace::Change;
-use crate::measures::{Beside, STARTERS, of};
+use crate::measures::{Beside, of};
 use crate::network::{Carriage, IDLE_TIMEOUT};
 use crate::peers::disk::Disk;
 use crate::peers::{Departure, Down, Kind, LOGIN, NOBODY, Past, address, multiaddr};
@@ -123,10 +123,7 @@ impl World {
             self.seeds_later(number);
             self.queue.push(self.now + first + wait, Event::Seeds { peer: number, life, pause: SEEDS_RETRY });
         }
-        if self.settings.ask_at_start {
-            let wanted = self.name_to_look_up();
-            self.look_up(number, wanted, STARTERS, true);
-        }
+        self.begins_to_ask(number);
     }
 
     /// The login server tells whom it has heard lately; again, later, while too few are known.

@@ -16,6 +16,7 @@ mod faults;
 mod invariants;
 mod life;
 mod past;
+mod watches;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -225,6 +226,7 @@ struct Chance {
     faults: Random,
     past: Random,
     crashes: Random,
+    watches: Random,
 }
 
 impl World {
@@ -242,6 +244,7 @@ impl World {
             faults: Random::of(seed, "faults"),
             past: Random::of(seed, "past"),
             crashes: Random::of(seed, "crashes"),
+            watches: Random::of(seed, "watches"),
         };
         let mut authority = Authority::new(keys, settings.parameters, seed);
         authority.aged = settings.aged;
