@@ -130,6 +130,11 @@ impl Oracle {
         self.names[name as usize].last
     }
 
+    /// The newest address of it that was acknowledged; 0 for none.
+    pub(crate) fn acknowledged_version(&self, name: u32) -> u32 {
+        self.names[name as usize].acknowledged
+    }
+
     /// Since when its newest address is acknowledged.
     pub(crate) fn since(&self, name: u32) -> Micros {
         self.names[name as usize].since

@@ -60,7 +60,7 @@ pub const HAND_OVER_AGAIN: [Duration; 2] = [Duration::from_secs(12), HAND_OVER_W
 /// and not only for a reason is Bamboo's answer to churn (paper).
 pub const NEIGHBOURS_COMPARED: usize = 3;
 
-/// Each so-manieth time it is one of the r closest. *Guess*: a group of six that are nearest to one another compares
+/// By a chance of one in so many it is one of the r closest. *Guess*: a group of six that are nearest to one another compares
 /// with somebody else more than once in a minute, and who holds only a part of what we do takes more bytes to compare with.
 pub const STORERS_COMPARED_EACH: usize = 4;
 

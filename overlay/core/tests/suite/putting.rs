@@ -175,8 +175,8 @@ fn a_storer_gets_what_it_missed_when_it_is_there_again() {
 }
 
 /// Goal: what passed over a group of superpeers that are nearest to one another comes to them from the other storers.
-/// Method: all twelve store all; no put and no offer gets into the smaller half of the key space, so that each of those
-/// in there lacks a name and nobody notes it.
+/// Method: all twelve store all; no put and no offer gets into the smaller half of the key space, now or later, so that
+/// those in there have it only if they ask for it.
 #[test]
 fn a_group_of_neighbours_gets_what_all_of_them_missed() {
     let mut groups = 0;

@@ -52,6 +52,7 @@ fn run(options: &Options) -> Outcome {
     stage.run_for(2 * MINUTE);
     let untold = stage.world.untold(MINUTE);
     stage.remark(format!("watchers that have not heard of the newest address: {untold:?}"));
+    let watches = stage.world.watches() as f64;
     stage.world.measure();
     for name in 0..stage.world.len() {
         for at in 0..2 {
@@ -71,6 +72,7 @@ fn run(options: &Options) -> Outcome {
         )
         .at_least(1.0),
         Figure::number("answers older than one before, to one peer", older as f64, "").at_most(0.0),
+        Figure::number("watches", watches, "").at_least(1.0),
         Figure::number("watchers that have not heard of the newest address", untold.len() as f64, "")
             .at_most(0.0),
         meanwhile,

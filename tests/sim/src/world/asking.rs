@@ -188,6 +188,7 @@ impl World {
         if moves.is_some() {
             self.queue.push(self.now + 1, Event::Move);
         }
+        self.users = true;
         self.some_watch();
     }
 
@@ -321,6 +322,9 @@ impl World {
                 }
             }
             What::Leave => self.end(peer, Departure::Leave),
+            What::Watch(watching) if !matches!(reply, Reply::Done) => {
+                panic!("{} may not watch, {watching:?}: {reply:?}", self.called(peer));
+            }
             What::Watch(_) | What::Other => {}
         }
     }

@@ -209,6 +209,8 @@ pub struct World {
     zipf: Option<(u64, Zipf)>,
     /// The newest address of a name that a peer was told in one of its lives, and when; in small networks.
     told: HashMap<(u32, u32, u32), (u32, Micros)>,
+    /// Whether users have begun.
+    users: bool,
     invariants: Invariants,
     trace: Trace,
     scratch: Vec<u8>,
@@ -273,6 +275,7 @@ impl World {
             parked: BTreeMap::new(),
             zipf: None,
             told: HashMap::new(),
+            users: false,
             invariants: Invariants::default(),
             trace: Trace::default(),
             scratch: Vec::new(),

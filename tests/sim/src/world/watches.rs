@@ -18,6 +18,8 @@ pub(super) struct Watching {
     since: Micros,
     /// The address that was told last; 0 for none.
     told: u32,
+    /// The newest that ever was.
+    newest: u32,
 }
 
 impl World {
@@ -30,11 +32,11 @@ impl World {
     /// By chance a peer watches a name.
     pub(super) fn may_watch(&mut self, peer: u32) {
         let share = self.settings.workload.watching;
-        if share <= 0.0 || self.oracle.registered == 0 || !self.chance.watches.chance(share) {
+        if share <= 0.0 || !self.users || !self.chance.watches.chance(share) {
             return;
         }
         let name = self.chance.watches.index(self.peers.len()) as u32;
-        let watching = Watching { name, since: self.now, told: 0 };
+        let watching = Watching { name, since: self.now, told: 0, newest: 0 };
         self.note(|world| format!("{} watches {}", world.called(peer), name_of(name).as_str()));
         self.tell(peer, Command::Watch(name_of(name)), What::Watch(watching));
     }
@@ -46,8 +48,11 @@ impl World {
         command: CommandId,
         outcome: Result<Resolution, Failure>,
     ) {
-        let slot = command.0 as u32;
-        let Some(What::Watch(watching)) = self.asked[slot as usize].1.map(|asked| asked.what) else { return };
+        let (slot, count) = (command.0 as u32, (command.0 >> 32) as u32);
+        let (of, asked) = &self.asked[slot as usize];
+        let asked = asked.as_ref().filter(|asked| *of == count && asked.peer == peer);
+        // It waited for a disk that was full, and the watch is over by now.
+        let Some(What::Watch(watching)) = asked.map(|asked| asked.what) else { return };
         let reply = outcome.map_or_else(Reply::Failed, Reply::Resolved);
         let (holder, wanted) = (self.peers[watching.name as usize].id, Wanted::Of(watching.name));
         let any = Floor { version: 0, fresh: false };
@@ -69,15 +74,28 @@ impl World {
         self.note(|world| {
             format!("{} is told of {} by its watch: {version}", world.called(peer), watching.name)
         });
-        let acknowledged = self.oracle.since(watching.name);
-        let changed = watching.told > 0 && version > watching.told && acknowledged >= watching.since;
-        if changed && self.measures.counts(acknowledged) {
-            let took = self.now.saturating_sub(acknowledged);
-            self.measures.told_by_watches.push(u32::try_from(took).unwrap_or(u32::MAX));
+        let (acknowledged, since) =
+            (self.oracle.acknowledged_version(watching.name), self.oracle.since(watching.name));
+        let changed = watching.newest > 0 && version > watching.newest && version >= acknowledged;
+        // Who hears of it before its owner has not waited.
+        let at = if version > acknowledged { self.now } else { since };
+        if changed && at >= watching.since && self.measures.counts(at) {
+            self.measures.told_by_watches.push(u32::try_from(self.now - at).unwrap_or(u32::MAX));
         }
         if let Some(asked) = &mut self.asked[slot as usize].1 {
-            asked.what = What::Watch(Watching { told: version, ..watching });
+            asked.what =
+                What::Watch(Watching { told: version, newest: version.max(watching.newest), ..watching });
         }
+    }
+
+    /// Watches under way.
+    #[must_use]
+    pub fn watches(&self) -> usize {
+        self.asked
+            .iter()
+            .flat_map(|(_, asked)| asked)
+            .filter(|asked| matches!(asked.what, What::Watch(_)))
+            .count()
     }
 
     /// Watchers that have not been told the newest address, though it was acknowledged so long ago.
@@ -93,7 +111,7 @@ impl World {
             watching.told < floor.version && since + for_long <= self.now
         });
         let tell = |(peer, watching): (u32, Watching)| {
-            let Watching { name, told, since } = watching;
+            let Watching { name, told, since, .. } = watching;
             let since = secs(since - since % MILLISECOND);
             format!("{peer} watches {name} since {since:.3} s and was told {told}")
         };

@@ -367,6 +367,13 @@ impl Overlay {
         run.beside || run.synced && over || run.tried.len() >= HAND_OVER_TRIES
     }
 
+    /// Whether a superpeer stores nearly all that we do: it is one of the nearest, or each stores all.
+    fn holds_what_we_do(&self, peer: &PeerId) -> bool {
+        let all = self.map.len() <= self.replicas();
+        let places = self.map.place(peer).zip(self.map.place(&self.me));
+        all || places.is_some_and(|(place, own)| self.map.is_among(place, own, NEIGHBOURS_COMPARED + 1))
+    }
+
     /// Asks the source for what comes next, or goes on with another one.
     fn pull_on(&mut self, mut source: Source) {
         let (message, asked) = if !source.wanted.is_empty() {
@@ -376,9 +383,12 @@ impl Overlay {
         } else if let Some(range) = source.ranges.pop() {
             (Message::Digest(self.store.question(range)), Asked::Digest(range))
         } else {
+            let whole = self.holds_what_we_do(&source.peer);
             if let Some(run) = self.moving.hand_over.as_mut().filter(|_| !source.syncing) {
                 run.finished.insert(source.peer);
-                self.moving.confirmed = Some(source.began);
+                if whole || !run.beside {
+                    self.moving.confirmed = Some(source.began);
+                }
             }
             return self.hand_over();
         };
