@@ -60,11 +60,32 @@ struct News {
     distance: Distance,
 }
 
-/// Things to tell, each with those who have been told.
+/// Things to tell.
 #[derive(Debug)]
 struct Queue<T> {
-    waiting: VecDeque<(T, Vec<PeerId>)>,
+    waiting: VecDeque<Waiting<T>>,
     max: usize,
+}
+
+/// One thing, those who know it, and how many of them count: whom we told, and who told us something that is over when
+/// enough know it.
+#[derive(Debug)]
+struct Waiting<T> {
+    thing: T,
+    known_to: Vec<PeerId>,
+    times: u8,
+}
+
+impl<T> Waiting<T> {
+    const fn new(thing: T) -> Self {
+        Self { thing, known_to: Vec::new(), times: 0 }
+    }
+
+    fn known_to(&mut self, peer: PeerId) {
+        if !self.known_to.contains(&peer) {
+            self.known_to.push(peer);
+        }
+    }
 }
 
 impl<T: Clone> Queue<T> {
@@ -73,27 +94,26 @@ impl<T: Clone> Queue<T> {
     }
 
     fn add(&mut self, thing: T) {
-        self.waiting.push_back((thing, Vec::new()));
+        self.waiting.push_back(Waiting::new(thing));
         if self.waiting.len() > self.max {
             self.waiting.pop_front();
         }
     }
 
-    /// The first that `to` has not been told and that `fits`.
+    /// The first that `to` does not know and that `fits`.
     fn next(&self, to: &PeerId, fits: impl Fn(&T) -> bool) -> Option<(usize, T)> {
         let mut open = self.waiting.iter().enumerate();
-        let found = open.find(|(_, (thing, told))| !told.contains(to) && fits(thing));
-        found.map(|(index, (thing, _))| (index, thing.clone()))
+        let found = open.find(|(_, waiting)| !waiting.known_to.contains(to) && fits(&waiting.thing));
+        found.map(|(index, waiting)| (index, waiting.thing.clone()))
     }
 
     /// The one at `index` is known to one more; after enough of them it is over.
     fn told(&mut self, index: usize, to: PeerId) {
-        if let Some((thing, mut told)) = self.waiting.remove(index) {
-            if !told.contains(&to) {
-                told.push(to);
-            }
-            if told.len() < usize::from(NEWS_TIMES) {
-                self.waiting.push_back((thing, told));
+        if let Some(mut waiting) = self.waiting.remove(index) {
+            waiting.times += u8::from(!waiting.known_to.contains(&to));
+            waiting.known_to(to);
+            if waiting.times < NEWS_TIMES {
+                self.waiting.push_back(waiting);
             }
         }
     }
@@ -117,24 +137,33 @@ impl Gossip {
     /// A superpeer has entered the map. Whether the farthest had to make room.
     fn tell(&mut self, peer: PeerId, distance: Distance) -> bool {
         let waiting = &mut self.news.waiting;
-        waiting.retain(|(known, _)| known.peer != peer);
-        waiting.push_back((News { peer, distance }, Vec::new()));
+        waiting.retain(|waiting| waiting.thing.peer != peer);
+        waiting.push_back(Waiting::new(News { peer, distance }));
         if waiting.len() <= NEWS_MAX {
             return false;
         }
-        let farthest = waiting.iter().enumerate().max_by_key(|(_, (news, _))| news.distance);
+        let farthest = waiting.iter().enumerate().max_by_key(|(_, waiting)| waiting.thing.distance);
         farthest.map(|(index, _)| index).and_then(|index| waiting.remove(index)).is_some()
     }
 
     /// A superpeer has stated something about itself; older statements of it are over.
     pub(super) fn state(&mut self, statement: Statement) {
-        self.statements.waiting.retain(|(known, _)| known.peer != statement.peer);
+        self.statements.waiting.retain(|waiting| waiting.thing.peer != statement.peer);
         self.statements.add(statement);
+    }
+
+    /// `teller` knows a statement itself. It is told to no fewer for that: a goodbye begins with all who had a link to the
+    /// leaver, who hear it of one another before those that had none.
+    pub(super) fn states_too(&mut self, teller: PeerId, statement: &Statement) {
+        let same = |waiting: &&mut Waiting<Statement>| waiting.thing == *statement;
+        if let Some(waiting) = self.statements.waiting.iter_mut().find(same) {
+            waiting.known_to(teller);
+        }
     }
 
     /// A superpeer has failed us.
     pub(super) fn suspect(&mut self, peer: PeerId) {
-        self.suspects.waiting.retain(|(known, _)| *known != peer);
+        self.suspects.waiting.retain(|waiting| waiting.thing != peer);
         self.suspects.add(peer);
     }
 
@@ -151,14 +180,14 @@ impl Gossip {
 
     /// `teller` knows the news of a superpeer itself.
     pub(super) fn knows(&mut self, teller: &PeerId, peer: &PeerId) {
-        if let Some(index) = self.news.waiting.iter().position(|(news, _)| news.peer == *peer) {
+        if let Some(index) = self.news.waiting.iter().position(|waiting| waiting.thing.peer == *peer) {
             self.news.told(index, *teller);
         }
     }
 
     /// And that it is suspected.
     pub(super) fn suspects_too(&mut self, teller: &PeerId, peer: &PeerId) {
-        if let Some(index) = self.suspects.waiting.iter().position(|(suspect, _)| suspect == peer) {
+        if let Some(index) = self.suspects.waiting.iter().position(|waiting| waiting.thing == *peer) {
             self.suspects.told(index, *teller);
         }
     }
@@ -177,7 +206,7 @@ impl Gossip {
 
     /// A superpeer lives after all.
     pub(super) fn acquit(&mut self, peer: &PeerId) {
-        self.suspects.waiting.retain(|(known, _)| known != peer);
+        self.suspects.waiting.retain(|waiting| waiting.thing != *peer);
     }
 
     /// A superpeer that was to hear that it is suspected has no link any more.
@@ -321,7 +350,7 @@ impl Overlay {
     fn tell_statements(&mut self, to: &PeerId, told: &mut Told) {
         let oldest = self.now.unix.as_secs().saturating_sub(STATEMENT_LIFE_SECS);
         let gossip = &mut self.gossip;
-        gossip.statements.waiting.retain(|(statement, _)| statement.unix_time >= oldest);
+        gossip.statements.waiting.retain(|waiting| waiting.thing.unix_time >= oldest);
         while told.statements.len() < STATEMENTS_PER_HELLO_MAX
             && let Some((index, statement)) = gossip.statements.next(to, |statement| is_for(statement, to))
             && gossip.budget.spend(STATEMENT_BYTES, self.now.instant)
@@ -405,7 +434,8 @@ mod tests {
             dropped += usize::from(gossip.tell(peer(number), far(distance)));
         }
         assert_eq!(gossip.news.waiting.len(), NEWS_MAX);
-        let near = |number: usize| gossip.news.waiting.iter().any(|(news, _)| news.peer == peer(number));
+        let near =
+            |number: usize| gossip.news.waiting.iter().any(|waiting| waiting.thing.peer == peer(number));
         assert!((0..NEWS_MAX).all(|number| near(2 * number)), "the far ones have gone");
         assert!(dropped >= NEWS_MAX);
     }

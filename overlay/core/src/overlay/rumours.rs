@@ -1,7 +1,7 @@
 //! Rumours: what others say of third superpeers, and what we make of it.
 //!
 //! ```text
-//!  suspect X ──▶ heard from X lately? ──yes──▶ tell X, that it can deny it
+//!  suspect X ──▶ heard from X lately? ──yes──▶ tell X, that it can deny it (not if it has just started)
 //!                  └─no─▶ try X ──it fails us──▶ gone, told on as a suspect
 //!                           └─ it answers ─▶ nothing
 //!  X lives (signed) ──▶ was it gone? back into the map, and tried if few are left to us
@@ -127,10 +127,16 @@ impl Overlay {
         if *alive && self.is_of_before(statement) {
             return self.try_soon(*peer);
         }
-        if !self.believes(link, statement) {
+        let believed = self.believes(link, statement);
+        if believed {
+            self.gossip.state(statement.clone());
+        }
+        if let Some(teller) = self.links.get(link).map(|link| link.peer) {
+            self.gossip.states_too(teller, statement);
+        }
+        if !believed {
             return;
         }
-        self.gossip.state(statement.clone());
         if *alive {
             self.is_alive(*peer);
         } else if !self.links.has_greeted_since(peer, *unix_time) && self.map.contact(peer).is_some() {
@@ -266,7 +272,9 @@ impl Overlay {
 
     fn suspect_heard(&mut self, link: LinkId, peer: &PeerId) {
         if *peer == self.me {
-            if self.say_alive()
+            // Who has just started is suspected because of its end before: its return is news, and gets around as such.
+            if self.back().is_none()
+                && self.say_alive()
                 && let Some(teller) = self.links.get(link).map(|link| link.peer)
             {
                 self.say_hello(link, teller);
