@@ -301,9 +301,13 @@ pub const BRIEFS_MAX: usize = 64;
 /// large as one with [`HINTS_PER_ANSWER_MAX`].
 pub const NEWS_PER_HELLO_MAX: usize = 20;
 
-/// From so many neighbours that know something already, by us or as they told us, it is news no more. *Guess*: twice as
-/// many as an epidemic needs, that tells and is told.
+/// After so many neighbours know something by us it is over; of news and suspicions those count too that told us. *Guess*:
+/// twice as many as an epidemic needs, that tells and is told.
 pub const NEWS_TIMES: u8 = 6;
+
+/// Neighbours of which is noted that they know one thing. *Guess*: more than a superpeer keeps streams to; who is not noted
+/// may be told what it knows.
+pub const TOLD_MAX: usize = 256;
 
 /// After a hello with news no other goes out only for news before this, on who has just come. *Guess*: in a second enough
 /// of them go out anyway where there are many neighbours.
@@ -521,6 +525,10 @@ pub const STATEMENTS_WINDOW: Duration = Duration::from_secs(600);
 
 /// For so long a superpeer that has started again says so as it greets. *Guess*: an epidemic ends within minutes.
 pub const BACK_TOLD_FOR: Duration = Duration::from_secs(300);
+
+/// Who has started again within this denies no suspicion: it is of its end before. *Guess*: half a minute until the silence is
+/// noticed, and as long again to get around.
+pub const SUSPECTED_OF_BEFORE: Duration = Duration::from_secs(90);
 
 /// Who is suspected says at most so often that it lives. *Guess*.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);

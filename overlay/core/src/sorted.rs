@@ -212,10 +212,6 @@ impl<K> SortedSet<K> {
         self.0.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &K> {
         self.0.keys()
     }

@@ -22,7 +22,7 @@ use crate::key::{Distance, PeerId};
 use crate::limits::{
     BRIEF_BYTES, GOSSIP_BURST_BYTES, GOSSIP_BYTES_PER_SEC, GOSSIP_PAUSE, GOSSIP_STREAMS, GOSSIP_STRETCH,
     NEWS_MAX, NEWS_PER_HELLO_MAX, NEWS_TIMES, REQUEST_TIMEOUT, RUMOURS_MAX, STATEMENT_BYTES,
-    STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX, SUSPECTS_PER_HELLO_MAX,
+    STATEMENT_LIFE_SECS, STATEMENTS_PER_HELLO_MAX, SUSPECTS_PER_HELLO_MAX, TOLD_MAX,
 };
 use crate::time::Instant;
 use crate::wire::{Brief, Briefs, Message, Named, Statement, Who};
@@ -67,12 +67,13 @@ struct Queue<T> {
     max: usize,
 }
 
-/// One thing, those who know it, and how many of them count: whom we told, and who told us something that is over when
-/// enough know it.
+/// One thing to tell.
 #[derive(Debug)]
 struct Waiting<T> {
     thing: T,
+    /// Who knows it, as far as we know: at most [`TOLD_MAX`].
     known_to: Vec<PeerId>,
+    /// How many of them count: after [`NEWS_TIMES`] it is over.
     times: u8,
 }
 
@@ -81,10 +82,13 @@ impl<T> Waiting<T> {
         Self { thing, known_to: Vec::new(), times: 0 }
     }
 
-    fn known_to(&mut self, peer: PeerId) {
-        if !self.known_to.contains(&peer) {
+    /// One more knows it; whether that is new.
+    fn mark_known(&mut self, peer: PeerId) -> bool {
+        let new = !self.known_to.contains(&peer);
+        if new && self.known_to.len() < TOLD_MAX {
             self.known_to.push(peer);
         }
+        new
     }
 }
 
@@ -109,11 +113,10 @@ impl<T: Clone> Queue<T> {
 
     /// The one at `index` is known to one more; after enough of them it is over.
     fn told(&mut self, index: usize, to: PeerId) {
-        if let Some(mut waiting) = self.waiting.remove(index) {
-            waiting.times += u8::from(!waiting.known_to.contains(&to));
-            waiting.known_to(to);
-            if waiting.times < NEWS_TIMES {
-                self.waiting.push_back(waiting);
+        if let Some(mut told) = self.waiting.remove(index) {
+            told.times += u8::from(told.mark_known(to));
+            if told.times < NEWS_TIMES {
+                self.waiting.push_back(told);
             }
         }
     }
@@ -154,11 +157,15 @@ impl Gossip {
 
     /// `teller` knows a statement itself. It is told to no fewer for that: a goodbye begins with all who had a link to the
     /// leaver, who hear it of one another before those that had none.
-    pub(super) fn states_too(&mut self, teller: PeerId, statement: &Statement) {
-        let same = |waiting: &&mut Waiting<Statement>| waiting.thing == *statement;
-        if let Some(waiting) = self.statements.waiting.iter_mut().find(same) {
-            waiting.known_to(teller);
+    pub(super) fn states_too(&mut self, teller: &PeerId, statement: &Statement) {
+        if let Some(same) = self.statements.waiting.iter_mut().find(|waiting| waiting.thing == *statement) {
+            same.mark_known(*teller);
         }
+    }
+
+    /// A superpeer is back by its own word: that it left is over.
+    pub(super) fn stays(&mut self, peer: &PeerId) {
+        self.statements.waiting.retain(|waiting| waiting.thing.peer != *peer || waiting.thing.alive);
     }
 
     /// A superpeer has failed us.
@@ -393,7 +400,7 @@ impl Overlay {
 mod tests {
     use super::{Distance, Gossip, Instant, PeerId, STATEMENT_BYTES, Statement};
     use crate::key::Key;
-    use crate::limits::{NEWS_MAX, NEWS_TIMES};
+    use crate::limits::{NEWS_MAX, NEWS_TIMES, TOLD_MAX};
 
     fn peer(number: usize) -> PeerId {
         let mut bytes = [0; 32];
@@ -438,6 +445,37 @@ mod tests {
             |number: usize| gossip.news.waiting.iter().any(|waiting| waiting.thing.peer == peer(number));
         assert!((0..NEWS_MAX).all(|number| near(2 * number)), "the far ones have gone");
         assert!(dropped >= NEWS_MAX);
+    }
+
+    #[test]
+    fn who_tells_a_statement_is_not_told_it_and_as_many_others_are_told_all_the_same() {
+        // More tell it than are noted, the first of them another one too; then others are told until it is over. At last it
+        // is taken back by who said it.
+        let mut gossip = Gossip::new(Instant::default());
+        let statement = |number: usize, alive: bool| {
+            let (peer, signature) = (peer(number), [0; 64]);
+            Statement { peer, unix_time: 1_800_000_000, alive, signature }
+        };
+        let goodbye = statement(1, false);
+        gossip.state(goodbye.clone());
+        gossip.states_too(&peer(10), &statement(2, false));
+        assert!(gossip.has_for(&peer(10)));
+        (10..11 + TOLD_MAX).for_each(|number| gossip.states_too(&peer(number), &goodbye));
+        assert_eq!(gossip.statements.waiting[0].known_to.len(), TOLD_MAX);
+        assert!(!gossip.has_for(&peer(10)) && gossip.has_for(&peer(10 + TOLD_MAX)));
+        let told = (0..).take_while(|number| {
+            let found = gossip.statements.next(&peer(1_000 + number), |_| true);
+            found.is_some_and(|(index, _)| {
+                gossip.statements.told(index, peer(1_000 + number));
+                true
+            })
+        });
+        assert_eq!(told.count(), usize::from(NEWS_TIMES));
+        for alive in [false, true] {
+            gossip.state(statement(1, alive));
+            gossip.stays(&peer(1));
+            assert_eq!(gossip.has_any(), alive);
+        }
     }
 
     #[test]

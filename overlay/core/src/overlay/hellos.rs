@@ -192,6 +192,15 @@ impl Overlay {
         self.look_within(id, wait.min(left).max(Duration::from_secs(1)));
     }
 
+    /// Says hello to one that has a link and may be gone. A hello that waits for its answer already says it as well.
+    pub(super) fn ask_after(&mut self, peer: &PeerId) {
+        let link = self.links.to(peer);
+        let open = link.and_then(|id| self.links.get(id)).is_some_and(|link| link.unanswered().is_none());
+        if let Some(id) = link.filter(|_| open) {
+            self.say_hello(id, *peer);
+        }
+    }
+
     pub(super) fn say_hello(&mut self, id: LinkId, peer: PeerId) {
         let hello = self.hello(id);
         if self.links.to(&peer) == Some(id) {
@@ -379,6 +388,7 @@ impl Overlay {
         self.hints_heard(id, teller, &hello.gossip);
         self.rumours_heard(id, hello);
         self.ask_who_it_is(id, teller);
+        self.give_missed(teller);
     }
 
     /// Superpeers that the other side of a link names, perhaps itself.

@@ -36,6 +36,7 @@ impl Overlay {
             }
         }
         let mut hints: Vec<Hint> = contacts.iter().filter_map(|bytes| Hint::from_bytes(bytes).ok()).collect();
+        self.rumours.known_before = !hints.is_empty();
         // One that has expired goes with the next sweep, if our clock is right.
         for hint in &hints {
             self.contacts_kept.insert(hint.peer());

@@ -25,7 +25,7 @@ use crate::key::{NetworkId, PeerId};
 use crate::limits::{
     ALIVE_INTERVAL, BACK_TOLD_FOR, CLOCK_TOLERANCE, HELLO_INTERVAL, HURRIED_HELLOS, STATEMENT_LIFE_SECS,
     STATEMENTS_PER_HELLO_MAX, STATEMENTS_PER_PEER_MAX, STATEMENTS_REMEMBERED, STATEMENTS_WINDOW,
-    SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
+    SUSPECTED_OF_BEFORE, SUSPECTS_PER_HELLO_MAX, TRIAL_INTERVAL, TRIALS_BURST, TRIALS_MAX, TRIALS_PER_SEC,
 };
 use crate::map::{Cause, Learned, Reach};
 use crate::sign::{Tag, to_sign};
@@ -37,6 +37,8 @@ pub(super) struct Rumours {
     stated: BTreeMap<PeerId, Stated>,
     /// When we last said that we live.
     denied: Option<Instant>,
+    /// Others may remember us: from our last run, or as a superpeer before.
+    pub(super) known_before: bool,
     /// Our own word, when we started again, that we live.
     back: Option<Statement>,
     /// Superpeers to be tried.
@@ -59,7 +61,8 @@ struct Stated {
 impl Rumours {
     pub(super) fn new(now: Instant) -> Self {
         let budget = Budget::full(TRIALS_PER_SEC, TRIALS_BURST, now);
-        Self { stated: BTreeMap::new(), denied: None, back: None, trials: BTreeSet::new(), budget }
+        let (stated, trials) = (BTreeMap::new(), BTreeSet::new());
+        Self { stated, denied: None, known_before: false, back: None, trials, budget }
     }
 
     /// Whether a peer has stated nothing as new as this.
@@ -131,8 +134,9 @@ impl Overlay {
         if believed {
             self.gossip.state(statement.clone());
         }
-        if let Some(teller) = self.links.get(link).map(|link| link.peer) {
-            self.gossip.states_too(teller, statement);
+        let teller = self.links.get(link).map(|link| link.peer);
+        if let Some(teller) = teller.filter(|teller| self.map.contact(teller).is_some()) {
+            self.gossip.states_too(&teller, statement);
         }
         if !believed {
             return;
@@ -179,6 +183,12 @@ impl Overlay {
         self.rumours.back = Some(statement);
     }
 
+    /// Whether what is told of our end may still be that of before.
+    fn is_just_back(&self) -> bool {
+        let lately = self.now.instant.since(self.surveys.joined) < SUSPECTED_OF_BEFORE;
+        lately && self.rumours.back.is_some()
+    }
+
     /// What says so in a greeting.
     pub(super) fn back(&self) -> Option<Statement> {
         let lately = self.now.instant.since(self.surveys.joined) < BACK_TOLD_FOR;
@@ -191,6 +201,7 @@ impl Overlay {
         let Some(link) = self.links.to(&teller) else { return };
         if !self.is_of_before(statement) && self.believes(link, statement) {
             self.gossip.lives(statement.clone());
+            self.gossip.stays(&statement.peer);
             let known = self.map.contact(&statement.peer).is_some();
             self.is_alive(statement.peer);
             if !known {
@@ -272,8 +283,9 @@ impl Overlay {
 
     fn suspect_heard(&mut self, link: LinkId, peer: &PeerId) {
         if *peer == self.me {
-            // Who has just started is suspected because of its end before: its return is news, and gets around as such.
-            if self.back().is_none()
+            // Who has just started again is suspected because of its end before: its return is news, and gets around
+            // as such.
+            if !self.is_just_back()
                 && self.say_alive()
                 && let Some(teller) = self.links.get(link).map(|link| link.peer)
             {
@@ -290,11 +302,8 @@ impl Overlay {
         let now = self.now.instant;
         if self.links.unheard(peer, now).is_some_and(|unheard| unheard < HELLO_INTERVAL) {
             self.gossip.accuse(*peer);
-        } else if let Some(theirs) = self.links.to(peer) {
-            // One that waits for its answer already says it as well.
-            if self.links.get(theirs).is_some_and(|link| link.unanswered().is_none()) {
-                self.say_hello(theirs, *peer);
-            }
+        } else if self.links.to(peer).is_some() {
+            self.ask_after(peer);
         } else {
             self.try_soon(*peer);
         }

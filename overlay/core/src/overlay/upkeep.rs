@@ -86,7 +86,7 @@ impl Overlay {
                 self.dial_anchors();
                 self.detach();
                 self.notice(Notice::Joined(id));
-                if !self.contacts_kept.is_empty() {
+                if self.rumours.known_before {
                     self.say_back();
                 }
                 self.survey_soon();
@@ -102,6 +102,7 @@ impl Overlay {
         } else {
             let was = self.is_superpeer();
             self.counters.demotions += u64::from(was);
+            self.rumours.known_before |= was;
             // From now on we see nobody come and go.
             self.out.push(Effect::Seen { peer: self.me, seen: Seen::Blind });
             self.map.remove(&self.me);

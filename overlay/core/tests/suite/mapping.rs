@@ -141,7 +141,8 @@ fn one_that_leaves_is_gone_from_all_maps_until_it_comes_back() {
 }
 
 /// Goal: who dies and is back before all have heard of its death is known to all again, without denying what was true.
-/// Method: one of thirty vanishes and starts again while its death gets around; who hears of it is counted.
+/// Method: one of thirty vanishes and starts again while its death gets around; who hears of it is counted. Control: slandered
+/// later, within the five minutes in which it greets as one that is back, it does deny it.
 #[test]
 fn one_that_is_back_while_its_death_is_told_denies_nothing() {
     const VICTIM: usize = 7;
@@ -161,6 +162,13 @@ fn one_that_is_back_while_its_death_is_told_denies_nothing() {
         assert_eq!(world.overlay(VICTIM).counters().refutations, 0, "seed {seed}");
         let knows = who_knows(&mut world, VICTIM, all_but(30, VICTIM));
         assert_eq!(knows.len(), 29, "seed {seed}: {knows:?} only");
+        world.tamper = in_hellos(move |_, to, hello| {
+            if to == VICTIM {
+                hello.suspects = Briefs(vec![victim]);
+            }
+        });
+        world.run_for(seconds(60));
+        assert!(world.overlay(VICTIM).counters().refutations > 0, "seed {seed}: it let itself be slandered");
     }
     assert!(heard > 0, "it was never told that it is suspected");
 }
