@@ -165,6 +165,12 @@ impl Store {
         self.equivocations.len()
     }
 
+    /// What is held in the slot of a record and is older.
+    pub(crate) fn replaced_by(&self, record: &Record) -> Option<Item> {
+        let held = self.at(&record.slot())?;
+        (supersedes(record, held) == Verdict::Newer).then(|| item(held))
+    }
+
     fn at(&self, slot: &Slot) -> Option<&Record> {
         self.slots.get::<dyn Slotted>(slot).map(|held| &held.record)
     }

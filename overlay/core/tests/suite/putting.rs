@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callbook_overlay::api::{Address, Command, Reply};
+use callbook_overlay::api::{Address, Command, Reply, Seen};
 use callbook_overlay::limits::CHAIN_KNOWN_AFTER;
 use callbook_overlay::record::Record;
 use callbook_overlay::wire::Message;
@@ -206,4 +206,105 @@ fn a_group_of_neighbours_gets_what_all_of_them_missed() {
         assert_eq!(without, 0, "seed {seed}: of {} that missed it", group.len());
     }
     assert!(groups > 3, "only {groups} groups");
+}
+
+/// Goal: what one superpeer alone holds of a name is offered to the others after a return if it is newer than theirs, and if
+/// it is older it is not: the newer one is taken over from one of them. Method: of twelve storers that all hold a name one is
+/// the only one that gets its next version, or the only one that doesn't; its writer is gone then. Nothing passes between it
+/// and another one until it has lost that. Nobody compares but the one, and only from then on, and not with that other one.
+#[test]
+fn after_a_return_what_is_newer_is_spread_and_what_is_older_is_not() {
+    const WRITER: usize = 0;
+    let (mut offers, mut pulls) = (0, 0);
+    for (seed, newer) in (0..2 * SEEDS).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let mut world = network(seed, R, 0, R);
+        world.run_for(Duration::from_secs(60));
+        let key = world.key("alice");
+        let others: Vec<usize> =
+            world.closest(&key, R).into_iter().filter(|index| *index != WRITER).collect();
+        let [one, returned] = [others[3], others[5]];
+        let (held, _) = world.authority.held("alice");
+        world.register(WRITER, held);
+        world.run_for(Duration::from_secs(20));
+        let (open, counted) = (Rc::new(Cell::new(false)), Rc::new(Cell::new((0, 0))));
+        let (opened, count) = (Rc::clone(&open), Rc::clone(&counted));
+        world.tamper = Some(Box::new(move |from, to, frame| {
+            let (offered, pulled) = count.get();
+            let cut = [(one, returned), (returned, one)].contains(&(from, to));
+            match &frame.message {
+                _ if cut && !opened.get() => return None,
+                Message::Put(_) if !newer || !opened.get() => return ((to == one) == newer).then_some(frame),
+                Message::Digest(_) if from != one || to == returned || !opened.get() => return None,
+                Message::Offer(_) if from == one => count.set((offered + 1, pulled)),
+                Message::Pull(_) if from == one => count.set((offered, pulled + 1)),
+                _ => {}
+            }
+            Some(frame)
+        }));
+        let addresses = vec![Address { ip: [127, 0, 0, 1].into(), port: 9_003 }];
+        world.ask(WRITER, Command::Addresses { addresses, multiaddrs: Vec::new() });
+        world.run_for(Duration::from_secs(10));
+        let next = world.record(WRITER, &key);
+        world.crash(WRITER);
+        let has_next = |world: &World, index: usize| world.record(index, &key) == next;
+        for index in &others {
+            assert_eq!(has_next(&world, *index), (*index == one) == newer, "seed {seed}: {index}");
+        }
+        let gone = world.peer(returned);
+        let lost = |world: &World| {
+            let lost = |seen: &Seen| matches!(seen, Seen::Lost { .. });
+            world.seen.iter().any(|(index, _, peer, seen)| *index == one && *peer == gone && lost(seen))
+        };
+        while !lost(&world) {
+            world.run_for(Duration::from_secs(1));
+        }
+        counted.take();
+        open.set(true);
+        world.run_for(Duration::from_secs(120));
+        let (offered, pulled) = counted.take();
+        let compared = others.iter().filter(|index| **index != returned);
+        let without = compared.filter(|index| !has_next(&world, **index)).count();
+        assert_eq!(without, 0, "seed {seed}, newer {newer}: offered {offered}, pulled {pulled}");
+        assert!(newer || offered == 0, "seed {seed}: it offered what is outdated");
+        offers += usize::from(newer) * offered;
+        pulls += usize::from(!newer) * pulled;
+    }
+    assert!(offers > 0 && pulls > 0, "{offers} offers, {pulls} pulls");
+}
+
+/// Goal: a storer that stands still is not put to again and again while nothing comes from it, and has what it missed soon
+/// after it goes on. Method: one of three storers stands still for some seconds, its links stay; a name moves meanwhile, and
+/// what its writer puts to that storer is counted. Nobody else compares.
+#[test]
+fn a_storer_that_stands_still_gets_what_it_missed_when_it_goes_on() {
+    const COUNT: usize = 9;
+    let mut behind = 0;
+    for seed in 0..SEEDS {
+        let mut world = network(seed, COUNT, 0, 3);
+        world.run_for(Duration::from_secs(60));
+        let key = world.key("alice");
+        let writer = (0..COUNT).find(|index| !world.closest(&key, 3).contains(index)).expect("nine");
+        let (held, _) = world.authority.held("alice");
+        world.register(writer, held);
+        world.run_for(Duration::from_secs(20));
+        let still = world.closest(&key, 3)[seed as usize % 3];
+        let before = world.record(still, &key);
+        let counted: Rc<Cell<usize>> = Rc::default();
+        let count = Rc::clone(&counted);
+        world.tamper = Some(Box::new(move |from, to, frame| {
+            let put = matches!(frame.message, Message::Put(_)) && from == writer && to == still;
+            count.set(count.get() + usize::from(put));
+            (from == still || !matches!(frame.message, Message::Digest(_))).then_some(frame)
+        }));
+        world.freeze(still);
+        let addresses = vec![Address { ip: [127, 0, 0, 1].into(), port: 9_003 }];
+        world.ask(writer, Command::Addresses { addresses, multiaddrs: Vec::new() });
+        world.run_for(Duration::from_secs(6));
+        assert!(counted.take() <= 1, "seed {seed}: it was put to while it stood still");
+        behind += usize::from(world.record(still, &key) == before);
+        world.thaw(still);
+        world.run_for(Duration::from_secs(60));
+        assert_ne!(world.record(still, &key), before, "seed {seed}: {} puts", counted.get());
+    }
+    assert!(behind > 0, "it missed nothing");
 }

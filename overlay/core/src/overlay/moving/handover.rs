@@ -34,7 +34,7 @@ use crate::overlay::requests::{Outcome, Purpose};
 use crate::record::{Bundle, Record};
 use crate::store::{Kept, NOTHING, item};
 use crate::time::Instant;
-use crate::wire::{ChainList, Digests, Item, ItemList, Items, Message, Pulled, Range};
+use crate::wire::{Digests, Item, Message, Pulled, Range};
 
 #[derive(Debug)]
 pub(super) struct HandOver {
@@ -378,8 +378,7 @@ impl Overlay {
     fn pull_on(&mut self, mut source: Source) {
         let (message, asked) = if !source.wanted.is_empty() {
             let items: Vec<Item> = source.wanted.iter().take(PULL_ITEMS).copied().collect();
-            let chains = ChainList(items.iter().map(|item| self.store.chain_by(item)).collect());
-            (Message::Pull(Items { items: ItemList(items.clone()), chains }), Asked::Pull(items))
+            (self.pull_of(items.clone()), Asked::Pull(items))
         } else if let Some(range) = source.ranges.pop() {
             (Message::Digest(self.store.question(range)), Asked::Digest(range))
         } else {
@@ -472,12 +471,7 @@ impl Overlay {
             return false;
         }
         let mut open: BTreeSet<Item> = items[..done].iter().copied().collect();
-        for blob in pulled.records.into_iter().take(done) {
-            let Some(bytes) = self.store.with_chain(blob.0) else { continue };
-            let Ok(record) = self.read_record(bytes) else { continue };
-            if !open.contains(&item(&record)) {
-                continue;
-            }
+        for record in self.asked_of(&items[..done], pulled) {
             let mut kept = self.take_in(&record);
             self.counters.handed_over += u64::from(matches!(kept, Kept::Stored(_)));
             if let Kept::Stale(newer) = &kept {

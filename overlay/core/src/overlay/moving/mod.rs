@@ -21,7 +21,7 @@ mod push;
 mod repair;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -37,8 +37,10 @@ use crate::cbor::Blob;
 use crate::key::{Key, PeerId};
 use crate::limits::{ITEMS_MAX, OFFERED_ITEM_WORK, PULLED_BYTES_MAX};
 use crate::range::{concerns, range_of};
+use crate::record::Record;
+use crate::store::item;
 use crate::time::Instant;
-use crate::wire::{Compare, Item, Items, Message, Pulled, Range, Reason};
+use crate::wire::{ChainList, Compare, Item, ItemList, Items, Message, Pulled, Range, Reason};
 
 /// What another superpeer may ask.
 pub(super) enum Asked<'a> {
@@ -149,6 +151,21 @@ impl Overlay {
 
     fn is_wanted(&self, item: &Item) -> bool {
         self.store.named(item, self.now.unix).is_none() && self.in_region(&item.key())
+    }
+
+    /// The question for records by name.
+    fn pull_of(&self, items: Vec<Item>) -> Message {
+        let chains = ChainList(items.iter().map(|item| self.store.chain_by(item)).collect());
+        Message::Pull(Items { items: ItemList(items), chains })
+    }
+
+    /// Those records of an answer that were asked for, each once, and can be read.
+    fn asked_of(&self, asked: &[Item], pulled: Pulled) -> Vec<Record> {
+        let mut open: BTreeSet<&Item> = asked.iter().collect();
+        let blobs = pulled.records.into_iter().take(asked.len());
+        let whole = blobs.filter_map(|blob| self.store.with_chain(blob.0));
+        let records = whole.filter_map(|bytes| self.read_record(bytes).ok());
+        records.filter(|record| open.remove(&item(record))).collect()
     }
 
     /// Only superpeers move records, to and from superpeers that they know, so many at a time.

@@ -55,9 +55,12 @@ impl Overlay {
     fn push_on(&mut self, id: u64, mut push: Push) {
         let message = if let Some(put) = self.next_put(&mut push) {
             Message::Put(put)
-        } else if push.items.is_empty() {
-            return self.push_ended(push.cause);
         } else {
+            // Meanwhile something newer may have come.
+            push.items.retain(|item| self.store.named(item, self.now.unix).is_some());
+            if push.items.is_empty() {
+                return self.push_ended(push.cause);
+            }
             push.offered = push.items.drain(..push.items.len().min(ITEMS_MAX)).collect();
             Message::Offer(push.offered.clone().into())
         };

@@ -4,6 +4,8 @@
 //!  superpeer gone, ─▶ 0–10 s, for all of them meanwhile ─▶ Digest to the r closest ─▶ count
 //!  or back                                                        │ fewer than ⌈0.7 r⌉,
 //!                                                                 ▼ and no nearer one holds it
+//!             Pull what others hold under its name and we don't ──┤
+//!                                                                 ▼ unless that was newer
 //!                                                       Offer to those that lack it
 //! ```
 //! A record is looked after by those of its three nearest superpeers that hold it, and only if the dead
@@ -11,7 +13,8 @@
 //! it, and not know that anybody thought it dead. One walk over the digests of each peer counts all records at once:
 //! it descends only into ranges with records in question that differ from ours. No answer counts as not
 //! held, but who doesn't answer, or only makes hashes up, is not offered anything either: its own death
-//! would bring the next repair.
+//! would bring the next repair. What too few hold because it is outdated is not offered to all who know better:
+//! what they have instead is taken over first, from one of them.
 //!
 //! Source: DETAILS *Records*, *Repair after a death*; DESIGN §4, *Merging*. *Not here*: offering (`push`).
 
@@ -24,14 +27,16 @@ use super::changed::Place;
 use super::promises::Promises;
 use super::push::Cause;
 use crate::key::{Distance, Key, PeerId};
-use crate::limits::{CHANGED_MAX, ITEMS_MAX, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT};
+use crate::limits::{
+    CHANGED_MAX, ITEMS_MAX, PULL_ITEMS, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT,
+};
 use crate::map::Reach;
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::overlay::{Overlay, Timer};
 use crate::range::spanning;
-use crate::store::NOTHING;
+use crate::store::{Kept, NOTHING};
 use crate::time::Instant;
-use crate::wire::{Digests, Item, Message, Range};
+use crate::wire::{Digests, Item, Message, Pulled, Range};
 
 #[derive(Debug)]
 pub(super) struct Repair {
@@ -43,6 +48,10 @@ pub(super) struct Repair {
     asked: BTreeMap<PeerId, Check>,
     /// What each peer that has told all lacks.
     lacking: BTreeMap<PeerId, Vec<usize>>,
+    /// What is held under the same names and not by us, and by whom: newer records, or those of other devices.
+    others: BTreeMap<Item, PeerId>,
+    /// Peers from which some of that is taken over.
+    pulled: BTreeMap<PeerId, Vec<Item>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +59,7 @@ struct Counted {
     item: Item,
     /// Copies known of among the r closest: at first our own, if we are one.
     copies: usize,
-    /// So many are too few.
+    /// Fewer are too few; of what is outdated none are needed.
     needed: usize,
     /// How far we are, if that counts.
     own: Option<Distance>,
@@ -68,6 +77,8 @@ struct Check {
     range: Range,
     ranges: Vec<Range>,
     lacks: Vec<usize>,
+    /// What it holds under their names and we don't: no more than it ought to hold.
+    others: Vec<Item>,
     promises: Promises,
 }
 
@@ -138,7 +149,8 @@ impl Overlay {
         let (records, asked) = self.questions(items, missed);
         let peers: Vec<PeerId> = asked.keys().copied().collect();
         let (id, began) = (self.number(), self.now.instant);
-        self.moving.repair = Some(Box::new(Repair { id, began, records, asked, lacking: BTreeMap::new() }));
+        let (lacking, others, pulled) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        self.moving.repair = Some(Box::new(Repair { id, began, records, asked, lacking, others, pulled }));
         for peer in peers {
             self.check_on(peer);
         }
@@ -226,6 +238,7 @@ impl Overlay {
                     range: Range::around(&item.key(), 0),
                     ranges: Vec::new(),
                     lacks: Vec::new(),
+                    others: Vec::new(),
                     promises: Promises::new(now),
                 });
                 check.records.push(index);
@@ -256,17 +269,31 @@ impl Overlay {
             self.ask(peer, Message::Digest(compare), purpose, REQUEST_TIMEOUT);
         } else if let Some(check) = repair.asked.remove(&peer) {
             repair.lacking.insert(peer, check.lacks);
+            for other in check.others {
+                repair.others.entry(other).or_insert(peer);
+            }
         }
     }
 
     pub(super) fn repair_heard(&mut self, peer: PeerId, outcome: Outcome) {
         let began = self.moving.repair.as_ref().map_or(self.now.instant, |repair| repair.began);
         let late = self.now.instant.since(began) >= REPAIR_TIMEOUT;
-        if let (Outcome::Answer(Message::Digests(digests)), false) = (outcome, late) {
-            self.count(&peer, &digests);
-            self.check_on(peer);
-        } else if let Some(repair) = &mut self.moving.repair {
-            repair.asked.remove(&peer);
+        let Some(repair) = &mut self.moving.repair else { return };
+        let counts = repair.asked.contains_key(&peer);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other answers are wrong alike")]
+        match outcome {
+            Outcome::Answer(Message::Digests(digests)) if counts && !late => {
+                self.count(&peer, &digests);
+                self.check_on(peer);
+            }
+            Outcome::Answer(Message::Pulled(pulled)) if !counts && !late => {
+                self.take_others(peer, pulled);
+                self.pull_on_others(peer);
+            }
+            _ => {
+                repair.asked.remove(&peer);
+                repair.pulled.remove(&peer);
+            }
         }
         self.repair_if_counted();
     }
@@ -278,11 +305,18 @@ impl Overlay {
         let Some(check) = asked.get_mut(peer) else { return };
         if digests.parts.is_empty() {
             let range = check.range;
+            let items = || digests.items.0.iter().take(ITEMS_MAX).copied();
             for index in inside(check, &range, records) {
                 let item = records[index].item;
                 let same = range.part_of(&item.key()).is_some_and(|part| digests.same >> part & 1 == 1);
-                let held = same || digests.items.0.iter().take(ITEMS_MAX).any(|other| *other == item);
+                let held = same || items().any(|other| other == item);
                 found(check, &mut records[index], index, held);
+                if !held {
+                    let others = items().filter(|other| other.key() == item.key());
+                    let others = others.filter(|other| self.store.named(other, self.now.unix).is_none());
+                    let room = check.records.len().saturating_sub(check.others.len());
+                    check.others.extend(others.take(room));
+                }
             }
             return;
         }
@@ -302,25 +336,95 @@ impl Overlay {
         }
     }
 
-    /// All have told, or failed: offers what too few hold.
+    /// All have told, or failed: offers what too few hold, as soon as it is known that nothing has replaced it.
     fn repair_if_counted(&mut self) {
         if !self.moving.repair.as_ref().is_some_and(|repair| repair.asked.is_empty()) {
             return;
         }
-        let Some(repair) = self.moving.repair.take() else { return };
+        self.pull_others();
+        let Some(repair) = self.moving.repair.take_if(|repair| repair.pulled.is_empty()) else { return };
+        let is_held = |record: &&Counted| self.store.named(&record.item, self.now.unix).is_some();
         let spare = |record: &Counted| record.copies.saturating_sub(record.needed);
         let counted = repair.records.iter().filter(|record| record.own.is_some());
-        if let Some(spare) = counted.map(spare).min() {
+        if let Some(spare) = counted.filter(is_held).map(spare).min() {
             self.moving.spare = spare;
         }
         for (peer, lacks) in repair.lacking {
             let records = lacks.into_iter().map(|index| &repair.records[index]);
-            let scarce = records.filter(|record| !record.nearer && record.copies < record.needed);
-            let items: Vec<Item> = scarce.map(|record| record.item).collect();
+            let items: Vec<Item> =
+                records.filter(|record| record.is_scarce()).map(|record| record.item).collect();
             if !items.is_empty() {
                 self.push(peer, items, Cause::Repair);
             }
         }
+    }
+
+    /// Takes over what others hold under the names of scarce records.
+    fn pull_others(&mut self) {
+        let Some(repair) = &mut self.moving.repair else { return };
+        let Repair { records, others, pulled, .. } = &mut **repair;
+        if others.is_empty() {
+            // Nobody has any, or they are asked already.
+            return;
+        }
+        let scarce = records.iter().filter(|record| record.is_scarce());
+        let scarce: BTreeSet<Key> = scarce.map(|record| record.item.key()).collect();
+        for (other, peer) in core::mem::take(others) {
+            if scarce.contains(&other.key()) {
+                pulled.entry(peer).or_default().push(other);
+            }
+        }
+        let peers: Vec<PeerId> = pulled.keys().copied().collect();
+        peers.into_iter().for_each(|peer| self.pull_on_others(peer));
+    }
+
+    /// Asks a peer for the next of them.
+    fn pull_on_others(&mut self, peer: PeerId) {
+        let Some(repair) = &mut self.moving.repair else { return };
+        let id = repair.id;
+        let Some(open) = repair.pulled.get(&peer).filter(|open| !open.is_empty()) else {
+            repair.pulled.remove(&peer);
+            return;
+        };
+        let items: Vec<Item> = open.iter().take(PULL_ITEMS).copied().collect();
+        let pull = self.pull_of(items);
+        self.ask(peer, pull, Purpose::Moving(id), REQUEST_TIMEOUT);
+    }
+
+    /// Keeps what was asked for of a peer; nothing more is asked of one that gives nothing.
+    fn take_others(&mut self, peer: PeerId, pulled: Pulled) {
+        let Some(repair) = &mut self.moving.repair else { return };
+        let Some(open) = repair.pulled.get_mut(&peer) else { return };
+        let asked: Vec<Item> =
+            open.drain(..usize::from(pulled.done).min(PULL_ITEMS).min(open.len())).collect();
+        let records = self.asked_of(&asked, pulled);
+        if records.is_empty()
+            && let Some(repair) = &mut self.moving.repair
+        {
+            repair.pulled.remove(&peer);
+        }
+        for record in records {
+            let old = self.store.replaced_by(&record);
+            // Where it is not ours to store it still tells that what we hold is outdated.
+            if self.take_in(&record) == Kept::Full
+                && let Some(old) = old
+                && self.verify(&record).is_ok()
+            {
+                self.outdated(&old);
+            }
+        }
+    }
+
+    /// A record in question is not to be spread.
+    fn outdated(&mut self, item: &Item) {
+        let records = self.moving.repair.iter_mut().flat_map(|repair| &mut repair.records);
+        records.filter(|record| record.item == *item).for_each(|record| record.needed = 0);
+    }
+}
+
+impl Counted {
+    const fn is_scarce(&self) -> bool {
+        !self.nearer && self.copies < self.needed
     }
 }
 
