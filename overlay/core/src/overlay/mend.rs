@@ -4,7 +4,7 @@
 //!  late answer ─▶ verified, merged ─▶ cache, and Changed to those who were answered
 //!  walk over   ─▶ who gave less than all know by now, or denied ─▶ Put
 //!  Reject 3    ─▶ verified, newer ─▶ cache, own store, Put to the storer it came from
-//!  put over    ─▶ who holds less than the others, of all that they told ─▶ Put
+//!  put over    ─▶ who holds less than the others, of all that they told, or has not answered ─▶ Put
 //!  compared    ─▶ whose record is older than ours ─▶ Put
 //! ```
 //! Denials are mended only at the r closest, half of them at most: more than that is not a lost disk.
@@ -23,6 +23,7 @@ use crate::key::{Digest, Key, PeerId};
 use crate::limits::{GONE_FOR, MENDING_MAX, REQUEST_TIMEOUT};
 use crate::record::{Bundle, Record, Verdict, supersedes};
 use crate::store::Kept;
+use crate::time::Instant;
 use crate::wire::{Changed, Message, Put};
 
 /// Storers that are put right.
@@ -144,11 +145,21 @@ impl Overlay {
 
     /// A put is over: storers that hold less than all of them together get the rest, and so do those of
     /// the r closest that did not answer in time, or are known only now: they may have taken their range
-    /// over just before.
-    pub(super) fn mend_put(&mut self, key: Key, held: &[(PeerId, Bundle)]) {
+    /// over just before. Those of which is noted what they missed, and nothing has come since it began, are said hello first.
+    pub(super) fn mend_put(
+        &mut self,
+        key: Key,
+        held: &[(PeerId, Bundle)],
+        (noted, began): (&[PeerId], Instant),
+    ) {
+        let now = self.now.instant;
+        let mute =
+            |peer: &PeerId| self.links.unheard(peer, now).is_some_and(|unheard| unheard >= now.since(began));
         let closest = self.map.closest(&key, self.replicas()).into_iter().map(crate::map::Contact::peer);
         let silent = closest.filter(|peer| !held.iter().any(|(storer, _)| storer == peer));
-        let silent: Vec<PeerId> = silent.collect();
+        let (waiting, silent): (Vec<PeerId>, Vec<PeerId>) =
+            silent.partition(|peer| noted.contains(peer) && mute(peer));
+        waiting.iter().for_each(|peer| self.ask_after(peer));
         let differs = |(_, holds): &(PeerId, Bundle)| holds.digest() != held[0].1.digest();
         if held.is_empty() || (silent.is_empty() && !held.iter().any(differs)) {
             return;

@@ -2,7 +2,7 @@
 //!
 //! A put is acknowledged by a majority. The storer that was silent meanwhile, or was thought gone, keeps what it has, and
 //! may be the first that a look-up asks. If it had started again it would take its range over; if it was merely not to be
-//! reached for some seconds nobody else has noticed. So we note what it missed, and put it when it has a link with us.
+//! reached for some seconds nobody else has noticed. So we note what it missed, and put it when it greets us or says hello.
 //! *Not here*: those that lack a record by the answers of a look-up or a put (`mend`), whom others have lost (`moving`).
 
 use alloc::collections::VecDeque;
@@ -36,6 +36,11 @@ impl Missed {
         self.0.retain(|(other, missed, _)| other != peer || missed.slot() != slot);
     }
 
+    /// A storer takes over itself what it has missed before then.
+    fn forget_before(&mut self, peer: &PeerId, then: Instant) {
+        self.0.retain(|(other, _, at)| other != peer || *at >= then);
+    }
+
     /// Takes out what a storer has missed, the newest first, but no more than so many.
     fn take(&mut self, peer: &PeerId, most: usize, now: Instant) -> Vec<Record> {
         let mut taken = Vec::new();
@@ -63,12 +68,13 @@ impl Overlay {
         }
     }
 
-    /// A superpeer has greeted: it gets what it has missed, unless it has just started and takes its range over.
+    /// A superpeer has greeted or said hello: it gets what it has missed, but for what it takes over itself since it has
+    /// just started.
     pub(super) fn give_missed(&mut self, peer: PeerId) {
         let now = self.now.instant;
-        if self.links.is_anew(&peer) {
-            self.mending.missed.take(&peer, usize::MAX, now);
-            return;
+        let link = self.links.to(&peer).filter(|_| self.links.is_anew(&peer));
+        if let Some(greeted) = link.and_then(|id| self.links.get(id)).map(|link| link.since) {
+            self.mending.missed.forget_before(&peer, greeted);
         }
         for record in self.mending.missed.take(&peer, self.mending.room().min(MISSED_GIVEN), now) {
             self.give_missing(peer, &Bundle::new([record]), &Bundle::default());
@@ -80,6 +86,7 @@ impl Overlay {
 mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
+    use core::time::Duration;
 
     use super::super::newest::tests::epoch;
     use super::{Instant, MISSED_FOR, MISSED_MAX, Missed, PeerId};
@@ -106,6 +113,10 @@ mod tests {
         assert_eq!(missed.0.len(), MISSED_MAX);
         assert!(missed.take(&peer(1), 9, now).is_empty(), "the oldest are forgotten");
         assert!(missed.take(&peer(2), 9, now + MISSED_FOR).is_empty(), "it was too long ago");
+        missed.forget_before(&peer(3), now);
         assert_eq!(missed.take(&peer(3), 9, now).len(), 1);
+        missed.note(peer(3), &other, now);
+        missed.forget_before(&peer(3), now + Duration::from_secs(1));
+        assert!(missed.take(&peer(3), 9, now).is_empty(), "it takes that over itself");
     }
 }

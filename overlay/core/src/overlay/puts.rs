@@ -48,6 +48,7 @@ pub(super) enum Origin {
 pub(super) struct PutRun {
     record: Record,
     origin: Origin,
+    began: Instant,
     of: usize,
     waiting: usize,
     /// Who was asked to store it.
@@ -99,6 +100,7 @@ impl Overlay {
         let run = PutRun {
             record,
             origin,
+            began: self.now.instant,
             of: 0,
             waiting: 0,
             asked: Vec::new(),
@@ -256,15 +258,17 @@ impl Overlay {
             if let Some(settles) = run.settles {
                 self.cancel(settles, Timer::Settled(id));
             }
+            let mut noted = Vec::new();
             if stored >= majority {
                 // Who has answered has it, or a newer one.
                 let have: Vec<PeerId> = run.held.iter().map(|(peer, _)| *peer).collect();
-                self.note_missed(&run.record, &have, &[run.asked.as_slice(), &run.away].concat());
+                noted = [run.asked.as_slice(), &run.away].concat();
+                self.note_missed(&run.record, &have, &noted);
                 self.remember_bundle(&run);
             } else {
                 self.put_was_lost(&run);
             }
-            self.mend_put(run.record.header().key, &run.held);
+            self.mend_put(run.record.header().key, &run.held, (&noted, run.began));
         }
     }
 
