@@ -53,6 +53,11 @@ pub(super) struct Invariants {
 struct Apart(BTreeMap<(u32, u32), Micros>);
 
 impl Apart {
+    /// A parent starts: it knows nothing of the children that it had.
+    fn starts(&mut self, parent: u32) {
+        self.0.retain(|(of, _), _| *of != parent);
+    }
+
     /// Of the pairs of one parent these don't agree now; those that have not for too long.
     fn look(&mut self, parent: u32, pairs: &BTreeSet<u32>, now: Micros) -> Vec<(u32, u32)> {
         self.0.retain(|(of, child), _| *of != parent || pairs.contains(child));
@@ -102,6 +107,11 @@ impl World {
         // One more: the link that tells of the past.
         let found = broken(&overlay.counters(), self.settings.children_max, peer.links.len() + 1);
         assert!(found.is_empty(), "{} at {:.6} s: {}", self.called(number), secs(self.now), found.join("; "));
+    }
+
+    /// A peer starts: what it took others for in its last run is not looked at any more.
+    pub(super) fn starts_anew(&mut self, peer: u32) {
+        self.invariants.apart.starts(peer);
     }
 
     /// Looks around, if it is time to.
@@ -188,12 +198,16 @@ mod tests {
 
     #[test]
     fn a_pair_may_disagree_for_a_while_and_not_for_longer() {
-        // Goal: no view stays wrong. Method: one pair that agrees again in time, one that does not, another parent's.
+        // Goal: no view stays wrong. Method: one pair that agrees again in time, one that does not, another parent's; then
+        // the first parent starts again.
         let (mut apart, late) = (Apart::default(), AGREED + SECOND);
         let pairs = |children: &[u32]| children.iter().copied().collect::<BTreeSet<u32>>();
         assert!(apart.look(1, &pairs(&[7, 8]), 0).is_empty());
         assert!(apart.look(2, &pairs(&[9]), late).is_empty());
         assert!(apart.look(1, &pairs(&[8]), AGREED).is_empty());
         assert_eq!(apart.look(1, &pairs(&[7, 8]), late), [(1, 8)]);
+        apart.starts(1);
+        assert!(apart.look(1, &pairs(&[8]), late).is_empty());
+        assert_eq!(apart.look(2, &pairs(&[9]), 2 * late), [(2, 9)]);
     }
 }

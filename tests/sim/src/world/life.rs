@@ -58,6 +58,7 @@ impl World {
     /// Starts a peer with what its disk holds.
     pub fn start(&mut self, number: u32) {
         self.recall(number);
+        self.starts_anew(number);
         let seed = self.chance.overlays.seed();
         let (node, verifier) = (self.authority.node_key(number), self.authority.keys.verifier());
         let moved = self.chance.workload.chance(self.settings.workload.new_address);
