@@ -305,8 +305,8 @@ pub const NEWS_PER_HELLO_MAX: usize = 20;
 /// twice as many as an epidemic needs, that tells and is told.
 pub const NEWS_TIMES: u8 = 6;
 
-/// Neighbours of which is noted that they know one thing. *Guess*: more than a superpeer keeps streams to; who is not noted
-/// may be told what it knows.
+/// Neighbours of which is noted that they know one thing before one more that tells it is not. *Guess*: more than a
+/// superpeer keeps streams to; who is not noted may be told what it knows.
 pub const TOLD_MAX: usize = 256;
 
 /// After a hello with news no other goes out only for news before this, on who has just come. *Guess*: in a second enough
@@ -526,7 +526,7 @@ pub const STATEMENTS_WINDOW: Duration = Duration::from_secs(600);
 /// For so long a superpeer that has started again says so as it greets. *Guess*: an epidemic ends within minutes.
 pub const BACK_TOLD_FOR: Duration = Duration::from_secs(300);
 
-/// Who has started again within this denies no suspicion: it is of its end before. *Guess*: half a minute until the silence is
+/// Who has joined within this denies no suspicion: it is of its end before. *Guess*: half a minute until the silence is
 /// noticed, and as long again to get around.
 pub const SUSPECTED_OF_BEFORE: Duration = Duration::from_secs(90);
 

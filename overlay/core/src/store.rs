@@ -165,10 +165,11 @@ impl Store {
         self.equivocations.len()
     }
 
-    /// What is held in the slot of a record and is older.
-    pub(crate) fn replaced_by(&self, record: &Record) -> Option<Item> {
-        let held = self.at(&record.slot())?;
-        (supersedes(record, held) == Verdict::Newer).then(|| item(held))
+    /// What is held and a record replaces or revokes.
+    pub(crate) fn outdated_by(&self, record: &Record) -> Vec<Item> {
+        let slot = record.slot();
+        let older = |held: &Record| held.slot() == slot && supersedes(record, held) == Verdict::Newer;
+        self.of(&slot.key).filter(|held| older(held) || record.revokes(held)).map(item).collect()
     }
 
     fn at(&self, slot: &Slot) -> Option<&Record> {

@@ -113,6 +113,10 @@ pub const RETURNS_WINDOW: Duration = Duration::from_secs(600);
 /// Who has not told what it holds after this counts as silent. *Guess*.
 pub const REPAIR_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Superpeers that a repair asks for one record that has perhaps replaced a scarce one. *Guess*: one, and
+/// another if it fails.
+pub const OTHERS_TRIES: usize = 2;
+
 /// So many of the nearest superpeers to a key look after its number of copies. *Guess*: one, and two in
 /// case that it holds no copy.
 pub const REPAIRERS: usize = 3;

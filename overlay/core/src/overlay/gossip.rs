@@ -71,7 +71,7 @@ struct Queue<T> {
 #[derive(Debug)]
 struct Waiting<T> {
     thing: T,
-    /// Who knows it, as far as we know: at most [`TOLD_MAX`].
+    /// Who knows it, as far as we know: those we have told it, and at most [`TOLD_MAX`] that told us.
     known_to: Vec<PeerId>,
     /// How many of them count: after [`NEWS_TIMES`] it is over.
     times: u8,
@@ -85,7 +85,7 @@ impl<T> Waiting<T> {
     /// One more knows it; whether that is new.
     fn mark_known(&mut self, peer: PeerId) -> bool {
         let new = !self.known_to.contains(&peer);
-        if new && self.known_to.len() < TOLD_MAX {
+        if new {
             self.known_to.push(peer);
         }
         new
@@ -158,7 +158,9 @@ impl Gossip {
     /// `teller` knows a statement itself. It is told to no fewer for that: a goodbye begins with all who had a link to the
     /// leaver, who hear it of one another before those that had none.
     pub(super) fn states_too(&mut self, teller: &PeerId, statement: &Statement) {
-        if let Some(same) = self.statements.waiting.iter_mut().find(|waiting| waiting.thing == *statement) {
+        let mut waiting = self.statements.waiting.iter_mut();
+        let same = waiting.find(|waiting| waiting.thing == *statement);
+        if let Some(same) = same.filter(|same| same.known_to.len() < TOLD_MAX) {
             same.mark_known(*teller);
         }
     }
@@ -464,9 +466,11 @@ mod tests {
         assert_eq!(gossip.statements.waiting[0].known_to.len(), TOLD_MAX);
         assert!(!gossip.has_for(&peer(10)) && gossip.has_for(&peer(10 + TOLD_MAX)));
         let told = (0..).take_while(|number| {
-            let found = gossip.statements.next(&peer(1_000 + number), |_| true);
+            let to = peer(1_000 + number);
+            let found = gossip.statements.next(&to, |_| true);
             found.is_some_and(|(index, _)| {
-                gossip.statements.told(index, peer(1_000 + number));
+                gossip.statements.told(index, to);
+                assert!(!gossip.has_for(&to), "to each once");
                 true
             })
         });

@@ -21,8 +21,8 @@ use super::{Overlay, Timer};
 use crate::api::{Address, DialEnd, Effect, Kin, LinkId, Notice, Seen};
 use crate::key::PeerId;
 use crate::limits::{
-    AGENT_BYTES_MAX, GIVEN_UP, HEDGE_UNMEASURED, HELLO_INTERVAL, OPEN_TIMEOUT, SKEW_MAX_SECS,
-    STORER_TIMEOUT_MIN,
+    AGENT_BYTES_MAX, GIVEN_UP, HAND_OVER_WINDOW, HEDGE_UNMEASURED, HELLO_INTERVAL, OPEN_TIMEOUT,
+    SKEW_MAX_SECS, STORER_TIMEOUT_MIN,
 };
 use crate::map::Reach;
 use crate::sorted::SortedMap;
@@ -201,9 +201,11 @@ impl Links {
         }
     }
 
-    /// Whether the peer was taking its range over when it greeted: it had started anew.
-    pub(super) fn is_anew(&self, peer: &PeerId) -> bool {
-        self.greeting(peer).is_some_and(|greeting| greeting.anew)
+    /// Whether the peer has greeted lately, and was taking its range over: it had started anew.
+    pub(super) fn is_anew(&self, peer: &PeerId, now: Instant) -> bool {
+        let link = self.to(peer).and_then(|link| self.get(link));
+        let link = link.filter(|link| now.since(link.since) < HAND_OVER_WINDOW);
+        link.and_then(|link| link.greeting.as_ref()).is_some_and(|greeting| greeting.anew)
     }
 
     /// For how long the network had been there when a link was opened, by the word of a certified superpeer.
@@ -487,7 +489,7 @@ impl Overlay {
         }
         self.clock_told(skew);
         self.choose(id, peer);
-        let started = open.alive.is_some() || self.links.is_anew(&peer);
+        let started = open.alive.is_some() || self.links.is_anew(&peer, self.now.instant);
         if let Some(alive) = open.alive.filter(|alive| alive.peer == peer && alive.alive) {
             self.alive_heard(peer, &alive);
         }
@@ -505,7 +507,7 @@ impl Overlay {
         if self.links.network_age(id) > Some(self.network_age()) {
             self.hear_vouchers();
         }
-        self.give_missed(peer);
+        self.missed_until_now(peer);
         self.begin_hellos(id);
         self.probe_up(&peer);
         self.attach_if_needed();

@@ -161,7 +161,8 @@ impl Overlay {
             silent.partition(|peer| noted.contains(peer) && mute(peer));
         waiting.iter().for_each(|peer| self.ask_after(peer));
         let differs = |(_, holds): &(PeerId, Bundle)| holds.digest() != held[0].1.digest();
-        if held.is_empty() || (silent.is_empty() && !held.iter().any(differs)) {
+        let all_answered = waiting.is_empty() && silent.is_empty();
+        if held.is_empty() || (all_answered && !held.iter().any(differs)) {
             return;
         }
         let told: Vec<_> = held.iter().map(|(peer, holds)| (holds.clone(), Some(*peer))).collect();
@@ -171,6 +172,9 @@ impl Overlay {
         }
         for peer in silent {
             self.give_missing(peer, &whole, &Bundle::default());
+        }
+        for peer in waiting {
+            self.note_rest(peer, &whole);
         }
     }
 

@@ -36,9 +36,9 @@ impl Missed {
         self.0.retain(|(other, missed, _)| other != peer || missed.slot() != slot);
     }
 
-    /// A storer takes over itself what it has missed before then.
-    fn forget_before(&mut self, peer: &PeerId, then: Instant) {
-        self.0.retain(|(other, _, at)| other != peer || *at >= then);
+    /// A storer gets all that by itself.
+    fn forget(&mut self, peer: &PeerId) {
+        self.0.retain(|(other, ..)| other != peer);
     }
 
     /// Takes out what a storer has missed, the newest first, but no more than so many.
@@ -68,14 +68,24 @@ impl Overlay {
         }
     }
 
-    /// A superpeer has greeted or said hello: it gets what it has missed, but for what it takes over itself since it has
-    /// just started.
+    /// The other records of a bundle: who was silent when one of it was put may lack them too.
+    pub(super) fn note_rest(&mut self, peer: PeerId, whole: &Bundle) {
+        for record in &whole.records {
+            self.mending.missed.note(peer, record, self.now.instant);
+        }
+    }
+
+    /// A superpeer has greeted: it gets what it has missed, or takes that over itself if it has just started.
+    pub(super) fn missed_until_now(&mut self, peer: PeerId) {
+        if self.links.is_anew(&peer, self.now.instant) {
+            self.mending.missed.forget(&peer);
+        }
+        self.give_missed(peer);
+    }
+
+    /// A superpeer is there: it gets what it has missed.
     pub(super) fn give_missed(&mut self, peer: PeerId) {
         let now = self.now.instant;
-        let link = self.links.to(&peer).filter(|_| self.links.is_anew(&peer));
-        if let Some(greeted) = link.and_then(|id| self.links.get(id)).map(|link| link.since) {
-            self.mending.missed.forget_before(&peer, greeted);
-        }
         for record in self.mending.missed.take(&peer, self.mending.room().min(MISSED_GIVEN), now) {
             self.give_missing(peer, &Bundle::new([record]), &Bundle::default());
         }
@@ -86,7 +96,6 @@ impl Overlay {
 mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
-    use core::time::Duration;
 
     use super::super::newest::tests::epoch;
     use super::{Instant, MISSED_FOR, MISSED_MAX, Missed, PeerId};
@@ -113,10 +122,9 @@ mod tests {
         assert_eq!(missed.0.len(), MISSED_MAX);
         assert!(missed.take(&peer(1), 9, now).is_empty(), "the oldest are forgotten");
         assert!(missed.take(&peer(2), 9, now + MISSED_FOR).is_empty(), "it was too long ago");
-        missed.forget_before(&peer(3), now);
-        assert_eq!(missed.take(&peer(3), 9, now).len(), 1);
-        missed.note(peer(3), &other, now);
-        missed.forget_before(&peer(3), now + Duration::from_secs(1));
+        missed.note(peer(4), &other, now);
+        missed.forget(&peer(3));
         assert!(missed.take(&peer(3), 9, now).is_empty(), "it takes that over itself");
+        assert_eq!(missed.take(&peer(4), 9, now).len(), 1);
     }
 }

@@ -518,7 +518,7 @@ impl Overlay {
         }
         self.gossip.acquit(&peer);
         // Who has just started knows of nobody whom we lost.
-        if !self.links.is_anew(&peer) {
+        if !self.links.is_anew(&peer, self.now.instant) {
             self.survey_again(peer);
             self.refresh_soon();
         }

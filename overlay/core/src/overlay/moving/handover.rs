@@ -32,7 +32,7 @@ use crate::limits::{
 use crate::overlay::Overlay;
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::record::{Bundle, Record};
-use crate::store::{Kept, NOTHING, item};
+use crate::store::{Kept, NOTHING};
 use crate::time::Instant;
 use crate::wire::{Digests, Item, Message, Pulled, Range};
 
@@ -124,7 +124,7 @@ impl Overlay {
     /// we hold, if it is near enough to hold what is ours.
     pub(in crate::overlay) fn compare_with(&mut self, peer: PeerId) {
         let Some(place) = self.place().filter(|_| self.is_superpeer()) else { return };
-        if self.links.is_anew(&peer) {
+        if self.links.is_anew(&peer, self.now.instant) {
             return;
         }
         let near = self.map.closest(&place, HAND_OVER_TRIES + 1);
@@ -466,29 +466,17 @@ impl Overlay {
 
     /// Keeps the records that were asked for; false if the answer leads nowhere.
     fn take_over(&mut self, source: &mut Source, pulled: Pulled) -> bool {
-        let (Asked::Pull(items), done) = (&source.asked, usize::from(pulled.done)) else { return false };
-        if done == 0 || done > items.len() {
+        let (Asked::Pull(items), done) = (source.asked.clone(), usize::from(pulled.done)) else {
             return false;
-        }
-        let mut open: BTreeSet<Item> = items[..done].iter().copied().collect();
-        for record in self.asked_of(&items[..done], pulled) {
-            let mut kept = self.take_in(&record);
+        };
+        let Some(taken) = self.take_asked(&items, pulled, &mut source.promises) else { return false };
+        for (_, kept) in taken {
             self.counters.handed_over += u64::from(matches!(kept, Kept::Stored(_)));
-            if let Kept::Stale(newer) = &kept {
-                // What is older was not verified. If it is true, the source may be whom others ask first.
-                if self.verify(&record).is_ok() {
-                    self.give_newer(source, &newer.clone());
-                } else {
-                    kept = Kept::Invalid;
-                }
-            }
-            // What we can't keep, or know better, is not its fault.
-            if kept != Kept::Invalid {
-                open.remove(&item(&record));
-                source.promises.prove(1);
+            if let Kept::Stale(newer) = kept {
+                // The source may be whom others ask first.
+                self.give_newer(source, &newer);
             }
         }
-        source.promises.broke(open.len());
         source.wanted.drain(..done.min(source.wanted.len()));
         true
     }

@@ -1,14 +1,15 @@
 //! Records move to where they belong.
 //!
 //! ```text
-//!  a newcomer   pulls from its nearest      Digest ─▶ Pull …          (handover)
-//!  a death      the closest holder offers   Digest ─▶ Offer ─▶ Put …  (repair)
-//!  a leaver     pushes to who comes next              Offer ─▶ Put …  (leaving)
+//!  a newcomer   pulls from its nearest      Digest ─▶ Pull …                              (handover)
+//!  a death      the closest holder offers   Digest ─▶ Pull if replaced ─▶ Offer ─▶ Put …  (repair)
+//!  a leaver     pushes to who comes next                                  Offer ─▶ Put …  (leaving)
 //! ```
 //! Whom a record belongs to follows from our map; whoever receives one verifies it and looks whether it
 //! is its own to store, so nobody can be made to keep what others say. Each of these has one request in
-//! flight with each peer, and what a peer promises and doesn't give is bounded (promises). Nothing here is served to who is no superpeer of our map, and to each link only
-//! so much in a second: who asks for more is told to come back.
+//! flight with each peer, and what a peer promises and doesn't give is bounded (`promises`). Nothing here is
+//! served to who is no superpeer of our map, and to each link only so much in a second: who asks for more is
+//! told to come back.
 //!
 //! Source: DESIGN §4 *Repair*, DETAILS *Records*. *Not here*: ranges (`range`), what is held in them
 //! (`store`), the checks of a record that comes in (`serve`).
@@ -28,6 +29,7 @@ use core::time::Duration;
 use self::changed::Changed;
 use self::handover::HandOver;
 use self::leaving::Leaving;
+use self::promises::Promises;
 use self::push::Push;
 use self::repair::Repair;
 use super::Overlay;
@@ -38,7 +40,7 @@ use crate::key::{Key, PeerId};
 use crate::limits::{ITEMS_MAX, OFFERED_ITEM_WORK, PULLED_BYTES_MAX};
 use crate::range::{concerns, range_of};
 use crate::record::Record;
-use crate::store::item;
+use crate::store::{Kept, item};
 use crate::time::Instant;
 use crate::wire::{ChainList, Compare, Item, ItemList, Items, Message, Pulled, Range, Reason};
 
@@ -166,6 +168,28 @@ impl Overlay {
         let whole = blobs.filter_map(|blob| self.store.with_chain(blob.0));
         let records = whole.filter_map(|bytes| self.read_record(bytes).ok());
         records.filter(|record| open.remove(&item(record))).collect()
+    }
+
+    /// Keeps those of them that are true, and holds the superpeer to what it has named. Nothing if its answer leads nowhere.
+    fn take_asked(
+        &mut self,
+        asked: &[Item],
+        pulled: Pulled,
+        promises: &mut Promises,
+    ) -> Option<Vec<(Record, Kept)>> {
+        let asked = asked.get(..usize::from(pulled.done)).filter(|asked| !asked.is_empty())?;
+        let mut taken = Vec::new();
+        for record in self.asked_of(asked, pulled) {
+            let kept = self.take_in(&record);
+            // What we know better, or have no place for, is not its fault; but it was not verified.
+            let unverified = matches!(kept, Kept::Stale(_) | Kept::Full);
+            if kept != Kept::Invalid && !(unverified && self.verify(&record).is_err()) {
+                taken.push((record, kept));
+            }
+        }
+        promises.prove(taken.len());
+        promises.broke(asked.len() - taken.len());
+        Some(taken)
     }
 
     /// Only superpeers move records, to and from superpeers that they know, so many at a time.

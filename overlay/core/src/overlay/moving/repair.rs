@@ -5,7 +5,7 @@
 //!  or back                                                        │ fewer than ⌈0.7 r⌉,
 //!                                                                 ▼ and no nearer one holds it
 //!             Pull what others hold under its name and we don't ──┤
-//!                                                                 ▼ unless that was newer
+//!                                                                 ▼ it, or what has replaced it
 //!                                                       Offer to those that lack it
 //! ```
 //! A record is looked after by those of its three nearest superpeers that hold it, and only if the dead
@@ -14,7 +14,7 @@
 //! it descends only into ranges with records in question that differ from ours. No answer counts as not
 //! held, but who doesn't answer, or only makes hashes up, is not offered anything either: its own death
 //! would bring the next repair. What too few hold because it is outdated is not offered to all who know better:
-//! what they have instead is taken over first, from one of them.
+//! what they have instead is taken over first, from one of them or else another, and counted and offered like it.
 //!
 //! Source: DETAILS *Records*, *Repair after a death*; DESIGN §4, *Merging*. *Not here*: offering (`push`).
 
@@ -28,13 +28,14 @@ use super::promises::Promises;
 use super::push::Cause;
 use crate::key::{Distance, Key, PeerId};
 use crate::limits::{
-    CHANGED_MAX, ITEMS_MAX, PULL_ITEMS, REPAIR_TIMEOUT, REPAIR_WITHIN, REPAIRERS, REQUEST_TIMEOUT,
+    CHANGED_MAX, DEVICES_PER_NAME_MAX, ITEMS_MAX, OTHERS_TRIES, PULL_ITEMS, REPAIR_TIMEOUT, REPAIR_WITHIN,
+    REPAIRERS, REQUEST_TIMEOUT,
 };
 use crate::map::Reach;
 use crate::overlay::requests::{Outcome, Purpose};
 use crate::overlay::{Overlay, Timer};
 use crate::range::spanning;
-use crate::store::{Kept, NOTHING};
+use crate::store::{Kept, NOTHING, item};
 use crate::time::Instant;
 use crate::wire::{Digests, Item, Message, Pulled, Range};
 
@@ -42,16 +43,16 @@ use crate::wire::{Digests, Item, Message, Pulled, Range};
 pub(super) struct Repair {
     pub(super) id: u64,
     began: Instant,
-    /// The records in question, sorted by key.
+    /// The records in question, sorted by key; at last what has come under their names.
     records: Vec<Counted>,
     /// Peers that are being asked.
     asked: BTreeMap<PeerId, Check>,
     /// What each peer that has told all lacks.
     lacking: BTreeMap<PeerId, Vec<usize>>,
-    /// What is held under the same names and not by us, and by whom: newer records, or those of other devices.
-    others: BTreeMap<Item, PeerId>,
+    /// What was held under the same names and not by us: newer records, or those of other devices.
+    others: BTreeMap<Item, Other>,
     /// Peers from which some of that is taken over.
-    pulled: BTreeMap<PeerId, Vec<Item>>,
+    pulls: BTreeMap<PeerId, Pull>,
 }
 
 #[derive(Debug)]
@@ -77,8 +78,23 @@ struct Check {
     range: Range,
     ranges: Vec<Range>,
     lacks: Vec<usize>,
-    /// What it holds under their names and we don't: no more than it ought to hold.
-    others: Vec<Item>,
+    /// What it holds under their names and we don't: of each no more than a name can have.
+    others: BTreeSet<Item>,
+    promises: Promises,
+}
+
+#[derive(Debug, Default)]
+struct Other {
+    /// Those that hold it, by their word.
+    tellers: Vec<PeerId>,
+    /// How many of them have been asked for it.
+    tries: usize,
+}
+
+/// What is taken over from one peer.
+#[derive(Debug)]
+struct Pull {
+    open: Vec<Item>,
     promises: Promises,
 }
 
@@ -149,8 +165,8 @@ impl Overlay {
         let (records, asked) = self.questions(items, missed);
         let peers: Vec<PeerId> = asked.keys().copied().collect();
         let (id, began) = (self.number(), self.now.instant);
-        let (lacking, others, pulled) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        self.moving.repair = Some(Box::new(Repair { id, began, records, asked, lacking, others, pulled }));
+        let (lacking, others, pulls) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        self.moving.repair = Some(Box::new(Repair { id, began, records, asked, lacking, others, pulls }));
         for peer in peers {
             self.check_on(peer);
         }
@@ -166,7 +182,7 @@ impl Overlay {
                 if self.moving.worn.len() < CHANGED_MAX {
                     self.moving.worn.insert(*peer, place.key);
                 }
-            } else if self.links.is_anew(peer) {
+            } else if self.links.is_anew(peer, self.now.instant) {
                 self.moving.worn.remove(peer);
             } else if place.back {
                 back.insert(place.key);
@@ -226,7 +242,7 @@ impl Overlay {
         all.sort_unstable();
         for (index, (item, missed)) in all.into_iter().enumerate() {
             let closest = self.map.closest(&item.key(), self.replicas());
-            let needed = (closest.len() * 7).div_ceil(10);
+            let needed = needed_of(closest.len());
             // Who is nearer need not know that anybody was gone.
             let own = self.place().filter(|_| !missed).map(|place| place.distance(&item.key()));
             let copies = usize::from(closest.iter().any(|contact| contact.peer() == self.me));
@@ -238,7 +254,7 @@ impl Overlay {
                     range: Range::around(&item.key(), 0),
                     ranges: Vec::new(),
                     lacks: Vec::new(),
-                    others: Vec::new(),
+                    others: BTreeSet::new(),
                     promises: Promises::new(now),
                 });
                 check.records.push(index);
@@ -270,7 +286,7 @@ impl Overlay {
         } else if let Some(check) = repair.asked.remove(&peer) {
             repair.lacking.insert(peer, check.lacks);
             for other in check.others {
-                repair.others.entry(other).or_insert(peer);
+                repair.others.entry(other).or_default().tellers.push(peer);
             }
         }
     }
@@ -280,19 +296,19 @@ impl Overlay {
         let late = self.now.instant.since(began) >= REPAIR_TIMEOUT;
         let Some(repair) = &mut self.moving.repair else { return };
         let counts = repair.asked.contains_key(&peer);
+        let answered = matches!(outcome, Outcome::Answer(_));
         #[expect(clippy::wildcard_enum_match_arm, reason = "all other answers are wrong alike")]
         match outcome {
             Outcome::Answer(Message::Digests(digests)) if counts && !late => {
                 self.count(&peer, &digests);
                 self.check_on(peer);
             }
-            Outcome::Answer(Message::Pulled(pulled)) if !counts && !late => {
-                self.take_others(peer, pulled);
-                self.pull_on_others(peer);
-            }
+            Outcome::Answer(Message::Pulled(pulled)) if !counts && !late => self.take_others(peer, pulled),
             _ => {
+                // An answer that is none to the question is a promise in vain.
+                self.counters.promises_broken += u64::from(answered && !late);
                 repair.asked.remove(&peer);
-                repair.pulled.remove(&peer);
+                repair.pulls.remove(&peer);
             }
         }
         self.repair_if_counted();
@@ -306,16 +322,20 @@ impl Overlay {
         if digests.parts.is_empty() {
             let range = check.range;
             let items = || digests.items.0.iter().take(ITEMS_MAX).copied();
+            let mut open = BTreeMap::new();
             for index in inside(check, &range, records) {
                 let item = records[index].item;
                 let same = range.part_of(&item.key()).is_some_and(|part| digests.same >> part & 1 == 1);
                 let held = same || items().any(|other| other == item);
                 found(check, &mut records[index], index, held);
                 if !held {
-                    let others = items().filter(|other| other.key() == item.key());
-                    let others = others.filter(|other| self.store.named(other, self.now.unix).is_none());
-                    let room = check.records.len().saturating_sub(check.others.len());
-                    check.others.extend(others.take(room));
+                    open.insert(item.key(), DEVICES_PER_NAME_MAX + 1);
+                }
+            }
+            for other in items().filter(|other| self.store.named(other, self.now.unix).is_none()) {
+                if let Some(room) = open.get_mut(&other.key()).filter(|room| **room > 0) {
+                    *room -= 1;
+                    check.others.insert(other);
                 }
             }
             return;
@@ -336,16 +356,17 @@ impl Overlay {
         }
     }
 
-    /// All have told, or failed: offers what too few hold, as soon as it is known that nothing has replaced it.
+    /// All have told, or failed: offers what too few hold, or what has replaced it.
     fn repair_if_counted(&mut self) {
         if !self.moving.repair.as_ref().is_some_and(|repair| repair.asked.is_empty()) {
             return;
         }
         self.pull_others();
-        let Some(repair) = self.moving.repair.take_if(|repair| repair.pulled.is_empty()) else { return };
+        let Some(mut repair) = self.moving.repair.take_if(|repair| repair.pulls.is_empty()) else { return };
+        self.count_others(&mut repair);
         let is_held = |record: &&Counted| self.store.named(&record.item, self.now.unix).is_some();
         let spare = |record: &Counted| record.copies.saturating_sub(record.needed);
-        let counted = repair.records.iter().filter(|record| record.own.is_some());
+        let counted = repair.records.iter().filter(|record| record.own.is_some() && record.needed > 0);
         if let Some(spare) = counted.filter(is_held).map(spare).min() {
             self.moving.spare = spare;
         }
@@ -359,66 +380,98 @@ impl Overlay {
         }
     }
 
-    /// Takes over what others hold under the names of scarce records.
+    /// Takes over what others hold under the names of scarce records. Who didn't give it isn't asked again, but another.
     fn pull_others(&mut self) {
+        let now = self.now;
         let Some(repair) = &mut self.moving.repair else { return };
-        let Repair { records, others, pulled, .. } = &mut **repair;
-        if others.is_empty() {
-            // Nobody has any, or they are asked already.
+        let Repair { records, others, pulls, .. } = &mut **repair;
+        if !pulls.is_empty() {
             return;
         }
         let scarce = records.iter().filter(|record| record.is_scarce());
         let scarce: BTreeSet<Key> = scarce.map(|record| record.item.key()).collect();
-        for (other, peer) in core::mem::take(others) {
-            if scarce.contains(&other.key()) {
-                pulled.entry(peer).or_default().push(other);
+        for (item, other) in others {
+            let open = scarce.contains(&item.key()) && other.tries < OTHERS_TRIES;
+            let Some(peer) = other.tellers.get(other.tries).filter(|_| open) else { continue };
+            if self.store.named(item, now.unix).is_none() {
+                other.tries += 1;
+                let promises = Promises::new(now.instant);
+                pulls.entry(*peer).or_insert(Pull { open: Vec::new(), promises }).open.push(*item);
             }
         }
-        let peers: Vec<PeerId> = pulled.keys().copied().collect();
+        let peers: Vec<PeerId> = pulls.keys().copied().collect();
         peers.into_iter().for_each(|peer| self.pull_on_others(peer));
     }
 
-    /// Asks a peer for the next of them.
+    /// Asks a peer for the next of them, unless it promises in vain.
     fn pull_on_others(&mut self, peer: PeerId) {
         let Some(repair) = &mut self.moving.repair else { return };
         let id = repair.id;
-        let Some(open) = repair.pulled.get(&peer).filter(|open| !open.is_empty()) else {
-            repair.pulled.remove(&peer);
+        let Some(pull) = repair.pulls.get_mut(&peer) else { return };
+        let vain = pull.promises.are_vain(self.now.instant);
+        self.counters.promises_broken += u64::from(vain);
+        if vain || pull.open.is_empty() {
+            repair.pulls.remove(&peer);
+            return;
+        }
+        pull.promises.asked();
+        let items: Vec<Item> = pull.open.iter().take(PULL_ITEMS).copied().collect();
+        let message = self.pull_of(items);
+        self.ask(peer, message, Purpose::Moving(id), REQUEST_TIMEOUT);
+    }
+
+    /// Keeps what was asked for of a peer.
+    fn take_others(&mut self, peer: PeerId, pulled: Pulled) {
+        let repair = self.moving.repair.as_mut();
+        let Some(mut pull) = repair.and_then(|repair| repair.pulls.remove(&peer)) else { return };
+        let asked: Vec<Item> = pull.open.iter().take(PULL_ITEMS).copied().collect();
+        let done = usize::from(pulled.done);
+        let Some(taken) = self.take_asked(&asked, pulled, &mut pull.promises) else {
+            self.counters.promises_broken += 1;
             return;
         };
-        let items: Vec<Item> = open.iter().take(PULL_ITEMS).copied().collect();
-        let pull = self.pull_of(items);
-        self.ask(peer, pull, Purpose::Moving(id), REQUEST_TIMEOUT);
-    }
-
-    /// Keeps what was asked for of a peer; nothing more is asked of one that gives nothing.
-    fn take_others(&mut self, peer: PeerId, pulled: Pulled) {
-        let Some(repair) = &mut self.moving.repair else { return };
-        let Some(open) = repair.pulled.get_mut(&peer) else { return };
-        let asked: Vec<Item> =
-            open.drain(..usize::from(pulled.done).min(PULL_ITEMS).min(open.len())).collect();
-        let records = self.asked_of(&asked, pulled);
-        if records.is_empty()
-            && let Some(repair) = &mut self.moving.repair
-        {
-            repair.pulled.remove(&peer);
-        }
-        for record in records {
-            let old = self.store.replaced_by(&record);
-            // Where it is not ours to store it still tells that what we hold is outdated.
-            if self.take_in(&record) == Kept::Full
-                && let Some(old) = old
-                && self.verify(&record).is_ok()
-            {
-                self.outdated(&old);
+        pull.open.drain(..done);
+        for (record, kept) in taken {
+            // Where there is no place for it, it still tells that what we hold is outdated.
+            let outdated = if kept == Kept::Full { self.store.outdated_by(&record) } else { Vec::new() };
+            let Some(repair) = &mut self.moving.repair else { return };
+            if let Some(other) = repair.others.get_mut(&item(&record)) {
+                other.tries = OTHERS_TRIES;
             }
+            let records = repair.records.iter_mut().filter(|record| outdated.contains(&record.item));
+            records.for_each(|record| record.needed = 0);
         }
+        if let Some(repair) = &mut self.moving.repair {
+            repair.pulls.insert(peer, pull);
+        }
+        self.pull_on_others(peer);
     }
 
-    /// A record in question is not to be spread.
-    fn outdated(&mut self, item: &Item) {
-        let records = self.moving.repair.iter_mut().flat_map(|repair| &mut repair.records);
-        records.filter(|record| record.item == *item).for_each(|record| record.needed = 0);
+    /// What has come under a name in question since we asked is counted too: who told it holds it.
+    fn count_others(&self, repair: &mut Repair) {
+        let mut counted = Vec::new();
+        for (item, other) in &repair.others {
+            let key = &item.key();
+            let first = repair.records.partition_point(|record| record.item.key() < *key);
+            let beside = repair.records.get(first).filter(|record| record.item.key() == *key);
+            let held = self.store.named(item, self.now.unix);
+            let (Some(Counted { own, .. }), Some(_)) = (beside, held) else { continue };
+            let closest = self.map.closest(key, self.replicas());
+            let needed = needed_of(closest.len());
+            let mut record = Counted { item: *item, copies: 0, needed, own: *own, nearer: false };
+            for contact in closest {
+                let peer = contact.peer();
+                if peer == self.me {
+                    record.copies += 1;
+                } else if other.tellers.contains(&peer) {
+                    record.held_at(&contact.id());
+                } else if let Some(lacks) = repair.lacking.get_mut(&peer) {
+                    lacks.push(repair.records.len() + counted.len());
+                }
+            }
+            counted.push(record);
+        }
+        repair.records.append(&mut counted);
     }
 }
 
@@ -426,6 +479,17 @@ impl Counted {
     const fn is_scarce(&self) -> bool {
         !self.nearer && self.copies < self.needed
     }
+
+    /// A superpeer at this place holds it.
+    fn held_at(&mut self, place: &Key) {
+        self.copies += 1;
+        self.nearer |= self.own.is_some_and(|own| place.distance(&self.item.key()) < own);
+    }
+}
+
+/// Of so many that ought to hold a record fewer are too few.
+const fn needed_of(storers: usize) -> usize {
+    (storers * 7).div_ceil(10)
 }
 
 /// The records in question in a range, by index.
@@ -437,12 +501,10 @@ fn inside(check: &Check, range: &Range, records: &[Counted]) -> Vec<usize> {
 }
 
 fn found(check: &mut Check, record: &mut Counted, index: usize, held: bool) {
-    let key = &record.item.key();
-    if !held {
+    if held {
+        check.promises.prove(1);
+        record.held_at(&check.place);
+    } else {
         check.lacks.push(index);
-        return;
     }
-    check.promises.prove(1);
-    record.copies += 1;
-    record.nearer |= record.own.is_some_and(|own| check.place.distance(key) < own);
 }
