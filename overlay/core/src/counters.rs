@@ -328,6 +328,8 @@ pub struct Requests {
     pub pull: u64,
     /// Kind 16.
     pub offer: u64,
+    /// Kind 21.
+    pub survey: u64,
 }
 
 /// Refusals by reason.

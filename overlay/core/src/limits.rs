@@ -228,10 +228,6 @@ pub const RESTORED_MAX: usize = 64;
 /// With fewer in the map than this others of the last run are tried. *Guess*: k.
 pub const RECALL_BELOW: usize = 20;
 
-/// Superpeers of the last run that a question names, nearest first: are they there? *Guess*: twice as many as an answer
-/// names, as half of them may be gone.
-pub const REMEMBERED_ASKED: usize = 40;
-
 /// So many of the host cache are looked at for one to make room: one that is gone, or has not answered where we dialled
 /// it. *Guess*: where a tenth are, four in five times there is one.
 pub const HOST_CACHE_LOOKED_AT: usize = 16;
@@ -564,9 +560,20 @@ pub const BAD_HINTS_WINDOW: Duration = Duration::from_secs(60);
 /// How often the anchors on disk may change. *Guess*.
 pub const ANCHORS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Requests by which a newcomer learns the map, to all that it asks together. *Guess*: twenty hints
-/// each; networks of more than some hundreds need range digests.
-pub const SURVEY_REQUESTS_MAX: usize = 64;
+/// Requests by which a newcomer learns the map, to all that it asks together. *Guess*: twice as many as tell it a map of
+/// some thousands.
+pub const SURVEY_REQUESTS_MAX: usize = 256;
+
+/// Superpeers that a survey begins with, about, around a place of no interest: with others it goes on if it has found any
+/// there. *Guess*: as many as an answer with hints may name.
+pub const SURVEYED_AROUND: usize = 16;
+
+/// Marks of superpeers in one answer: of more in a range its parts are told. *Guess*: 1 KiB, eight times as much as the
+/// hashes of the parts.
+pub const MARKS_MAX: usize = 256;
+
+/// Superpeers of a range that are asked for at once. *Guess*: 10 KB.
+pub const SURVEYED_HINTS: usize = 64;
 
 /// Superpeers that a newcomer learns the map from. *Specification* (DESIGN §4).
 pub const SURVEY_TELLERS: usize = 2;

@@ -21,6 +21,13 @@ impl Range {
         Self { prefix: Key::from_bytes(prefix), bits }
     }
 
+    /// The keys that begin with the first `bits` bits of these; the others are zero.
+    pub(crate) fn beginning(first: u64, bits: u8) -> Self {
+        let mut prefix = [0; 32];
+        prefix[..8].copy_from_slice(&first.to_be_bytes());
+        Self { prefix: Key::from_bytes(prefix), bits }
+    }
+
     /// Whether a peer may ask for it: few enough bits, and none set behind them.
     pub(crate) fn is_valid(&self) -> bool {
         self.bits <= RANGE_BITS_MAX && Self::around(&self.prefix, self.bits) == *self

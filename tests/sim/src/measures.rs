@@ -363,6 +363,7 @@ pub fn kind_word(kind: usize) -> &'static str {
         18 => "promote",
         19 => "elsewhere",
         20 => "who",
+        21 => "survey",
         130 => "hello back",
         131 => "hints",
         132 => "got",
@@ -377,6 +378,7 @@ pub fn kind_word(kind: usize) -> &'static str {
         143 => "pulled",
         144 => "wanted",
         148 => "named",
+        149 => "surveyed",
         255 => "refused",
         _ => "other",
     }
@@ -393,6 +395,8 @@ pub fn is_for_look_ups(kind: usize) -> bool {
             | "hello back"
             | "who"
             | "named"
+            | "survey"
+            | "surveyed"
             | "closest"
             | "hints"
             | "get"

@@ -491,9 +491,15 @@ impl Map {
 
     /// How many there are in a range.
     pub(crate) fn count_in(&self, range: &Range) -> usize {
+        self.within(range).len()
+    }
+
+    /// Those in a range, in the order of their places.
+    pub(crate) fn within(&self, range: &Range) -> &[Contact] {
         let (first, last) = (range.prefix, range.last());
         let start = self.sorted.partition_point(|contact| contact.cmp_place(&first).is_lt());
-        self.sorted.partition_point(|contact| contact.cmp_place(&last).is_le()) - start
+        let end = self.sorted.partition_point(|contact| contact.cmp_place(&last).is_le());
+        &self.sorted[start..end]
     }
 
     /// The k-buckets that hold anybody, seen from `from`, far to near: bucket `b` holds the contacts

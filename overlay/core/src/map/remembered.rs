@@ -1,18 +1,16 @@
 //! Superpeers of the last run, of which nobody has said yet whether they are there.
 //!
-//! Who starts again knows whom it knew: of those it asks who is there by three bytes each, and needs no certificate of
-//! them. They are not in the map, since many may be gone: nobody waits for them, and no look-up asks them. They enter it
+//! Who starts again knows whom it knew: of those that others name by a mark it needs no certificate.
+//! They are not in the map, since many may be gone: nobody waits for them, and no look-up asks them. They enter it
 //! as any other does that somebody tells of; with few in the map some of them are tried.
 //!
 //! *Not here*: which of the host cache they are, how others are asked (`restored`).
-
-use alloc::vec::Vec;
 
 use super::Map;
 use crate::key::{Key, PeerId};
 use crate::limits::{CUT_OFF_FOR, GONE_REMEMBERED};
 use crate::time::Instant;
-use crate::wire::{Brief, Hint, Placed};
+use crate::wire::{Brief, Hint, Placed, Range};
 
 impl Map {
     /// One of the last run; not verified again yet.
@@ -33,15 +31,9 @@ impl Map {
         self.remembered.range(brief.range()).next().map(|(peer, _)| *peer)
     }
 
-    /// The `count` of them closest to `key`.
-    pub(crate) fn remembered_near(&self, key: &Key, count: usize) -> Vec<&Placed> {
-        if count == 0 {
-            return Vec::new();
-        }
-        let mut all: Vec<&Placed> = self.remembered.values().collect();
-        all.sort_unstable_by_key(|placed| placed.id.distance(key));
-        all.truncate(count);
-        all
+    /// Those of them in a range.
+    pub(crate) fn remembered_in(&self, range: &Range) -> impl Iterator<Item = &Placed> {
+        self.remembered.values().filter(|placed| range.contains(&placed.id))
     }
 
     /// The `index`-th of them.
@@ -81,9 +73,10 @@ impl Map {
 mod tests {
     use super::super::tests::{filled, hint};
     use super::super::{Learned, Map};
+    use crate::key::Key;
     use crate::limits::{CUT_OFF_FOR, GONE_REMEMBERED, MAP_MAX};
     use crate::time::Instant;
-    use crate::wire::Brief;
+    use crate::wire::{Brief, Range};
 
     #[test]
     fn who_is_remembered_is_found_until_somebody_tells_of_it_or_a_day_is_over() {
@@ -95,7 +88,9 @@ mod tests {
         }
         assert_eq!((map.len(), map.remembered()), (3, 3));
         let (id, told) = hint(3);
-        assert_eq!(map.remembered_near(&id, 2).first().map(|near| near.id), Some(id));
+        let all = Range { prefix: Key::from_bytes([0; 32]), bits: 0 };
+        let found = |range: &Range| map.remembered_in(range).filter(|placed| placed.id == id).count();
+        assert_eq!((map.remembered_in(&all).count(), found(&all), found(&Range::around(&id, 60))), (3, 1, 1));
         assert_eq!(map.named_gone(&Brief::of(&told.peer())), Some(told.peer()));
         assert_eq!(map.learn(id, &told, now), Learned::New);
         let lives = hint(4).1.peer();

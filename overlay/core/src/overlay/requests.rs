@@ -516,6 +516,7 @@ impl Overlay {
             Message::Digest(_) => asked.digest += 1,
             Message::Pull(_) => asked.pull += 1,
             Message::Offer(_) => asked.offer += 1,
+            Message::Survey(_) => asked.survey += 1,
             _ => {}
         }
     }

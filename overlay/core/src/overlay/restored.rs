@@ -1,8 +1,8 @@
 //! What the last run left on disk: records, proofs, and superpeers that may be gone.
 //!
 //! ```text
-//!  host cache ─▶ in the map, of the past ──┐  a question says that we know it from our last run,
-//!           └──▶ remembered, not in it ────┴─ an answer that it is there: three bytes each ─▶ in the map
+//!  host cache ─▶ in the map, of the past ──┐ somebody names it by a mark,
+//!           └──▶ remembered, not in it ────┴─ since we ask, or who is in a range (`survey`) ─▶ in the map
 //! ```
 //! Nobody is told of them before that. *Not here*: what is written (`contacts`, `store`), how those that wait for
 //! somebody's word are kept (`map::remembered`).
@@ -81,34 +81,25 @@ impl Overlay {
         self.resolving.newest.restore(records.collect());
     }
 
-    /// Whom we know from our disk alone, for whoever is asked around a key: those in the map that are around it, and so
-    /// many others.
-    pub(super) fn remembered_around(&self, key: &Key, around: &[&Contact], others: usize) -> Known {
+    /// Whom of those around a key we know from our disk alone, for whoever is asked.
+    pub(super) fn remembered_among(around: &[&Contact]) -> Known {
         let mut remembered = Known::default();
         for contact in around.iter().filter(|contact| contact.is_of_the_past()) {
             remembered.add(&contact.id(), &contact.hint().certificate);
         }
-        for placed in self.map.remembered_near(key, others) {
-            remembered.add(&placed.id, &placed.hint.certificate);
-        }
         remembered
     }
 
-    /// Those of them are there by the word of one who was asked around `key`; whether the map has grown.
-    pub(super) fn told_there(&mut self, key: &Key, (around, others): (usize, usize), there: &Known) -> bool {
+    /// Those of them are there by the word of one who was asked for the `count` closest to `key`.
+    pub(super) fn told_there(&mut self, key: &Key, count: usize, there: &Known) {
         if there.is_empty() {
-            return false;
+            return;
         }
-        let past = self.around(key, around).into_iter().filter(|contact| contact.is_of_the_past());
+        let past = self.around(key, count).into_iter().filter(|contact| contact.is_of_the_past());
         let past = past.filter(|contact| there.has(&contact.id(), &contact.hint().certificate));
         for peer in past.map(Contact::peer).collect::<Vec<PeerId>>() {
             self.map.named_by_another(&peer);
         }
-        // No more than were asked for.
-        let near = self.map.remembered_near(key, others).into_iter();
-        let near = near.filter(|placed| there.has(&placed.id, &placed.hint.certificate));
-        let near: Vec<PeerId> = near.map(|placed| placed.hint.peer()).collect();
-        near.iter().filter(|peer| self.recall_told(peer)).count() > 0
     }
 
     /// One of the last run is there by somebody's word; whether what our disk says of it still holds.

@@ -72,6 +72,7 @@ impl Overlay {
             Message::Pull(items) => self.serve_moving(link, &peer, &Asked::Pull(&items)),
             Message::Offer(items) => self.serve_moving(link, &peer, &Asked::Offer(&items)),
             Message::Who(who) => self.serve_who(&who),
+            Message::Survey(survey) => self.serve_survey(link, &survey),
             // That it came is all it says.
             Message::Working(_) => return,
             Message::Reject(reject) => return self.serve_reject(peer, &reject),
@@ -468,6 +469,7 @@ fn kind_of(message: &Message) -> Option<fn(&mut Requests) -> &mut u64> {
         Message::Digest(_) => |all| &mut all.digest,
         Message::Pull(_) => |all| &mut all.pull,
         Message::Offer(_) => |all| &mut all.offer,
+        Message::Survey(_) => |all| &mut all.survey,
         _ => return None,
     })
 }

@@ -1,71 +1,68 @@
-//! Surveys: learning the map of another superpeer, all of it.
+//! Surveys: learning the map of another superpeer, all of it or a part.
 //!
-//! An answer to `Closest` names the superpeers nearest to a key. If the farthest of them shares `n` bits
-//! with the key, nobody is missing among those that share more; what has to be asked for are the other
-//! halves on the way down to there. So each answer finishes a part of the key space, about as many
-//! requests are needed as answers it takes to name everybody, and two superpeers with one map are done
-//! after the same few.
+//! ```text
+//!  Survey a range, with a hash over whom we know there
+//!    ├─ they know the same      ─▶ nothing
+//!    ├─ they know few           ─▶ their marks ─▶ whom we don't know ─▶ Survey for these ─▶ hints
+//!    └─ they know many          ─▶ a hash for each sixteenth ─▶ Survey those that differ …
+//! ```
+//! A newcomer surveys its nearest two: first it knows nobody and is told all, then hardly anything. Of whom it remembers
+//! from its last run the mark will do. One that comes back after we had lost it is surveyed around our own place, and
+//! further and further from it as long as that finds somebody new: so two halves of a network tell each other whom they
+//! consist of. And once a minute, and later more seldom, two are asked around a random key each, in the same way.
 //!
-//! A newcomer surveys its nearest two. One that comes back after we had lost it is surveyed as long as
-//! it names somebody new: so two halves of a network tell each other whom they consist of. And once a
-//! minute, and later more seldom, two are asked around a random key each, again as long as that finds anybody.
-//!
-//! Who has been here before has certificates from its last run: each question names some of them by three bytes each, and
-//! the answer those of them that are there.
-//!
-//! *Not here*: range digests, which large networks need.
+//! Source: DESIGN §4, *Newcomers sync the map by range digests*. *Not here*: who is told of by others (`rumours`, `gossip`).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use rand_core::Rng;
 
 use super::Overlay;
 use super::requests::{Outcome, Purpose};
-use crate::key::{Key, PeerId};
+use crate::api::LinkId;
+use crate::key::{Digest, Key, PeerId};
 use crate::limits::{
-    HINTS_PER_ANSWER_MAX, NEAR, REMEMBERED_ASKED, REQUEST_TIMEOUT, SURVEY_REQUESTS_MAX, SURVEY_TELLERS,
+    MARKS_MAX, NEAR, REQUEST_TIMEOUT, SURVEY_REQUESTS_MAX, SURVEY_TELLERS, SURVEYED_AROUND, SURVEYED_HINTS,
     SURVEYS_MAX,
 };
 use crate::map::Contact;
 use crate::time::Instant;
-use crate::wire::{Closest, Message};
+use crate::wire::{Hint, Mark, Marks, Message, Parts, Range, Reason, Surveyed, beginning};
 
-/// A part of the key space: the keys that share the first `bits` bits with `key`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Part {
-    key: Key,
-    bits: usize,
-}
-
-impl Part {
-    /// What is left to ask for when the nearest to `key` are known down to `shared` bits: the other
-    /// halves, the nearest last.
-    fn rest(self, shared: usize) -> impl Iterator<Item = Self> {
-        let halves = self.bits..(shared + 1).min(256);
-        halves.map(move |bit| {
-            let mut bytes = *self.key.as_bytes();
-            bytes[bit / 8] ^= 0x80 >> (bit % 8);
-            Self { key: Key::from_bytes(bytes), bits: bit + 1 }
-        })
-    }
-}
+/// The whole key space.
+const EVERYWHERE: Range = Range { prefix: Key::from_bytes([0; 32]), bits: 0 };
 
 #[derive(Debug)]
 struct Survey {
-    asked: Part,
-    waiting: VecDeque<Part>,
+    /// The range in question, and those that come after it.
+    range: Range,
+    ranges: VecDeque<Range>,
+    /// Whom we don't know of those in the range.
+    wanted: Vec<Mark>,
     left: usize,
-    /// Goes on only while it finds somebody.
-    curious: bool,
+    /// Where it has begun, and how many other ranges as large come after that: one for each that found somebody.
+    first: Range,
+    steps: u64,
 }
 
 impl Survey {
-    /// What is left to ask for after an answer that reaches so far: no more than will be asked for.
-    fn goes_on(&mut self, shared: Option<u8>) {
-        let rest = shared.into_iter().flat_map(|shared| self.asked.rest(usize::from(shared)));
-        self.waiting.extend(rest);
-        self.waiting.truncate(self.left);
+    /// It has found somebody: the next range as large as the first one is asked for, until there is none. They are numbered
+    /// by their distance from that.
+    fn step(&mut self) {
+        let Range { prefix, bits } = self.first;
+        if (self.steps + 1).checked_ilog2().is_some_and(|log| log < u32::from(bits)) {
+            self.steps += 1;
+            self.ranges.push_back(Range::beginning(prefix.first() ^ self.steps << (64 - bits), bits));
+        }
+    }
+
+    /// Those parts of the range of which the hashes differ come next: no more than will be asked for.
+    fn descend(&mut self, theirs: &Parts, ours: &[Digest]) {
+        let same = theirs.same(ours);
+        let differ = self.range.parts().zip(0..).filter(|(_, part)| same >> part & 1 == 0);
+        self.ranges.extend(differ.map(|(part, _)| part).filter(Range::is_valid));
+        self.ranges.truncate(self.left);
     }
 }
 
@@ -102,13 +99,13 @@ impl Overlay {
         let Some(teller) = linked.next() else { return };
         self.surveys.tellers -= 1;
         self.surveys.told.push(teller);
-        self.survey(teller, *own, SURVEY_REQUESTS_MAX / SURVEY_TELLERS, false);
+        self.survey(teller, EVERYWHERE, SURVEY_REQUESTS_MAX / SURVEY_TELLERS);
     }
 
     /// One that was gone is back: perhaps it knows others that we lost.
     pub(super) fn survey_again(&mut self, teller: PeerId) {
         if let Some(own) = self.map.contact(&self.me).map(|contact| contact.id()) {
-            self.survey(teller, own, SURVEY_REQUESTS_MAX, true);
+            self.survey_around(teller, &own);
         }
     }
 
@@ -120,50 +117,132 @@ impl Overlay {
             let teller = tellers.swap_remove(self.pick(tellers.len()));
             let mut bytes = [0; 32];
             self.rng.fill_bytes(&mut bytes);
-            self.survey(teller, Key::from_bytes(bytes), SURVEY_REQUESTS_MAX, true);
+            self.survey_around(teller, &Key::from_bytes(bytes));
         }
     }
 
-    fn survey(&mut self, teller: PeerId, own: Key, left: usize, curious: bool) {
+    fn survey_around(&mut self, teller: PeerId, key: &Key) {
+        let bits =
+            (self.map.len() / SURVEYED_AROUND).checked_ilog2().and_then(|bits| u8::try_from(bits).ok());
+        self.survey(teller, Range::around(key, bits.unwrap_or(0)), SURVEY_REQUESTS_MAX);
+    }
+
+    fn survey(&mut self, teller: PeerId, range: Range, left: usize) {
         if self.surveys.of.len() < SURVEYS_MAX && !self.surveys.of.contains_key(&teller) {
-            let waiting = VecDeque::from([Part { key: own, bits: 0 }]);
-            self.ask_on(teller, Survey { asked: Part { key: own, bits: 0 }, waiting, left, curious });
+            let (ranges, wanted) = (VecDeque::from([range]), Vec::new());
+            self.survey_on(teller, Survey { range, ranges, wanted, left, first: range, steps: 0 });
         }
     }
 
-    /// The next part, if there is one.
-    fn ask_on(&mut self, teller: PeerId, mut survey: Survey) {
-        let (Some(part), Some(left)) = (survey.waiting.pop_front(), survey.left.checked_sub(1)) else {
-            return;
-        };
-        (survey.asked, survey.left) = (part, left);
+    /// Asks for whom we don't know of the range, or goes on with the next one, if there is one.
+    fn survey_on(&mut self, teller: PeerId, mut survey: Survey) {
+        let Some(left) = survey.left.checked_sub(1) else { return };
+        survey.left = left;
+        let wanted = survey.wanted.split_off(survey.wanted.len().saturating_sub(SURVEYED_HINTS));
+        let mut hash = None;
+        if wanted.is_empty() {
+            let Some(range) = survey.ranges.pop_front() else { return };
+            survey.range = range;
+            hash = Some(beginning(&self.marks_in(&range).hash()));
+        }
+        let (Range { prefix, bits }, wanted) = (survey.range, Marks(wanted));
         self.surveys.of.insert(teller, survey);
-        let count = u8::try_from(HINTS_PER_ANSWER_MAX).unwrap_or(u8::MAX);
-        let around = self.around(&part.key, HINTS_PER_ANSWER_MAX);
-        let known = self.known_of(&part.key, &around);
-        let remembered = self.remembered_around(&part.key, &around, REMEMBERED_ASKED);
-        let closest = Message::Closest(Closest { key: part.key, count, known, remembered });
-        self.ask(teller, closest, Purpose::Survey, REQUEST_TIMEOUT);
+        let question = Message::Survey(crate::wire::Survey { first: prefix.first(), bits, hash, wanted });
+        self.ask(teller, question, Purpose::Survey, REQUEST_TIMEOUT);
     }
 
     pub(super) fn survey_heard(&mut self, teller: PeerId, outcome: Outcome) {
         let Some(mut survey) = self.surveys.of.remove(&teller) else { return };
-        let Outcome::Answer(Message::Hints(answer)) = outcome else { return };
-        let hints: Vec<_> = answer.hints.into_iter().take(HINTS_PER_ANSWER_MAX).collect();
+        let Outcome::Answer(Message::Surveyed(answer)) = outcome else { return };
+        let mut found = self.surveyed(teller, &answer.hints);
+        if !answer.marks.is_empty() {
+            let mut told: BTreeSet<Mark> = answer.marks.0.into_iter().collect();
+            found |= self.told_of(&survey.range, &mut told);
+            survey.wanted = told.into_iter().collect();
+        }
+        if let Some(parts) = answer.parts {
+            let ours: Vec<Digest> = survey.range.parts().map(|part| self.marks_in(&part).hash()).collect();
+            survey.descend(&parts, &ours);
+        }
+        if found {
+            survey.step();
+        }
+        self.survey_on(teller, survey);
+    }
+
+    /// Takes in those that were asked for; whether any is new.
+    fn surveyed(&mut self, teller: PeerId, hints: &[Hint]) -> bool {
         let mut found = false;
-        for hint in &hints {
+        for hint in hints.iter().take(SURVEYED_HINTS) {
             let known = self.map.contact(&hint.peer()).is_some() || hint.peer() == self.me;
             let gone = self.map.is_gone(&hint.peer());
             found |= !known && (self.learn_told(teller, hint).is_some() || gone);
         }
-        let asked = (HINTS_PER_ANSWER_MAX, REMEMBERED_ASKED);
-        found |= self.told_there(&survey.asked.key, asked, &answer.there);
-        if survey.curious && !found {
-            return;
-        }
-        survey.goes_on(answer.shared);
-        self.ask_on(teller, survey);
+        found
     }
+
+    /// Somebody knows superpeers with these marks in a range: takes out those that we know, or know to be gone. Whether we
+    /// had only remembered one.
+    fn told_of(&mut self, range: &Range, told: &mut BTreeSet<Mark>) -> bool {
+        let known = self.map.within(range).iter().filter(|contact| told.remove(&mark(contact)));
+        let past = known.filter(|contact| contact.is_of_the_past()).map(Contact::peer);
+        for peer in past.collect::<Vec<PeerId>>() {
+            self.map.named_by_another(&peer);
+        }
+        for (place, certificate) in self.map.gone_lately(self.now.instant) {
+            told.remove(&Mark::of(place, certificate));
+        }
+        let remembered = self.map.remembered_in(range);
+        let there = remembered.filter(|placed| told.remove(&Mark::of(&placed.id, &placed.hint.certificate)));
+        let there: Vec<PeerId> = there.map(|placed| placed.hint.peer()).collect();
+        there.iter().filter(|peer| self.recall_told(peer)).count() > 0
+    }
+
+    /// Those that we know in a range, but for whom may be long gone, by our disk alone: they are told to nobody.
+    fn marks_in(&self, range: &Range) -> Marks {
+        Marks(self.known_in(range).map(mark).collect())
+    }
+
+    fn known_in(&self, range: &Range) -> impl Iterator<Item = &Contact> {
+        self.map.within(range).iter().filter(|contact| !contact.is_of_the_past())
+    }
+
+    /// Whom we know in a range: as much of it as the work that we do for a link allows.
+    pub(super) fn serve_survey(&mut self, link: LinkId, survey: &crate::wire::Survey) -> Message {
+        let range = survey.range();
+        if !self.is_superpeer() {
+            return self.refuse(Reason::Unsupported);
+        }
+        if !range.is_valid() {
+            return self.refuse(Reason::Invalid);
+        }
+        if let Some(refused) = self.worked_enough_for(link) {
+            return refused;
+        }
+        self.worked_for(link, self.map.count_in(&range));
+        let mut answer = Surveyed::default();
+        if !survey.wanted.is_empty() {
+            let wanted: BTreeSet<Mark> = survey.wanted.0.iter().take(SURVEYED_HINTS).copied().collect();
+            let named = self.known_in(&range).filter(|contact| wanted.contains(&mark(contact)));
+            answer.hints = named.take(SURVEYED_HINTS).map(|contact| contact.hint().clone()).collect();
+            return Message::Surveyed(answer);
+        }
+        let marks = self.marks_in(&range);
+        if survey.hash == Some(beginning(&marks.hash())) {
+            return Message::Surveyed(answer);
+        }
+        if marks.0.len() <= MARKS_MAX {
+            answer.marks = marks;
+        } else {
+            let hashes: Vec<Digest> = range.parts().map(|part| self.marks_in(&part).hash()).collect();
+            answer.parts = Parts::of(&hashes);
+        }
+        Message::Surveyed(answer)
+    }
+}
+
+fn mark(contact: &Contact) -> Mark {
+    Mark::of(&contact.id(), &contact.hint().certificate)
 }
 
 #[cfg(test)]
@@ -171,47 +250,48 @@ mod tests {
     use alloc::collections::BTreeSet;
     use alloc::vec::Vec;
 
-    use super::{HINTS_PER_ANSWER_MAX, Key, Part, SURVEY_REQUESTS_MAX, Survey, VecDeque};
+    use super::{Digest, EVERYWHERE, Key, Parts, Range, SURVEY_REQUESTS_MAX, Survey, VecDeque};
 
     #[test]
-    fn a_teller_of_endless_parts_fills_no_memory() {
-        // Every answer says that it names nobody but who is at the key itself: 256 parts are left to ask for.
-        let asked = Part { key: Key::from_bytes([7; 32]), bits: 0 };
-        let mut survey =
-            Survey { asked, waiting: VecDeque::new(), left: SURVEY_REQUESTS_MAX, curious: false };
-        for left in (0..SURVEY_REQUESTS_MAX).rev() {
-            survey.left = left;
-            survey.goes_on(Some(u8::MAX));
-            assert!(survey.waiting.len() <= left, "{} parts for {left} questions", survey.waiting.len());
-            survey.waiting.pop_front();
+    fn a_survey_goes_from_where_it_begins_to_all_other_ranges_as_large_and_to_each_once() {
+        // From everywhere; from ranges of one and of five bits, with more steps than there are ranges.
+        for (bits, count) in [(0, 0), (1, 1), (5, 31)] {
+            let first = Range::around(&Key::from_bytes([0xa5; 32]), bits);
+            let (ranges, wanted) = (VecDeque::new(), Vec::new());
+            let mut survey = Survey { range: first, ranges, wanted, left: 99, first, steps: 0 };
+            (0..99).for_each(|_| survey.step());
+            let all: BTreeSet<Key> = survey.ranges.iter().map(|range| range.prefix).collect();
+            assert_eq!((all.len(), survey.ranges.len()), (count, count), "{bits} bits");
+            assert!(
+                survey.ranges.iter().all(|range| *range != first && range.bits == bits && range.is_valid())
+            );
+            // The other half of what it begins with comes next.
+            let sibling = survey.ranges.front().map(|range| range.prefix.distance(&first.prefix).bucket());
+            assert!(sibling.is_none_or(|bucket| bucket == Some(u8::MAX - (bits - 1))), "{bits} bits");
         }
     }
 
     #[test]
-    fn a_survey_names_everybody_and_asks_little() {
-        // Run it over random sets of keys against a teller that sorts by distance.
-        for count in [1, 19, 20, 21, 60, 300, 1_000_u32] {
-            let place = |number: u32| Key::from_bytes(*blake3::hash(&number.to_be_bytes()).as_bytes());
-            let all: Vec<Key> = (0..count).map(place).collect();
-            let (mut named, mut requests) = (BTreeSet::new(), 0);
-            let mut waiting = VecDeque::from([Part { key: place(0), bits: 0 }]);
-            while let Some(part) = waiting.pop_front() {
-                requests += 1;
-                let mut answer = all.clone();
-                answer.sort_by_key(|id| id.distance(&part.key));
-                answer.truncate(HINTS_PER_ANSWER_MAX);
-                named.extend(answer.iter().copied());
-                let shared = |id: &Key| {
-                    id.distance(&part.key).bucket().map_or(256, |bucket| 255 - usize::from(bucket))
-                };
-                if answer.len() == HINTS_PER_ANSWER_MAX
-                    && let Some(fewest) = answer.iter().map(shared).min()
-                {
-                    waiting.extend(part.rest(fewest));
-                }
-            }
-            assert_eq!(named.len(), all.len(), "of {count}");
-            assert!(requests <= 4 + all.len() / 6, "{requests} requests for {count}");
+    fn a_teller_of_endless_parts_fills_no_memory() {
+        // Every answer says that all parts differ: down to the smallest, and no more of them than will be asked for.
+        let (ours, theirs) = ([Digest::from_bytes([1; 32]); 16], [Digest::from_bytes([2; 32]); 16]);
+        let theirs = Parts::of(&theirs).expect("sixteen");
+        let ranges = VecDeque::new();
+        let (range, first, wanted) = (EVERYWHERE, EVERYWHERE, Vec::new());
+        let mut survey = Survey { range, ranges, wanted, left: 0, first, steps: 0 };
+        for left in (0..SURVEY_REQUESTS_MAX).rev() {
+            survey.left = left;
+            survey.descend(&theirs, &ours);
+            assert!(survey.ranges.len() <= left, "{} parts for {left} questions", survey.ranges.len());
+            assert!(survey.ranges.iter().all(Range::is_valid));
+            // The deepest comes next.
+            let Some(range) = survey.ranges.pop_back() else { break };
+            survey.range = range;
         }
+        let same = Parts::of(&ours).expect("sixteen");
+        (survey.range, survey.left) = (EVERYWHERE, 99);
+        let before = survey.ranges.len();
+        survey.descend(&same, &ours);
+        assert_eq!(survey.ranges.len(), before);
     }
 }

@@ -206,7 +206,7 @@ impl Overlay {
                 // Those that have just been told of need not be named by the next ones.
                 let around = self.around(&run.walk.key, NEAR);
                 let known = self.known_of(&run.walk.key, &around);
-                let remembered = self.remembered_around(&run.walk.key, &around, 0);
+                let remembered = Self::remembered_among(&around);
                 Message::Closest(Closest { key: run.walk.key, count: wire_count(NEAR), known, remembered })
             }
         };
@@ -453,7 +453,7 @@ impl Overlay {
             (Outcome::Answer(Message::Hints(hints)), Goal::Nodes) => {
                 let depth = run.walk.denied(&peer);
                 self.take_hints(&mut run, peer, &hints.hints, depth);
-                self.told_there(&run.walk.key, (NEAR, 0), &hints.there);
+                self.told_there(&run.walk.key, NEAR, &hints.there);
                 self.fill(&mut run, NEAR);
                 self.pass_over_linked(&mut run);
             }

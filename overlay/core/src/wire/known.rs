@@ -2,7 +2,7 @@
 //!
 //! An answer with twenty hints takes 3 kB, and as a rule tells nothing new. So a question carries three bytes
 //! for each superpeer that its asker knows around the key. They depend on place and certificate: who has a
-//! newer certificate is news. That two superpeers have the same mark hides one of them from an asker who
+//! newer certificate is news. Of a whole range, with many in it, four bytes are told for each. That two superpeers have the same mark hides one of them from an asker who
 //! knows the other; both have to be around one key, and nobody chooses its place, so that is one answer in
 //! forty thousand. A question for digests carries eight bytes of each hash that the asker has: who holds the
 //! same answers with a bit. To find two that are alike in that takes 2^32 records of one's own, which are
@@ -14,7 +14,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::certificate::NodeCertificate;
 use crate::key::{Digest, Key};
-use crate::limits::KNOWN_MAX;
+use crate::limits::{KNOWN_MAX, MARKS_MAX};
 
 /// Marks of superpeers.
 ///
@@ -45,8 +45,57 @@ impl Known {
 }
 
 fn mark(place: &Key, certificate: &NodeCertificate) -> [u8; 3] {
-    let (place, end) = (place.as_bytes(), certificate.not_after.as_secs().to_be_bytes());
-    [place[29] ^ end[5], place[30] ^ end[6], place[31] ^ end[7]]
+    let Mark([_, mark @ ..]) = Mark::of(place, certificate);
+    mark
+}
+
+/// What names a superpeer among those of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark([u8; 4]);
+
+impl Mark {
+    /// That of a superpeer, by its place and certificate.
+    #[must_use]
+    pub fn of(place: &Key, certificate: &NodeCertificate) -> Self {
+        let (place, end) = (place.as_bytes(), certificate.not_after.as_secs().to_be_bytes());
+        Self([28, 29, 30, 31].map(|at| place[at] ^ end[at - 24]))
+    }
+}
+
+/// Several.
+///
+/// # Shape
+/// On the wire one byte string, four bytes for each; of more than [`MARKS_MAX`] the rest is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Marks(pub Vec<Mark>);
+
+impl Marks {
+    /// Whether there are none: they take no byte then.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A hash over them, in their order; of none it is all zeroes.
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|mark| mark.0).collect();
+        Digest::from_bytes(if bytes.is_empty() { [0; 32] } else { *blake3::hash(&bytes).as_bytes() })
+    }
+}
+
+impl<C> Encode<C> for Marks {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|mark| mark.0).collect();
+        e.bytes(&bytes)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Marks {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let (marks, _) = d.bytes()?.as_chunks();
+        Ok(Self(marks.iter().take(MARKS_MAX).copied().map(Mark).collect()))
+    }
 }
 
 impl<C> Encode<C> for Known {
@@ -85,7 +134,8 @@ impl Parts {
     }
 }
 
-fn beginning(hash: &Digest) -> [u8; 8] {
+/// As much of a hash as tells one from others.
+pub(crate) fn beginning(hash: &Digest) -> [u8; 8] {
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     [a, b, c, d, e, f, g, h]
 }

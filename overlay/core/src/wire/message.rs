@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 
-use super::{Briefs, ChainList, Hint, Item, ItemList, Known, Parts};
+use super::{Briefs, ChainList, Hint, Item, ItemList, Known, Marks, Parts};
 use crate::cbor::{Blob, Source};
 use crate::key::{Digest, Key, PeerId};
 use crate::sign::Signature;
@@ -195,6 +195,50 @@ pub struct Hints {
     #[n(2)]
     #[cbor(default, skip_if = "Known::is_empty")]
     pub there: Known,
+}
+
+/// Asks which superpeers are in a range of the key space, or for some of them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Survey {
+    /// The bits that the keys of the range begin with, the highest first; the others are zero.
+    #[n(0)]
+    pub first: u64,
+    /// How many these are.
+    #[n(1)]
+    pub bits: u8,
+    /// The beginning of the hash over the marks of those that the asker knows there: who knows the same answers nothing.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub hash: Option<[u8; 8]>,
+    /// Which of them are asked for, when that is known.
+    #[n(3)]
+    #[cbor(default, skip_if = "Marks::is_empty")]
+    pub wanted: Marks,
+}
+
+impl Survey {
+    /// The range.
+    #[must_use]
+    pub fn range(&self) -> Range {
+        Range::beginning(self.first, self.bits)
+    }
+}
+
+/// The superpeers of a range: all their marks if these are few, else a hash for each sixteenth; or those asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(map)]
+pub struct Surveyed {
+    /// The marks, in the order of their places.
+    #[n(0)]
+    #[cbor(default, skip_if = "Marks::is_empty")]
+    pub marks: Marks,
+    /// A hash over the marks of each sixteenth.
+    #[n(1)]
+    pub parts: Option<Parts>,
+    /// Those that were asked for.
+    #[n(2)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub hints: Vec<Hint>,
 }
 
 /// Asks a storer for the bundle under a key.

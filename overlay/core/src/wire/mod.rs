@@ -20,12 +20,13 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 pub use self::brief::{Brief, Briefs};
 pub use self::hint::{Hint, Placed};
 pub use self::items::{ChainList, Item, ItemList};
-pub use self::known::{Known, Parts};
+pub(crate) use self::known::beginning;
+pub use self::known::{Known, Mark, Marks, Parts};
 pub use self::message::{
     Acknowledgement, Attach, Attached, Changed, Closest, Compare, Digests, Elsewhere, Get, Got, Hello, Hints,
     Items, Leave, Named, Open, PresenceAsk, PresenceTold, Promote, Pulled, Put, PutDone, PutResult, Range,
-    Refused, Register, Registered, Reject, Resolve, Resolved, Statement, TraceStep, Voucher, Watch, Who,
-    Working,
+    Refused, Register, Registered, Reject, Resolve, Resolved, Statement, Survey, Surveyed, TraceStep,
+    Voucher, Watch, Who, Working,
 };
 pub use crate::limits::FRAME_BYTES_MAX;
 
@@ -166,6 +167,8 @@ messages! {
     Elsewhere(Elsewhere) = 19,
     /// Answered by [`Message::Named`].
     Who(Who) = 20,
+    /// Answered by [`Message::Surveyed`].
+    Survey(Survey) = 21,
     /// Answers a hello.
     HelloBack(Hello) = 2 + ANSWER,
     /// Answers closest.
@@ -194,6 +197,8 @@ messages! {
     Wanted(Items) = 16 + ANSWER,
     /// Answers who.
     Named(Named) = 20 + ANSWER,
+    /// Answers survey.
+    Surveyed(Surveyed) = 21 + ANSWER,
     /// Answers anything.
     Refused(Refused) = REFUSED,
 }

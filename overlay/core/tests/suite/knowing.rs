@@ -4,6 +4,7 @@
 //! *Not here*: who joins, leaves and dies (`mapping`).
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ fn who_starts_again_is_told_few_certificates() {
                 *count.borrow_mut() += match &frame.message {
                     Message::Hints(answer) => answer.hints.len(),
                     Message::Named(named) => named.hints.len(),
+                    Message::Surveyed(surveyed) => surveyed.hints.len(),
                     _ => 0,
                 };
             }
@@ -81,6 +83,35 @@ fn who_starts_again_is_told_few_certificates() {
         told.push(*hints.borrow());
     }
     assert!(told[0] * 2 < told[1] && told[1] * 4 >= COUNT * 3, "{told:?}");
+}
+
+/// Goal: who starts anew learns a map of which its parts are compared, and the second teller tells it little. Method: the disk
+/// of one of three hundred is lost; count the answers that tell parts, and the hints of both tellers.
+#[test]
+fn a_large_map_is_compared_by_its_parts() {
+    const COUNT: usize = 300;
+    const NEW: usize = 7;
+    let mut world = superpeers(3, COUNT, Some((4, 4)));
+    world.crash(NEW);
+    world.run_for(seconds(60));
+    world.wipe(NEW);
+    let told: Rc<RefCell<BTreeMap<usize, (usize, usize)>>> = Rc::default();
+    let log = Rc::clone(&told);
+    world.tamper = Some(Box::new(move |from, to, frame| {
+        if let (Message::Surveyed(answer), true) = (&frame.message, to == NEW) {
+            let mut log = log.borrow_mut();
+            let (parts, hints) = log.entry(from).or_default();
+            *parts += usize::from(answer.parts.is_some());
+            *hints += answer.hints.len();
+        }
+        Some(frame)
+    }));
+    world.start(NEW, &[0]);
+    world.run_for(seconds(40));
+    assert_eq!(world.overlay(NEW).counters().superpeers, COUNT as u64);
+    let told = told.borrow();
+    assert!(told.values().any(|(parts, hints)| *parts > 0 && *hints * 4 > COUNT * 3), "{told:?}");
+    assert!(told.values().map(|(_, hints)| hints).sum::<usize>() < COUNT * 5 / 4, "{told:?}");
 }
 
 /// Goal: superpeers that meet again greet by a mark, and one that does not fit makes them ask. Method: one of eight

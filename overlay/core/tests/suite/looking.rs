@@ -13,7 +13,7 @@ use callbook_overlay::cbor::Blob;
 use callbook_overlay::key::Key;
 use callbook_overlay::limits::{LOCAL_WATCHES_MAX, SELF_CHECK_WAIT, WATCHES_PER_CHILD_MAX};
 use callbook_overlay::record::Record;
-use callbook_overlay::wire::{Frame, Message, Watch};
+use callbook_overlay::wire::{Frame, Message, Reason, Refused, Watch};
 
 use crate::network::network;
 use crate::world::World;
@@ -222,7 +222,7 @@ fn a_storer_that_is_behind_is_put_right_by_who_asks() {
 }
 
 /// Goal: a storer that has nothing gets the record back from a look-up. Method: a storer loses its disk
-/// and is not told by others (their moving of records is cut off); look up, then see what it holds.
+/// and is not told by others (they refuse to move records); look up, then see what it holds.
 #[test]
 fn a_storer_that_lost_its_disk_gets_the_record_back() {
     let mut tried = 0;
@@ -231,10 +231,13 @@ fn a_storer_that_lost_its_disk_gets_the_record_back() {
         let lost = storers[seed as usize % 3];
         world.crash(lost);
         world.wipe(lost);
-        world.tamper = Some(Box::new(|_, _, frame| {
-            let moving =
-                matches!(frame.message, Message::Digests(_) | Message::Pulled(_) | Message::Offer(_));
-            (!moving).then_some(frame)
+        world.tamper = Some(Box::new(|_, _, mut frame| {
+            if matches!(frame.message, Message::Digests(_) | Message::Pulled(_)) {
+                let (reason, candidates) = (Reason::Unsupported.to_wire(), Vec::new());
+                frame.message =
+                    Message::Refused(Refused { reason, retry_after: None, candidates, newer: None });
+            }
+            (!matches!(frame.message, Message::Offer(_))).then_some(frame)
         }));
         world.start(lost, &(0..7).collect::<Vec<_>>());
         world.run_for(seconds(60));

@@ -48,6 +48,7 @@ fn forget(message: &mut Message, hidden: &BTreeSet<PeerId>) {
     let others = |hints: &mut Vec<Hint>| hints.retain(|hint| !hidden.contains(&hint.peer()));
     match message {
         Message::Hints(hints) => others(&mut hints.hints),
+        Message::Surveyed(surveyed) => others(&mut surveyed.hints),
         Message::Got(got) => others(&mut got.closer),
         Message::Named(named) => {
             others(&mut named.hints);

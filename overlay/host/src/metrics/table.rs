@@ -85,11 +85,11 @@ table! {
     }
     /// Requests that peers made of us, by kind and whether we refused them at once
     REQUESTS_SERVED = Counter "requests_served" {
-        kinds: hello closest get put attach register resolve reserve watch presence digest pull offer
+        kinds: hello closest get put attach register resolve reserve watch presence digest pull offer survey
     }
     /// Requests that we made of peers, by kind
     REQUESTS_ASKED = Counter "requests_asked" {
-        kind of asked: hello closest get put attach register resolve reserve watch presence digest pull offer
+        kind of asked: hello closest get put attach register resolve reserve watch presence digest pull offer survey
     }
     /// What we refused, by reason: requests, and records in them
     REQUESTS_REFUSED = Counter "requests_refused" { reason of refused: busy unsupported limit invalid stale }

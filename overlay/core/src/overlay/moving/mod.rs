@@ -92,14 +92,8 @@ impl Overlay {
         if let Err(reason) = self.may_move(peer, items) {
             return self.refuse(reason);
         }
-        let now = self.now.instant;
-        let Some(work) = self.links.allowed(link).map(|allowed| &mut allowed.work) else {
-            return self.refuse(Reason::Busy);
-        };
-        if !work.has(1, now) {
-            let wait = work.wait();
-            self.counters.moves_put_off += 1;
-            return self.refuse_for(wait);
+        if let Some(refused) = self.worked_enough_for(link) {
+            return refused;
         }
         match asked {
             Asked::Digest(compare) => self.serve_digest(link, compare),
@@ -108,7 +102,21 @@ impl Overlay {
         }
     }
 
-    fn worked_for(&mut self, link: LinkId, items: usize) {
+    /// What a link is told if no more work may be done for it now.
+    pub(super) fn worked_enough_for(&mut self, link: LinkId) -> Option<Message> {
+        let now = self.now.instant;
+        let Some(work) = self.links.allowed(link).map(|allowed| &mut allowed.work) else {
+            return Some(self.refuse(Reason::Busy));
+        };
+        if work.has(1, now) {
+            return None;
+        }
+        let wait = work.wait();
+        self.counters.moves_put_off += 1;
+        Some(self.refuse_for(wait))
+    }
+
+    pub(super) fn worked_for(&mut self, link: LinkId, items: usize) {
         if let Some(allowed) = self.links.allowed(link) {
             allowed.work.charge(1 + items as u64);
         }
