@@ -184,7 +184,7 @@ pub struct Counters {
     pub repairs_put_off: u64,
     /// Superpeers that were left while comparing records: they promised and did not give.
     pub promises_broken: u64,
-    /// Requests to compare records or move them that were put off: too much work for one link.
+    /// Requests to compare records or maps, or to move records, that were put off: too much work for one link.
     pub moves_put_off: u64,
     /// *Now*: pairs of records with one version and two bodies, kept as proof.
     pub equivocations_kept: u64,

@@ -560,9 +560,8 @@ pub const BAD_HINTS_WINDOW: Duration = Duration::from_secs(60);
 /// How often the anchors on disk may change. *Guess*.
 pub const ANCHORS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Requests by which a newcomer learns the map, to all that it asks together. *Guess*: twice as many as tell it a map of
-/// some thousands.
-pub const SURVEY_REQUESTS_MAX: usize = 256;
+/// Requests of one survey. *Guess*: half as many again as tell a map of [`MAP_MAX`].
+pub const SURVEY_REQUESTS_MAX: usize = 1_024;
 
 /// Superpeers that a survey begins with, about, around a place of no interest: with others it goes on if it has found any
 /// there. *Guess*: as many as an answer with hints may name.

@@ -522,10 +522,10 @@ impl Overlay {
     }
 }
 
-/// How long a request may wait that was refused for now: only what moves records can, so many times.
+/// How long a request may wait that was refused for now: only what compares or moves much can, so many times.
 fn may_wait(pending: &Pending, refused: &Refused) -> Option<Duration> {
     let wait = Duration::from_millis(u64::from(refused.retry_after?));
     let busy = Reason::from_wire(refused.reason) == Reason::Busy;
-    let moving = matches!(pending.purpose, Purpose::Moving(_));
+    let moving = matches!(pending.purpose, Purpose::Moving(_) | Purpose::Survey);
     (busy && moving && pending.put_off < PUT_OFF_MAX).then_some(wait.min(PUT_OFF_WAIT_MAX))
 }

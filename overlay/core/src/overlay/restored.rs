@@ -1,8 +1,8 @@
 //! What the last run left on disk: records, proofs, and superpeers that may be gone.
 //!
 //! ```text
-//!  host cache ─▶ in the map, of the past ──┐ somebody names it by a mark,
-//!           └──▶ remembered, not in it ────┴─ since we ask, or who is in a range (`survey`) ─▶ in the map
+//!  host cache ─▶ in the map, of the past ──┐ somebody names it by a mark: we have asked
+//!           └──▶ remembered, not in it ────┴─ whether it is there, or who is (`survey`) ─▶ in the map
 //! ```
 //! Nobody is told of them before that. *Not here*: what is written (`contacts`, `store`), how those that wait for
 //! somebody's word are kept (`map::remembered`).

@@ -72,7 +72,7 @@ impl Overlay {
             Message::Pull(items) => self.serve_moving(link, &peer, &Asked::Pull(&items)),
             Message::Offer(items) => self.serve_moving(link, &peer, &Asked::Offer(&items)),
             Message::Who(who) => self.serve_who(&who),
-            Message::Survey(survey) => self.serve_survey(link, &survey),
+            Message::Survey(survey) => self.serve_survey(link, &peer, &survey),
             // That it came is all it says.
             Message::Working(_) => return,
             Message::Reject(reject) => return self.serve_reject(peer, &reject),

@@ -519,7 +519,7 @@ impl Overlay {
         self.gossip.acquit(&peer);
         // Who has just started knows of nobody whom we lost.
         if !self.links.is_anew(&peer, self.now.instant) {
-            self.survey_again(peer);
+            self.survey_again(peer, reach);
             self.refresh_soon();
         }
         if reach < Reach::Most {

@@ -2,11 +2,13 @@
 //!
 //! An answer with twenty hints takes 3 kB, and as a rule tells nothing new. So a question carries three bytes
 //! for each superpeer that its asker knows around the key. They depend on place and certificate: who has a
-//! newer certificate is news. Of a whole range, with many in it, four bytes are told for each. That two superpeers have the same mark hides one of them from an asker who
+//! newer certificate is news. That two superpeers have the same mark hides one of them from an asker who
 //! knows the other; both have to be around one key, and nobody chooses its place, so that is one answer in
 //! forty thousand. A question for digests carries eight bytes of each hash that the asker has: who holds the
 //! same answers with a bit. To find two that are alike in that takes 2^32 records of one's own, which are
 //! then not repaired.
+//!
+//! Of whole ranges, with many in them, four bytes are told for each superpeer.
 
 use alloc::vec::Vec;
 

@@ -200,8 +200,8 @@ impl Overlay {
         Some(taken)
     }
 
-    /// Only superpeers move records, to and from superpeers that they know, so many at a time.
-    fn may_move(&self, peer: &PeerId, items: usize) -> Result<(), Reason> {
+    /// Only superpeers move records, or compare maps, with superpeers that they know, so many at a time.
+    pub(super) fn may_move(&self, peer: &PeerId, items: usize) -> Result<(), Reason> {
         if !self.is_superpeer() || self.map.contact(peer).is_none() {
             Err(Reason::Unsupported)
         } else if items > ITEMS_MAX {
@@ -222,7 +222,7 @@ impl Overlay {
         }
     }
 
-    fn place(&self) -> Option<Key> {
+    pub(super) fn place(&self) -> Option<Key> {
         Some(self.map.contact(&self.me)?.id())
     }
 
